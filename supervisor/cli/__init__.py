@@ -1,0 +1,1 @@
+"""The command line: the commands, the console, the keys. Decides nothing about bots."""

@@ -1,0 +1,245 @@
+"""The console: what a person reads while the supervisor runs, made from journal events alone.
+
+It keeps what it must remember to say a thing once, and nothing else; it never asks and never acts.
+A QR code never passes here.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from supervisor.cli import words
+from supervisor.cli.tell import (
+    TELL,
+    Event,
+    Line,
+    Teller,
+    Weight,
+    bad,
+    because,
+    describe,
+    detail,
+    info,
+    warn,
+    what_changed,
+    which,
+)
+from supervisor.cli.words import get
+
+
+class Console:
+    """Turns events into lines. `sessions`: each bot's session id, None for a companion.
+
+    `scan`: for a bot, the command that scans its QR code. `shows_qr`: somebody draws it below.
+    """
+
+    def __init__(
+        self,
+        sessions: Mapping[str, str | None],
+        *,
+        scan: Mapping[str, str] | None = None,
+        shows_qr: bool = True,
+        pauses_by_key: bool = False,
+    ) -> None:
+        self._sessions = dict(sessions)
+        self._scan = dict(scan or {})
+        self._shows_qr = shows_qr
+        self._pauses_by_key = pauses_by_key
+        speakers = [name for name, session in self._sessions.items() if session is not None]
+        everybody = speakers or list(self._sessions)
+        self._only = everybody[0] if len(everybody) == 1 else None
+        self._checked: set[str] = set()
+        self._ending: set[tuple[str, Any]] = set()
+        self._explained: set[str] = set()
+        self._paired: set[str] = set()
+        self._asking: dict[str, Any] = {}
+        self._told: dict[str, Teller] = {
+            **TELL,
+            "paused": self._paused,
+            "session_checked": self._session_checked,
+            "session_restored": self._session_restored,
+            "pairing": self._pairing,
+            "linked": self._linked,
+            "session_cleared": self._session_cleared,
+            "snapshot_failed": self._snapshot_failed,
+            "preflight_failed": self._preflight_failed,
+            "standby_failed": self._standby_failed,
+            "held": self._held,
+            "stopping": self._stopping,
+            "killed": self._killed,
+            "exited": self._exited,
+            "restarted": self._restarted,
+        }
+
+    def name(self, bot: str | None) -> str:
+        """Return the name to say before a bot's line: empty if only one bot speaks."""
+        return "" if bot is None or bot == self._only else bot
+
+    def render(self, event: Event) -> list[str]:
+        """Return the lines for one event, details included."""
+        return [line.text for line in self.lines(event)]
+
+    def lines(self, event: Event) -> list[Line]:
+        """Return the lines for one event, with their weights."""
+        told = self._told.get(str(event.get("event")))
+        bot = str(event.get("bot") or "")
+        lines = told(bot, event) if told is not None else detail(describe(event))
+        name = self.name(event.get("bot"))
+        return [Line(w, f"{name}: {text}" if name else text) for w, text in lines]
+
+    def _session(self, bot: str, event: Event) -> str:
+        found = get(event, "id") or self._sessions.get(bot) or bot
+        return f"session-{found}"
+
+    # The supervisor.
+
+    def _paused(self, _bot: str, _event: Event) -> list[Line]:
+        how = "p" if self._pauses_by_key else "stillhere resume"
+        return info(f"paused: changes are collected, not acted on; {how} goes on")
+
+    def _session_checked(self, bot: str, event: Event) -> list[Line]:
+        session, first = self._session(bot, event), bot not in self._checked
+        self._checked.add(bot)
+        snapshots = event.get("snapshots") or 0
+        if event.get("verdict") == "passed":
+            parts = [
+                words.count(event.get("files", 0), "file"),
+                words.size(event.get("size_bytes")),
+                f"epoch {get(event, 'epoch')}" if event.get("epoch") is not None else "",
+                words.count(snapshots, "snapshot"),
+            ]
+            found = (
+                f"SessionManager: {session} found: {', '.join(p for p in parts if p)}",
+                "SessionManager: restore not needed: the live session passed its check",
+            )
+            return [Line("info" if first else "detail", text) for text in found]
+        if event.get("verdict") == "damaged":
+            return warn(f"SessionManager: {session} is damaged{because(event)}: restore follows")
+        if snapshots:
+            return warn(f"SessionManager: {session} is missing, {snapshots} snapshots are there")
+        return info(f"SessionManager: {session} is new: nothing to restore")
+
+    def _session_restored(self, bot: str, event: Event) -> list[Line]:
+        aside = get(event, "quarantined")
+        return warn(
+            f"SessionManager: restore done in {words.span(event.get('duration_s'))}: "
+            f"{self._session(bot, event)} from {which(event.get('snapshot'))}, "
+            f"{words.span(event.get('age_s'))} old",
+            "chats that moved on since may show Bad MAC"
+            + (f"; the damaged session is kept in {aside}" if aside else ""),
+        )
+
+    def _pairing(self, bot: str, event: Event) -> list[Line]:
+        if self._asking.get(bot) == event.get("generation"):
+            return []
+        self._asking[bot] = event.get("generation")
+        scan = self._scan.get(bot)
+        how = f"in another terminal: {scan}" if scan else "on the phone: Linked devices"
+        show = "" if self._shows_qr else f"to see it, in a terminal: stillhere link {bot}".rstrip()
+        return warn("QR code needed: a person must link this device", f"scan it {how}", show)
+
+    def _linked(self, bot: str, event: Event) -> list[Line]:
+        self._paired.add(bot)
+        self._asking.pop(bot, None)
+        talk = " (talk to it: make chat)" if bot in self._scan else ""
+        return [Line("good", f"linked: device {get(event, 'identity')}{talk}")]
+
+    def _session_cleared(self, bot: str, event: Event) -> list[Line]:
+        aside = get(event, "quarantined")
+        where = f": the old one is kept in {aside}" if aside else ""
+        return info(f"SessionManager: {self._session(bot, event)} cleared{where}")
+
+    def _snapshot_failed(self, bot: str, event: Event) -> list[Line]:
+        self._explained.add(bot)
+        return warn(
+            f"SessionManager: snapshot failed{because(event)}",
+            "the session itself is untouched",
+        )
+
+    def _preflight_failed(self, bot: str, event: Event) -> list[Line]:
+        self._explained.add(bot)
+        found = [e for e in event.get("errors") or [] if isinstance(e, dict)]
+        where = [
+            f"{get(e, 'path')}:{e['line']}" if e.get("line") is not None else get(e, "path")
+            for e in found
+        ]
+        told = [f"{w}: {get(e, 'text')}" for w, e in zip(where, found, strict=True)]
+        return bad(*told, "the old bot is still online; save the fix to go on")
+
+    def _standby_failed(self, bot: str, event: Event) -> list[Line]:
+        self._explained.add(bot)
+        return bad(
+            f"the new code does not start{because(event)}",
+            "the old bot is still online; save the fix to go on",
+        )
+
+    def _held(self, bot: str, event: Event) -> list[Line]:
+        if bot in self._explained:
+            self._explained.discard(bot)
+            return detail(f"held{because(event)}")
+        return warn(
+            f"{what_changed(event.get('paths'))} changed, not applied{because(event)}",
+            "the old bot is still online; the next save or a restart tries again",
+        )
+
+    def _stopping(self, bot: str, event: Event) -> list[Line]:
+        self._ending.add((bot, event.get("generation")))
+        return detail(f"generation {get(event, 'generation')} stops{because(event)}")
+
+    def _killed(self, bot: str, event: Event) -> list[Line]:
+        self._ending.add((bot, event.get("generation")))
+        return warn(f"generation {get(event, 'generation')} is killed{because(event)}")
+
+    def _exited(self, bot: str, event: Event) -> list[Line]:
+        how = f"status {get(event, 'status')}"
+        if event.get("signal"):
+            how = f"signal {get(event, 'signal')}"
+        text = (
+            f"generation {get(event, 'generation')} exited with {how} "
+            f"after {words.span(event.get('uptime_s'))}"
+        )
+        key = (bot, event.get("generation"))
+        if key in self._ending:
+            self._ending.discard(key)
+            return detail(text)
+        return warn(text)
+
+    def _restarted(self, bot: str, event: Event) -> list[Line]:
+        record = event.get("record") or {}
+        self._explained.discard(bot)
+        weight, device = self._device(bot, record)
+        reason = record.get("reason")
+        seconds = record.get("save_to_ready_s")
+        took = "" if seconds is None else f" in {seconds:.2f} s"
+        if reason == "start":
+            return [Line(weight, f"ready{took}" + (f": {device}" if device else ""))]
+        gap = record.get("gap_s")
+        parts = [f"back{took}", "" if gap is None else f"offline {gap:.2f} s", device]
+        why = {
+            "change": f"{what_changed(record.get('changed'))} changed",
+            "manual": "restarted by hand",
+            "crash": "crashed",
+            "hang": "hung",
+            "limit": "over its limit",
+            "schedule": "restarted on schedule",
+        }.get(str(reason), words.clean(reason))
+        lines = [Line(weight, f"{why} -> {', '.join(p for p in parts if p)}")]
+        if self._sessions.get(bot) is not None:
+            how = "restore done" if record.get("rolled_back") else "restore not needed"
+            mode = words.clean(record.get("mode"))
+            text = f"SessionManager: {self._session(bot, event)}: {how}, ready{took} ({mode})"
+            lines.insert(0, Line("detail", text))
+        return lines
+
+    def _device(self, bot: str, record: Event) -> tuple[Weight, str]:
+        proof, late = record.get("proof"), ", late" if record.get("late") else ""
+        if self._sessions.get(bot, "") is None:
+            return "good", late.strip(", ")
+        if not record.get("verified"):
+            return "warn", f"not verified{late}"
+        if proof not in ("roundtrip", "identity"):
+            return "warn", f"device not proved{late}"
+        which = "new device" if bot in self._paired else "same device"
+        self._paired.discard(bot)
+        return ("warn" if late else "good"), f"{which} ({proof}){late}"
+
+    # Ends.

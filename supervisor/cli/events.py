@@ -1,0 +1,88 @@
+"""`stillhere events` and `stillhere logs`."""
+
+import sys
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from supervisor.cli import target, words
+from supervisor.control.client import NotRunning
+
+
+class _Teller:
+    """Prints events: as JSON lines, or as the console would say them."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        from supervisor.cli.console import Console  # noqa: PLC0415 - `logs` needs none
+
+        self._as_json = as_json
+        self._console = Console({}, shows_qr=False)
+
+    def tell(self, event: dict[str, Any]) -> None:
+        if self._as_json:
+            target.echo_json(event, indent=None)
+            return
+        for line in self._console.render(event):
+            click.echo(f"{_local(event.get('t'))}  {line}")
+        # A pipe's reader wants to follow, too.
+        sys.stdout.flush()
+
+
+def _local(t: object) -> str:
+    try:
+        return datetime.fromisoformat(str(t)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    except ValueError:
+        return "-"
+
+
+@click.command()
+@click.argument("bot", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what happens from now on.")
+@target.config_option
+@target.json_option
+@click.pass_context
+def events(ctx: click.Context, bot: str | None, *, follow: bool, as_json: bool) -> int:
+    """Show what happened to BOT, or to all, the oldest first; also with no supervisor running."""
+    teller = _Teller(as_json=as_json)
+    try:
+        stream: Iterable[dict[str, Any]] = target.client(ctx).stream(
+            "events", bot=bot, follow=follow
+        )
+        for event in stream:
+            teller.tell(event)
+    except NotRunning as error:
+        from supervisor.control import journal  # noqa: PLC0415 - only without a supervisor
+
+        config = target.config(ctx)
+        for event in journal.read(config.snapshots / ".events.jsonl", bot):
+            teller.tell(event)
+        if follow:
+            raise NotRunning(
+                f"{error.message}: these events are all there is", error.hint
+            ) from None
+    return 0
+
+
+@click.command()
+@click.argument("bot", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True)
+@target.config_option
+@target.json_option
+@click.pass_context
+def logs(ctx: click.Context, bot: str | None, *, follow: bool, lines: int, as_json: bool) -> int:
+    """Show the last lines of output of BOT, or of all bots."""
+    stream = target.client(ctx).stream("logs", bot=bot, follow=follow, lines=lines)
+    for item in stream:
+        if as_json:
+            target.echo_json(item, indent=None)
+            continue
+        name = words.get(item, "bot")
+        text = str(item.get("line", "")).rstrip("\r\n")
+        if item.get("event") == "lost":
+            text = f"({words.get(item, 'count')} lines were too many to show)"
+        click.echo(text if bot or not name else f"{name} | {text}")
+        sys.stdout.flush()
+    return 0

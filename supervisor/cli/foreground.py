@@ -1,0 +1,247 @@
+"""Runs a supervisor in the foreground: signals, keys, the console, the QR code.
+
+It turns what a person or the system does into requests to the supervisor; it decides nothing about
+bots. However it ends, the terminal is as it was.
+"""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import suppress
+from typing import Any, Protocol
+
+from loguru import logger
+
+from supervisor.cli import logs, qr, words
+from supervisor.cli.console import Console
+from supervisor.cli.keys import Keys
+from supervisor.cli.screen import Screen
+from supervisor.config import BotConfig, Config
+from supervisor.core.errors import SupervisorError
+
+HELP = "keys: r restart, s snapshot, p pause, q quit"
+AT_ONCE, FORCED = 2, 3
+INTERRUPTED = 130
+# A closing terminal must not keep us: what is not written by then is lost.
+CLOSE_S = 1.0
+
+
+class Runs(Protocol):
+    """The part of the runner that is used here."""
+
+    async def run(self, bots: Sequence[str] | None = None) -> int:
+        """Run until stopped; return the exit code."""
+        ...
+
+    def request_stop(self, *, hurry: bool = False) -> None:
+        """Stop all in good order, or at once."""
+        ...
+
+    async def call(self, command: str, args: dict[str, Any]) -> Any:
+        """Do one thing."""
+        ...
+
+    def stream(self, command: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Follow something."""
+        ...
+
+
+def shipped(bot: BotConfig) -> bool:
+    """Say whether this is the bot that ships: `make scan` and `make chat` are for it."""
+    return bot.session is not None and tuple(bot.command[1:3]) == ("-m", "bot")
+
+
+class Foreground:
+    """One supervisor in the foreground. `build` makes it, given who listens to it."""
+
+    def __init__(self, config: Config, bots: Sequence[str] | None, *, dev: bool) -> None:
+        self._dev = dev
+        self._chosen = [config.bots[name] for name in (bots or config.bots)]
+        self._names = bots
+        self._terminal = dev and os.isatty(1)
+        self._console = Console(
+            {bot.name: bot.session for bot in self._chosen},
+            scan={bot.name: "make scan" for bot in self._chosen if shipped(bot)},
+            shows_qr=self._terminal,
+            pauses_by_key=dev and os.isatty(0),
+        )
+        self._supervisor: Runs | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._drawing: set[str] = set()
+        self._interrupts = 0
+        self._paused = False
+        self._hung_up = False
+
+    async def run(
+        self,
+        build: Callable[
+            [Callable[[dict[str, Any]], None], Callable[[str, str, bytes], None]], Runs
+        ],
+        *,
+        verbose: bool = False,
+    ) -> int:
+        """Run the supervisor until it is stopped; return its exit code."""
+        loop = asyncio.get_running_loop()
+
+        def gone() -> None:
+            # A service goes on without its log's reader; a console without a terminal is over.
+            if self._dev:
+                with suppress(RuntimeError):
+                    loop.call_soon_threadsafe(self._hang_up)
+
+        self._screen = Screen(gone)
+        self._keys = Keys(self._key, self._hang_up)
+        # A calm terminal gets one line a restart; a log has to tell the whole story.
+        details = verbose or not self._terminal
+        self._look = logs.set_up(self._screen, dev=self._dev, details=details)
+        try:
+            self._supervisor = build(self._event, self._output)
+            self._listen()
+            if self._dev:
+                self._keys.start()
+            return await self._supervisor.run(self._names)
+        finally:
+            self._keys.stop()
+            for task in self._tasks:
+                task.cancel()
+            if self._tasks:
+                await asyncio.wait(self._tasks, timeout=CLOSE_S)
+            logger.remove()
+            self._screen.close(CLOSE_S)
+
+    # What the supervisor says.
+
+    def _event(self, event: dict[str, Any]) -> None:
+        kind, bot = event.get("event"), event.get("bot")
+        if kind in ("paused", "resumed"):
+            self._paused = kind == "paused"
+        logs.tell(self._console.lines(event))
+        if kind == "supervisor_started" and self._keys.active:
+            logger.info(HELP)
+        if kind == "pairing" and isinstance(bot, str) and self._terminal:
+            self._draw(bot)
+
+    def _output(self, bot: str, stream: str, line: bytes) -> None:
+        name = self._console.name(bot).encode()
+        prefix = name + b" | " if name else b""
+        if prefix and self._look.colours:
+            prefix = logs.DIM.encode() + prefix + logs.OFF.encode()
+        self._screen.put(2 if stream == "stderr" else 1, prefix + line.rstrip(b"\r\n") + b"\n")
+
+    def _draw(self, bot: str) -> None:
+        if bot not in self._drawing and self._supervisor is not None:
+            self._drawing.add(bot)
+            self._do(self._show_codes(self._supervisor, bot))
+
+    async def _show_codes(self, supervisor: Runs, bot: str) -> None:
+        try:
+            async for item in supervisor.stream("link", {"bot": bot}):
+                payload = item.get("qr")
+                if not isinstance(payload, str):
+                    return
+                _, lines = qr.draw(payload, room=qr.columns(1), colours=self._look.colours)
+                self._screen.put(1, "".join(f"{line}\n" for line in lines).encode())
+        finally:
+            self._drawing.discard(bot)
+
+    # What a person does.
+
+    def _key(self, key: str) -> None:
+        match key.lower():
+            case "r":
+                self._ask("restart")
+            case "p":
+                self._ask("resume" if self._paused else "pause")
+            case "s":
+                for bot in self._chosen:
+                    if bot.session is not None:
+                        self._ask("session", op="backup", id=bot.session)
+            case "q":
+                self._stop("stopping all bots in good order")
+            case "?" | "h":
+                logger.info(HELP)
+            case _:
+                pass
+
+    def _ask(self, command: str, **args: Any) -> None:
+        if self._supervisor is None:
+            return
+        if command == "session":
+            self._do(self._call(self._supervisor, command, args))
+            return
+        for name in self._names or (None,):
+            self._do(self._call(self._supervisor, command, {"bot": name}))
+
+    async def _call(self, supervisor: Runs, command: str, args: dict[str, Any]) -> None:
+        await supervisor.call(command, args)
+
+    def _do(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
+        error = None if task.cancelled() else task.exception()
+        if isinstance(error, SupervisorError):
+            logger.error("{}", words.clean(error.message))
+            if error.hint:
+                logger.info("{}", words.clean(error.hint))
+        elif error is not None:
+            logger.opt(exception=error).error("unexpected: {!r}", error)
+
+    # What the system does.
+
+    def _listen(self) -> None:
+        self._handle(signal.SIGINT, self._interrupt)
+        self._handle(signal.SIGTERM, self._terminate)
+        self._handle(signal.SIGHUP, self._hang_up)
+        if self._dev and os.isatty(0):
+            self._handle(signal.SIGTSTP, self._suspend)
+            self._handle(signal.SIGCONT, self._keys.again)
+
+    def _handle(self, number: signal.Signals, handler: Callable[[], None]) -> None:
+        # What was ignored for us (nohup, a script's `&`) stays ignored.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, handler)
+
+    def _stop(self, text: str, *, hurry: bool = False) -> None:
+        logger.info(text)
+        if self._supervisor is not None:
+            self._supervisor.request_stop(hurry=hurry)
+
+    def _interrupt(self) -> None:
+        self._interrupts += 1
+        if self._interrupts < AT_ONCE:
+            self._stop("stopping all bots in good order; Ctrl-C again: at once")
+        elif self._interrupts < FORCED:
+            self._stop("stopping at once", hurry=True)
+        else:
+            # The stop itself hangs. The bots' parent-death signal ends what we leave.
+            self._keys.stop()
+            os._exit(INTERRUPTED)
+
+    def _terminate(self) -> None:
+        self._stop("SIGTERM: stopping all bots in good order")
+
+    def _hang_up(self) -> None:
+        # SIGHUP, the keys and the screen may all notice it.
+        if not self._hung_up:
+            self._hung_up = True
+            self._stop("the terminal is gone: stopping all bots in good order")
+
+    def _suspend(self) -> None:
+        """Ctrl-Z: give the terminal back, stop, and take it again when we are continued."""
+        self._keys.give()
+        logger.info("suspended: the bots go on, unwatched; `fg` brings the console back")
+        self._screen.flush(0.5)
+        loop = asyncio.get_running_loop()
+        loop.remove_signal_handler(signal.SIGTSTP)
+        began = time.monotonic()
+        os.kill(os.getpid(), signal.SIGTSTP)
+        # Here we stood still, until SIGCONT.
+        self._handle(signal.SIGTSTP, self._suspend)
+        self._keys.take()
+        logger.info("back after {}", words.span(time.monotonic() - began))

@@ -1,0 +1,261 @@
+"""What each journal event means to a person, where nothing has to be remembered. Pure."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NamedTuple
+
+from supervisor.cli import words
+from supervisor.cli.words import get
+
+Event = dict[str, Any]
+Weight = Literal["detail", "info", "good", "warn", "bad"]
+
+
+class Line(NamedTuple):
+    """One line, and how much it weighs. `detail` lines are for logs, not for a calm terminal."""
+
+    weight: Weight
+    text: str
+
+
+Teller = Callable[[str, Event], list[Line]]
+
+
+def detail(text: str) -> list[Line]:
+    """Return a line for logs."""
+    return [Line("detail", text)]
+
+
+def info(*texts: str) -> list[Line]:
+    """Return lines that inform; empty ones are left out."""
+    return [Line("info", text) for text in texts if text]
+
+
+def warn(*texts: str) -> list[Line]:
+    """Return lines that warn; empty ones are left out."""
+    return [Line("warn", text) for text in texts if text]
+
+
+def bad(*texts: str) -> list[Line]:
+    """Return lines that say what went wrong; empty ones are left out."""
+    return [Line("bad", text) for text in texts if text]
+
+
+def because(event: Event, key: str = "why") -> str:
+    """Return `: reason`, or nothing if there is none."""
+    return f": {get(event, key)}" if get(event, key) else ""
+
+
+def what_changed(paths: object) -> str:
+    """Say which files: `main.py`, `main.py and 12 more`."""
+    changed = paths if isinstance(paths, list | tuple) and paths else ["the source"]
+    first = words.clean(changed[0])
+    return first if len(changed) == 1 else f"{first} and {len(changed) - 1} more"
+
+
+def which(snapshot: object) -> str:
+    """Return a snapshot's id, from its object or from its id."""
+    return words.clean(snapshot.get("id", "") if isinstance(snapshot, dict) else snapshot)
+
+
+def describe(event: Event) -> str:
+    """Say any event in one line, for those that have no words of their own."""
+    rest = [
+        f"{key}={words.clean(value)}"
+        for key, value in event.items()
+        if key not in ("t", "bot", "event") and value not in (None, "", [], {})
+    ]
+    return " ".join([words.clean(event.get("event", "")), *rest])
+
+
+def _supervisor_started(_bot: str, event: Event) -> list[Line]:
+    return info(f"stillhere {get(event, 'version')}, pid {get(event, 'pid')}")
+
+
+def _supervisor_stopping(_bot: str, _event: Event) -> list[Line]:
+    return detail("the supervisor stops")
+
+
+def _refused(_bot: str, event: Event) -> list[Line]:
+    return bad(
+        f"another supervisor (pid {get(event, 'pid') or 'unknown'}) owns this session",
+        "next: stop that one; this one waits until the session is free",
+    )
+
+
+def _survivors_found(_bot: str, event: Event) -> list[Line]:
+    pids = words.names(event.get("pids"))
+    return warn(f"an earlier generation still runs (pid {pids}): it is stopped first")
+
+
+def _survivors_gone(_bot: str, _event: Event) -> list[Line]:
+    return info("the earlier generation is gone")
+
+
+def _watch_degraded(_bot: str, event: Event) -> list[Line]:
+    return warn(f"watching is slower than it should be{because(event)}")
+
+
+def _resumed(_bot: str, _event: Event) -> list[Line]:
+    return info("resumed")
+
+
+def _lost(_bot: str, event: Event) -> list[Line]:
+    return warn(f"{get(event, 'count')} events were too many to show")
+
+
+def _journal_failed(_bot: str, event: Event) -> list[Line]:
+    return warn(f"events are not written to disk any more{because(event)}")
+
+
+def _nothing_to_restore(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"SessionManager: nothing to restore{because(event)}",
+        "next: a QR code, which a person must scan",
+    )
+
+
+def _session_refused(_bot: str, event: Event) -> list[Line]:
+    asks = event.get("state") == "pairing"
+    what = "the bot asks for a new link" if asks else "the bot says its session is lost"
+    return warn(f"{what}{because(event, 'reason')}: it is stopped before it overwrites it")
+
+
+def _session_state(_bot: str, event: Event) -> list[Line]:
+    return detail(f"session {get(event, 'state')}{because(event, 'reason')}")
+
+
+def _foreign_session(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        "the session is valid, but another device than before "
+        f"({get(event, 'instead_of')}): it was linked again by hand"
+    )
+
+
+def _adopted(_bot: str, event: Event) -> list[Line]:
+    return info(f"SessionManager: adopted the session of device {get(event, 'identity')}")
+
+
+def _epoch_closed(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"the link has ended{because(event)}",
+        "the old session is kept in quarantine and never restored; a QR code follows",
+    )
+
+
+def _snapshot_taken(_bot: str, event: Event) -> list[Line]:
+    snapshot = event.get("snapshot") or {}
+    text = (
+        f"SessionManager: snapshot {words.clean(snapshot.get('id', ''))} taken "
+        f"({words.size(snapshot.get('size_bytes'))}, {words.clean(snapshot.get('verdict'))})"
+    )
+    return info(text) if snapshot.get("reason") == "manual" else detail(text)
+
+
+def _sealed(_bot: str, event: Event) -> list[Line]:
+    return detail(f"SessionManager: sealed as {which(event.get('snapshot'))}")
+
+
+def _undecryptable(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"{words.count(event.get('count'), 'message')} could not be decrypted",
+        "nothing is restored for that; next: stillhere session snapshots",
+    )
+
+
+def _spawned(_bot: str, event: Event) -> list[Line]:
+    return detail(f"generation {get(event, 'generation')} started (pid {get(event, 'pid')})")
+
+
+def _trespass(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"generation {get(event, 'generation')} did not wait for its turn"
+        f"{because(event, 'did')}: killed",
+        "the next restart is a cold one; a standby must not connect before `activate`",
+    )
+
+
+def _late(_bot: str, _event: Event) -> list[Line]:
+    return warn("late: not verified in time, still waiting; nothing is restored for that")
+
+
+def _offline(_bot: str, _event: Event) -> list[Line]:
+    return warn("offline: the chat server can't be reached; the session is left as it is")
+
+
+def _conflict(_bot: str, event: Event) -> list[Line]:
+    pids = words.names(event.get("pids"))
+    other = f"the other copy is pid {pids}" if pids else "the other copy was not found here"
+    return bad(
+        f"conflict: this device is online twice{because(event, 'reason')}",
+        f"{other}; stop it, then: stillhere start",
+    )
+
+
+def _verified(_bot: str, event: Event) -> list[Line]:
+    return detail(f"verified by {get(event, 'proof')}: device {get(event, 'identity')}")
+
+
+def _ready(_bot: str, event: Event) -> list[Line]:
+    return detail(f"generation {get(event, 'generation')} says ready")
+
+
+def _spawn_failed(_bot: str, event: Event) -> list[Line]:
+    return bad(f"it can't be started{because(event)}")
+
+
+def _operation_failed(_bot: str, event: Event) -> list[Line]:
+    return bad(f"the session was not changed{because(event)}")
+
+
+def _backoff(_bot: str, event: Event) -> list[Line]:
+    return warn(f"starts again in {words.span(event.get('delay_s'))}{because(event)}")
+
+
+def _failed(bot: str, event: Event) -> list[Line]:
+    return bad(
+        f"FAILED{because(event)}",
+        f"next: stillhere logs {bot}; save a fix, or: stillhere start {bot}",
+    )
+
+
+def _finished(_bot: str, event: Event) -> list[Line]:
+    return info(f"finished{because(event)}")
+
+
+def _down(_bot: str, _event: Event) -> list[Line]:
+    return info("stopped")
+
+
+TELL: dict[str, Teller] = {
+    "supervisor_started": _supervisor_started,
+    "supervisor_stopping": _supervisor_stopping,
+    "refused": _refused,
+    "survivors_found": _survivors_found,
+    "survivors_gone": _survivors_gone,
+    "watch_degraded": _watch_degraded,
+    "resumed": _resumed,
+    "lost": _lost,
+    "journal_failed": _journal_failed,
+    "nothing_to_restore": _nothing_to_restore,
+    "session_refused": _session_refused,
+    "session_state": _session_state,
+    "foreign_session": _foreign_session,
+    "adopted": _adopted,
+    "epoch_closed": _epoch_closed,
+    "snapshot_taken": _snapshot_taken,
+    "sealed": _sealed,
+    "undecryptable": _undecryptable,
+    "spawned": _spawned,
+    "trespass": _trespass,
+    "late": _late,
+    "offline": _offline,
+    "conflict": _conflict,
+    "verified": _verified,
+    "ready": _ready,
+    "spawn_failed": _spawn_failed,
+    "operation_failed": _operation_failed,
+    "backoff": _backoff,
+    "failed": _failed,
+    "finished": _finished,
+    "down": _down,
+}

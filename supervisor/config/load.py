@@ -1,0 +1,212 @@
+"""Reads config.toml into a `Config`, or says everything that is wrong with it at once."""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from supervisor.config import keys
+from supervisor.config.keys import Key
+from supervisor.config.kinds import Wrong, shown
+from supervisor.config.model import (
+    BotConfig,
+    Config,
+    LimitsConfig,
+    RestartConfig,
+    SnapshotsConfig,
+)
+from supervisor.core.errors import ConfigError
+from supervisor.core.policy import Keep
+
+FILE_NAME = "config.toml"
+# A name becomes part of file names, log lines and commands.
+BOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+
+
+def load(path: Path) -> Config:
+    """Read a configuration file.
+
+    Raises: ConfigError with every problem: file, key, what was found, what is allowed.
+    """
+    path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - a linked file keeps its own folder
+    reader = _Reader(path)
+    config = reader.config(_parse(path))
+    if reader.problems:
+        raise ConfigError(reader.problems, f"The file is {path}.")
+    return config
+
+
+def find(start: Path) -> Path | None:
+    """Return the nearest config.toml in `start` or a folder above it."""
+    start = start.absolute()
+    for folder in (start, *start.parents):
+        if (folder / FILE_NAME).is_file():
+            return folder / FILE_NAME
+    return None
+
+
+def default_config(root: Path, command: Sequence[str]) -> Config:
+    """Return the configuration of a folder that has no file: one bot, which watches the folder.
+
+    Raises: ConfigError if `command` is empty.
+    """
+    root = Path(os.path.abspath(root))  # noqa: PTH100 - as in load()
+    name = re.sub(r"[^A-Za-z0-9_-]+", "-", root.name or Path((*command, "bot")[0]).name).strip("-")
+    reader = _Reader(root / FILE_NAME)
+    config = reader.config({"bot": {name[:64] or "bot": {"command": list(command)}}})
+    if reader.problems:
+        raise ConfigError(reader.problems, "Give the bot's command after --.")
+    return config
+
+
+def _parse(path: Path) -> dict[str, Any]:
+    try:
+        # Some editors still write a byte order mark, which TOML does not know.
+        text = path.read_bytes().decode("utf-8-sig")
+        return tomllib.loads(text)
+    except FileNotFoundError as error:
+        hint = "`stillhere init` writes one."
+        raise ConfigError([f"{path.name}: there is no such file: {path}"], hint) from error
+    except OSError as error:
+        raise ConfigError([f"{path.name}: can't be read: {error.strerror}: {path}"]) from error
+    except UnicodeDecodeError as error:
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([f"{path.name}: line {line}: not UTF-8 text"], str(path)) from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError([f"{path.name}: {_located(str(error), text)}"], str(path)) from error
+    except RecursionError as error:
+        raise ConfigError([f"{path.name}: nested too deeply"], str(path)) from error
+
+
+def _located(message: str, text: str) -> str:
+    # tomllib says where only at the end of its message, and nowhere for the end of the file.
+    found = re.fullmatch(r"(.*) \(at line (\d+), column (\d+)\)", message, re.DOTALL)
+    if found:
+        return f"line {found[2]}, column {found[3]}: {found[1]}"
+    what = message.removesuffix(" (at end of document)")
+    line = text.count("\n") + 1
+    column = len(text) - (text.rfind("\n") + 1) + 1
+    return f"line {line}, column {column}: {what} (the file ends here)"
+
+
+class _Reader:
+    """Reads the parsed tables of one file and collects what is wrong with them."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.root = path.parent
+        self.problems: list[str] = []
+        self.bots: dict[str, BotConfig] = {}
+
+    def config(self, document: Mapping[str, Any]) -> Config:
+        self._unknown("", document, ("supervisor", "bot"))
+        places = self._table("supervisor", document.get("supervisor", {}), keys.SUPERVISOR)
+        if len(set(places.values())) < len(places):
+            self._say("supervisor: sessions, snapshots and state need a different path each")
+        tables = document.get("bot", {})
+        if not isinstance(tables, dict):
+            self._found("bot", tables, "a table for each bot: [bot.NAME]")
+        elif not tables:
+            self._say("there is no bot: needs a table [bot.NAME] with a command")
+        else:
+            for name, table in tables.items():
+                self._bot(name, table)
+            self._no_session_twice(places["sessions"])
+        return Config(path=self.path, root=self.root, bots=self.bots, **places)
+
+    def _bot(self, name: str, table: object) -> None:
+        where = f"bot.{name}"
+        if not BOT_NAME.fullmatch(name):
+            needs = "a name of at most 64 letters, digits, _ and -, which does not start with -"
+            self._found("bot", name, needs)
+        if not isinstance(table, dict):
+            self._found(where, table, "a table for each bot: [bot.NAME]")
+            return
+        self._unknown(where, table, (*keys.BOT, *keys.BOT_TABLES), keys.BOT_TABLES)
+        values = self._values(where, table, keys.BOT)
+        inner = {
+            key: self._table(f"{where}.{key}", table.get(key, {}), known)
+            for key, known in keys.BOT_TABLES.items()
+        }
+        if "command" not in table:
+            values["command"] = self._usual_command(where)
+        if "session" not in table:
+            values["session"] = name
+        snapshots = inner["snapshots"]
+        keep = Keep(**{age: snapshots.pop(f"keep_{age}") for age in ("last", "hourly", "daily")})
+        self.bots[name] = BotConfig(
+            name=name,
+            snapshots=SnapshotsConfig(keep=keep, **snapshots),
+            restart=RestartConfig(**inner["restart"]),
+            limits=LimitsConfig(**inner["limits"]),
+            **values,
+        )
+
+    def _usual_command(self, where: str) -> tuple[str, ...]:
+        if not any((self.root / file).is_file() for file in ("bot/__main__.py", "bot.py")):
+            self._say(f"{where}.command: missing, needs {keys.BOT['command'].kind.needs}")
+        return ("python", "-m", "bot")
+
+    def _table(self, where: str, table: object, known: Mapping[str, Key]) -> dict[str, Any]:
+        if not isinstance(table, dict):
+            self._found(where, table, f"a table: [{where}]")
+            table = {}
+        self._unknown(where, table, known)
+        return self._values(where, table, known)
+
+    def _values(
+        self, where: str, table: Mapping[str, object], known: Mapping[str, Key]
+    ) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        for name, key in known.items():
+            value = table.get(name, key.default)
+            try:
+                values[name] = None if value is None else key.kind.read(value, self.root)
+            except Wrong as wrong:
+                why = f"{wrong.why}; " if wrong.why else ""
+                self._found(f"{where}.{name}", wrong.found, f"{key.kind.needs}", why)
+                # A default stands in, so that the rest of the file is read and judged too.
+                default = key.default
+                values[name] = None if default is None else key.kind.read(default, self.root)
+        return values
+
+    def _unknown(
+        self,
+        where: str,
+        table: Mapping[str, object],
+        known: Collection[str],
+        inner: Mapping[str, Iterable[str]] | None = None,
+    ) -> None:
+        for name in table:
+            if name in known:
+                continue
+            nested = [f"{part}.{name}" for part, names in (inner or {}).items() if name in names]
+            close = nested or difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
+            self._say(f"unknown key {where}{'.' if where else ''}{name}; {hint}")
+
+    def _no_session_twice(self, sessions: Path) -> None:
+        ids: dict[str, str] = {}
+        folders: dict[Path, str] = {}
+        for bot in self.bots.values():
+            # A companion locks by its name, so that counts as an id here.
+            lock = bot.session or bot.name
+            owner = ids.setdefault(lock, bot.name)
+            if owner != bot.name:
+                needs = f"an id that no other bot has (bot.{owner} has it)"
+                self._found(f"bot.{bot.name}.session", bot.session or bot.name, needs)
+            elif bot.session:
+                folder = (bot.session_path or sessions / f"session-{bot.session}").resolve()
+                owner = folders.setdefault(folder, bot.name)
+                if owner != bot.name:
+                    needs = f"a folder that no other bot has (bot.{owner} has it)"
+                    self._found(f"bot.{bot.name}.session_path", str(bot.session_path), needs)
+
+    def _found(self, where: str, value: object, needs: str, why: str = "") -> None:
+        self._say(f"{where}: found {shown(value)}, {why}needs {needs}")
+
+    def _say(self, problem: str) -> None:
+        self.problems.append(f"{self.path.name}: {problem}")

@@ -1,0 +1,143 @@
+"""What a configuration means once it is read: typed, absolute, complete."""
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from supervisor.core.policy import Keep, Policy, RestartPolicy, Standby
+
+ReadyKind = Literal["notify", "log", "http", "tcp", "file", "command"]
+Older = Literal["ask", "auto"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReadyCheck:
+    """How a bot shows that it is ready.
+
+    `value` is the regex, URL, HOST:PORT or absolute path; for `command` the words of the command;
+    empty for `notify`.
+    """
+
+    kind: ReadyKind
+    value: str | tuple[str, ...] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SnapshotsConfig:
+    """When snapshots are taken while the bot runs, and how many stay."""
+
+    every_s: float
+    keep: Keep
+    older: Older
+    freeze_timeout_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RestartConfig:
+    """What follows a bot's unplanned exit: `intensity` is (crashes, in so many seconds)."""
+
+    policy: RestartPolicy
+    backoff_s: tuple[float, float]
+    intensity: tuple[int, float]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitsConfig:
+    """What a bot may use before it is restarted. None: no such limit."""
+
+    memory_mb: int | None
+    watchdog_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BotConfig:
+    """One `[bot.NAME]` table. `session` is None for a companion; all paths are absolute."""
+
+    name: str
+    command: tuple[str, ...]
+    session: str | None
+    session_path: Path | None
+    watch: tuple[Path, ...]
+    watch_in_service: bool
+    ignore: tuple[str, ...]
+    preset: str
+    cwd: Path
+    env: dict[str, str]
+    env_file: Path | None
+    ready: ReadyCheck
+    standby: Standby
+    stop_signal: signal.Signals
+    stop_timeout_s: float
+    restore_timeout_s: float
+    start_timeout_s: float
+    checkpoint_timeout_s: float
+    snapshots: SnapshotsConfig
+    restart: RestartConfig
+    limits: LimitsConfig
+
+    def policy(self, *, on_change: bool) -> Policy:
+        """Return what the core must know; `on_change`: a changed source file restarts this bot."""
+        return Policy(
+            has_session=self.session is not None,
+            notify=self.ready.kind == "notify",
+            standby=self.standby,
+            restart=self.restart.policy,
+            stop_timeout_s=self.stop_timeout_s,
+            restore_timeout_s=self.restore_timeout_s,
+            start_timeout_s=self.start_timeout_s,
+            checkpoint_timeout_s=self.checkpoint_timeout_s,
+            backoff_s=self.restart.backoff_s,
+            intensity=self.restart.intensity,
+            on_change=on_change,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """A whole file: `path` is the file, `root` its folder, the rest what it says."""
+
+    path: Path
+    root: Path
+    sessions: Path
+    snapshots: Path
+    state: Path
+    bots: dict[str, BotConfig]
+
+    def session_dir(self, bot: BotConfig) -> Path:
+        """Return the folder that holds this bot's session.
+
+        Raises: ValueError for a companion, which has none.
+        """
+        if bot.session is None:
+            raise ValueError(f"{bot.name} is a companion and has no session")
+        return bot.session_path or self.sessions / f"session-{bot.session}"
+
+
+def interpreter(bot: BotConfig, root: Path) -> str | None:
+    """Return the Python that runs this bot, or None if its command does not start with one."""
+    program = bot.command[0]
+    if program in {"python", "python3"}:
+        own = root / ".venv" / "bin" / "python"
+        return str(own) if os.access(own, os.X_OK) else sys.executable
+    if not Path(program).name.startswith(("python", "pypy")):
+        return None
+    return shutil.which(_located(program, root))
+
+
+def resolved_command(bot: BotConfig, root: Path) -> tuple[str, ...]:
+    """Return the command as it is executed: "python" resolved, a program's path made absolute."""
+    program, *arguments = bot.command
+    if program in {"python", "python3"}:
+        return (interpreter(bot, root) or program, *arguments)
+    return (_located(program, root), *arguments)
+
+
+def _located(program: str, root: Path) -> str:
+    # A bare name is looked up on PATH by whoever executes it; a path is the file's neighbour.
+    if "/" not in program:
+        return program
+    return os.path.normpath(root / Path(program).expanduser())

@@ -1,0 +1,1 @@
+"""The control socket, its client, and the journal of events."""

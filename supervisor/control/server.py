@@ -1,0 +1,306 @@
+"""The control socket: JSON lines in, JSON lines out, for this user (and root) only.
+
+A request: {"command": NAME, "args": {...}}. An answer: {"ok": true, "result": ...} or {"ok": false,
+"error": {"message", "hint"}}; a stream: {"item": {...}} lines, then {"end": true}. While work goes
+on, {"alive": true} says so. It never acts by itself: all is passed to the handler.
+"""
+
+import asyncio
+import errno
+import fcntl
+import json
+import os
+import socket
+import struct
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+from loguru import logger
+
+from supervisor.control import paths
+from supervisor.control.requests import CALLS, Requests, parse
+from supervisor.core.errors import SupervisorError
+
+LINE_BYTES = 64 * 1024
+CONNECTIONS = 64
+
+
+def peer(connection: socket.socket) -> tuple[int, int]:
+    """Return (pid, uid) of the other end, by the kernel's word."""
+    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    pid, uid, _ = struct.unpack("3i", raw)
+    return pid, uid
+
+
+def _refusal(error: SupervisorError) -> dict[str, Any]:
+    return {"ok": False, "error": {"message": error.message, "hint": error.hint}}
+
+
+def _unexpected(command: str, error: BaseException) -> SupervisorError:
+    """Turn a bug into an answer; its traceback goes to the supervisor's own log."""
+    logger.opt(exception=error).error("{} failed: {!r}", command, error)
+    return SupervisorError(
+        f"{command} failed inside the supervisor: {type(error).__name__}",
+        "its own log has the traceback",
+    )
+
+
+def _settle(task: "asyncio.Task[Any]") -> None:
+    """Fetch the outcome of a call whose asker may be gone, so that none goes unseen."""
+    if not task.cancelled():
+        task.exception()
+
+
+class ControlServer:
+    """Listens at `path` for as long as it is started. Times in seconds."""
+
+    def __init__(
+        self,
+        path: Path,
+        handler: Requests,
+        *,
+        alive_s: float = 2.0,
+        idle_s: float = 60.0,
+        close_s: float = 2.0,
+    ) -> None:
+        self.path = path
+        self._handler = handler
+        self._alive_s = alive_s
+        self._idle_s = idle_s
+        self._close_s = close_s
+        self._listener: socket.socket | None = None
+        self._lock: int | None = None
+        self._inode: tuple[int, int] | None = None
+        self._connections: dict[asyncio.Task[None], socket.socket] = {}
+        self._calls: set[asyncio.Task[Any]] = set()
+
+    async def start(self) -> None:
+        """Listen.
+
+        Raises: SupervisorError if another supervisor listens there, or the place is not ours.
+        """
+        paths.prepare(self.path.parent)
+        self._listener = self._listen()
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    async def close(self) -> None:
+        """Stop listening, end all connections, remove the socket; bounded."""
+        if self._listener is not None:
+            asyncio.get_running_loop().remove_reader(self._listener)
+            self._listener.close()
+            self._listener = None
+        for task in self._connections:
+            task.cancel()
+        if self._connections:
+            await asyncio.wait(set(self._connections), timeout=self._close_s)
+        if self._inode is not None:
+            with suppress(OSError):
+                found = self.path.lstat()
+                if (found.st_dev, found.st_ino) == self._inode:
+                    self.path.unlink()
+            self._inode = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    async def __aenter__(self) -> Self:
+        await self.start()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    def _listen(self) -> socket.socket:
+        """Bind the socket; a dead supervisor's is replaced, a live one's never."""
+        lock_path = self.path.with_suffix(".lock")
+        # The lock closes the race of two supervisors that both find a stale socket.
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        lock = os.open(lock_path, flags, 0o600)
+        try:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise self._taken(os.pread(lock, 32, 0).decode("ascii", "replace")) from None
+            self._replace_stale()
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+            try:
+                listener.setblocking(False)  # noqa: FBT003 - the socket module's signature
+                listener.bind(os.fspath(self.path))
+                self.path.chmod(0o600)
+                found = self.path.lstat()
+                listener.listen(CONNECTIONS)
+            except OSError as error:
+                listener.close()
+                raise SupervisorError(
+                    f"cannot listen at {self.path}: {error.strerror or error}"
+                ) from error
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, str(os.getpid()).encode(), 0)
+        except BaseException:
+            os.close(lock)
+            raise
+        self._lock = lock
+        self._inode = (found.st_dev, found.st_ino)
+        return listener
+
+    def _taken(self, pid: str) -> SupervisorError:
+        who = f" (pid {pid})" if pid.isdigit() else ""
+        return SupervisorError(
+            f"another supervisor{who} already runs for this config",
+            "stop it first, or look at it with: stillhere status",
+        )
+
+    def _replace_stale(self) -> None:
+        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        with probe:
+            probe.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            try:
+                probe.connect(os.fspath(self.path))
+            except FileNotFoundError:
+                return
+            except OSError as error:
+                # Only a refused connection proves that nobody listens (EAGAIN: a full queue).
+                if error.errno not in (errno.ECONNREFUSED, errno.ENOTSOCK):
+                    raise self._taken("") from error
+                self.path.unlink(missing_ok=True)
+                return
+            raise self._taken(str(peer(probe)[0]))
+
+    # asyncio's own Server loses what it accepts while it is being closed (3.11: an assertion, and
+    # a transport that nobody closes); hence an accept of our own.
+    def _accept(self) -> None:
+        if self._listener is None:
+            return
+        try:
+            connection, _ = self._listener.accept()
+        except OSError as error:
+            if error.errno in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM):
+                # It stays readable: without a pause this would be a busy loop.
+                loop = asyncio.get_running_loop()
+                loop.remove_reader(self._listener)
+                loop.call_later(1.0, self._accept_again)
+            return
+        connection.setblocking(False)  # noqa: FBT003 - the socket module's signature
+        task = asyncio.ensure_future(self._attend(connection))
+        self._connections[task] = connection
+        task.add_done_callback(self._left)
+
+    def _accept_again(self) -> None:
+        if self._listener is not None:
+            asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _left(self, task: "asyncio.Task[None]") -> None:
+        # Here and not in the task: one that is cancelled before its first step runs nothing.
+        self._connections.pop(task).close()
+        _settle(task)
+
+    async def _attend(self, connection: socket.socket) -> None:
+        reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_BYTES)
+        try:
+            await self._serve(reader, writer)
+        except (OSError, TimeoutError):
+            pass  # The asker is gone, or never asked.
+        except asyncio.CancelledError:
+            # The server closes: a follower learns that this was the end.
+            writer.write(b'{"end": true}\n')
+        finally:
+            if writer.transport.get_write_buffer_size():
+                writer.transport.abort()
+            writer.close()
+            with suppress(OSError, TimeoutError):
+                async with asyncio.timeout(self._close_s):
+                    await writer.wait_closed()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        _, uid = peer(writer.get_extra_info("socket"))
+        if uid not in (os.geteuid(), 0):
+            await self._say(writer, _refusal(SupervisorError("this supervisor is another user's")))
+            return
+        if len(self._connections) > CONNECTIONS:
+            await self._say(writer, _refusal(SupervisorError("too many connections")))
+            return
+        while True:
+            try:
+                async with asyncio.timeout(self._idle_s):
+                    line = await reader.readuntil(b"\n")
+            except asyncio.IncompleteReadError as end:
+                line = end.partial
+                if not line.strip():
+                    return
+            except asyncio.LimitOverrunError:
+                problem = SupervisorError(f"the request is longer than {LINE_BYTES} bytes")
+                await self._say(writer, _refusal(problem))
+                return
+            if line.strip():
+                await self._answer(line, writer)
+
+    async def _answer(self, line: bytes, writer: asyncio.StreamWriter) -> None:
+        try:
+            command, args = parse(line)
+        except SupervisorError as error:
+            await self._say(writer, _refusal(error))
+            return
+        if command == "ping":
+            await self._say(writer, {"ok": True, "result": {"pid": os.getpid()}})
+        elif command in CALLS:
+            await self._call(command, args, writer)
+        else:
+            await self._stream(command, args, writer)
+
+    async def _call(self, command: str, args: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        # A task of its own: an asker that hangs up must not cut a restore in two.
+        task = asyncio.ensure_future(self._handler.call(command, args))
+        self._calls.add(task)
+        task.add_done_callback(self._calls.discard)
+        task.add_done_callback(_settle)
+        while not (await asyncio.wait({task}, timeout=self._alive_s))[0]:
+            await self._say(writer, {"alive": True})
+        try:
+            answer = {"ok": True, "result": task.result()}
+            json.dumps(answer)
+        except SupervisorError as error:
+            answer = _refusal(error)
+        except asyncio.CancelledError:
+            answer = _refusal(SupervisorError(f"{command} was given up: the supervisor stops"))
+        except Exception as error:  # noqa: BLE001 - a bug in one request must not end the server
+            answer = _refusal(_unexpected(command, error))
+        await self._say(writer, answer)
+
+    async def _stream(
+        self, command: str, args: dict[str, Any], writer: asyncio.StreamWriter
+    ) -> None:
+        pending: asyncio.Future[dict[str, Any]] | None = None
+        items: AsyncIterator[dict[str, Any]] | None = None
+        try:
+            items = aiter(self._handler.stream(command, args))
+            while True:
+                pending = asyncio.ensure_future(anext(items))
+                while not (await asyncio.wait({pending}, timeout=self._alive_s))[0]:
+                    await self._say(writer, {"alive": True}, patient=True)
+                await self._say(writer, {"item": pending.result()}, patient=True)
+        except StopAsyncIteration:
+            await self._say(writer, {"end": True})
+        except SupervisorError as error:
+            await self._say(writer, _refusal(error))
+        except OSError:
+            raise
+        except Exception as error:  # noqa: BLE001 - a bug in one request must not end the server
+            await self._say(writer, _refusal(_unexpected(command, error)))
+        finally:
+            if pending is not None and not pending.done():
+                pending.cancel()
+                await asyncio.wait({pending}, timeout=self._close_s)
+            close = getattr(items, "aclose", None)
+            if close is not None:
+                with suppress(Exception):
+                    await close()
+
+    async def _say(
+        self, writer: asyncio.StreamWriter, answer: dict[str, Any], *, patient: bool = False
+    ) -> None:
+        """Write one line. A follower may stall (Ctrl-Z): it loses the oldest; an asker may not."""
+        writer.write(json.dumps(answer).encode() + b"\n")
+        async with asyncio.timeout(None if patient else 10.0):
+            await writer.drain()

@@ -1,0 +1,205 @@
+"""What persons and saved files ask for."""
+
+from typing import assert_never
+
+from supervisor.core.effects import RefuseOperation
+from supervisor.core.events import (
+    OperationRequested,
+    PauseRequested,
+    RestartRequested,
+    ResumeRequested,
+    SourceChanged,
+    StartRequested,
+    StopRequested,
+)
+from supervisor.core.state import After, Phase
+from supervisor.core.turn import CHANGED_MAX, Turn
+
+Asked = (
+    StartRequested
+    | StopRequested
+    | RestartRequested
+    | PauseRequested
+    | ResumeRequested
+    | OperationRequested
+    | SourceChanged
+)
+
+
+def handle(turn: Turn, event: Asked) -> None:
+    """Decide."""
+    match event:
+        case StartRequested():
+            _start(turn)
+        case StopRequested(hurry):
+            _stop(turn, hurry=hurry)
+        case RestartRequested():
+            _restart(turn)
+        case PauseRequested():
+            if not turn.state.paused:
+                turn.set(paused=True)
+                turn.report("paused")
+        case ResumeRequested():
+            _resume(turn)
+        case OperationRequested():
+            _operate(turn, event)
+        case SourceChanged():
+            _source_changed(turn, event)
+        case _:
+            assert_never(event)
+
+
+def _start(turn: Turn) -> None:
+    idle = turn.state.phase in (Phase.DOWN, Phase.FAILED, Phase.BACKOFF, Phase.REFUSED)
+    turn.set(wanted_up=True)
+    if idle:
+        turn.set(attempt=0, crashes=())
+        turn.begin_record("start")
+        turn.claim()
+
+
+def _stop(turn: Turn, *, hurry: bool) -> None:
+    was_wanted = turn.state.wanted_up
+    turn.set(wanted_up=False)
+    if turn.state.current is not None and hurry:
+        turn.kill_standby()
+        if turn.state.phase is not Phase.KILLING:
+            turn.set(after=After.RESTART, to_seal=None)
+            turn.kill("asked to stop at once")
+        return
+    match turn.state.phase:
+        case Phase.REFUSED | Phase.BACKOFF:
+            turn.down()
+        case Phase.DOWN:
+            if was_wanted:
+                turn.down()
+        case Phase.FAILED:
+            if turn.state.current is None and not turn.state.doomed:
+                turn.down()
+            else:
+                turn.kill_again()
+        case Phase.STARTING | Phase.VERIFYING | Phase.PAIRING if turn.state.current is not None:
+            turn.terminate("asked to stop")
+        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY:
+            turn.set(restart=None)
+            turn.leave()
+        case Phase.CHECKPOINTING | Phase.SNAPSHOTTING | Phase.STOPPING | Phase.KILLING:
+            turn.kill_standby()
+        case Phase.SEALING:
+            turn.kill_standby()
+        case Phase.ACTIVATING:
+            # The seat may be written in the standby's name, but the standby was not told.
+            turn.forget_job()
+            turn.at_rest()
+        case _:
+            pass  # a job is under way; where it ends, `at_rest` sees that nobody wants it up
+
+
+def _restart(turn: Turn) -> None:
+    state = turn.state
+    match state.phase:
+        case Phase.UP:
+            turn.preflight("manual", detected_at=turn.now)
+        case Phase.PAIRING:
+            turn.begin_record("manual")
+            turn.terminate("asked to restart")
+        case Phase.VERIFYING if state.late:
+            turn.begin_record("manual")
+            turn.terminate("asked to restart")
+        case Phase.DOWN | Phase.FAILED | Phase.BACKOFF | Phase.REFUSED:
+            turn.set(wanted_up=True, attempt=0, crashes=())
+            turn.begin_record("manual")
+            turn.claim()
+        case Phase.STARTING | Phase.VERIFYING:
+            turn.set(dirty=True)
+        case _:
+            pass  # it is being restarted already
+
+
+def _resume(turn: Turn) -> None:
+    if not turn.state.paused:
+        return
+    turn.set(paused=False)
+    turn.report("resumed")
+    if not turn.state.dirty:
+        return
+    if turn.state.phase is Phase.UP:
+        turn.preflight("change", detected_at=turn.now)
+    elif turn.state.phase in (Phase.BACKOFF, Phase.FAILED) or _finished(turn):
+        turn.claim()
+
+
+def _operate(turn: Turn, event: OperationRequested) -> None:
+    state = turn.state
+    if state.operation is not None:
+        turn.do(RefuseOperation(event.operation, "another one is waiting to be done"))
+        return
+    if state.phase is Phase.KILLING and state.killing:
+        turn.do(RefuseOperation(event.operation, "the bot cannot be stopped"))
+        return
+    turn.set(operation=event.operation)
+    match state.phase:
+        case Phase.DOWN | Phase.FAILED | Phase.BACKOFF | Phase.REFUSED:
+            if state.wanted_up:
+                turn.begin_record("manual")
+            turn.claim()
+        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY:
+            turn.begin_record("manual")
+            turn.leave()
+        case Phase.CHECKPOINTING | Phase.SNAPSHOTTING | Phase.STOPPING | Phase.SEALING:
+            turn.kill_standby()
+        case Phase.STARTING | Phase.VERIFYING | Phase.PAIRING if state.current is not None:
+            turn.begin_record("manual")
+            turn.terminate("the session is about to be changed")
+        case Phase.ACTIVATING:
+            turn.forget_job()
+            turn.at_rest()
+        case _:
+            pass  # `at_rest` comes to it
+
+
+def _source_changed(turn: Turn, event: SourceChanged) -> None:
+    state = turn.state
+    paths = tuple(dict.fromkeys((*state.changed, *event.paths)))[:CHANGED_MAX]
+    turn.set(dirty=True, changed=paths)
+    turn.report("changed", paths=list(event.paths))
+    seen = {
+        "saved_at": event.saved_at,
+        "detected_at": event.detected_at,
+        "quiet_at": event.quiet_at,
+    }
+    match state.phase:
+        case Phase.UP if not state.paused:
+            turn.preflight("change", **seen)
+        case Phase.PREFLIGHT | Phase.STANDBY | Phase.CHECKPOINTING | Phase.SNAPSHOTTING:
+            # A standby never outlives the source that it was started from.
+            turn.kill_standby()
+            if not state.wanted_up or state.operation is not None:
+                return
+            turn.forget_job()
+            turn.settle_up() if state.paused else turn.preflight("change", **seen)
+        case Phase.STOPPING | Phase.KILLING | Phase.SEALING:
+            turn.kill_standby()
+        case Phase.ACTIVATING:
+            turn.kill_standby()
+            turn.forget_job()
+            turn.at_rest()
+        case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
+            turn.kill_standby()
+        case Phase.VERIFYING if state.late and not state.paused:
+            # It does not come up by itself; the new code may be the cure.
+            turn.begin_record("change", changed=paths, **seen)
+            turn.terminate("not online in time, and the source changed")
+        case Phase.BACKOFF | Phase.FAILED if not state.paused:
+            turn.begin_record("change", changed=paths, **seen)
+            turn.claim()
+        case Phase.DOWN if _finished(turn) and not state.paused:
+            turn.begin_record("change", changed=paths, **seen)
+            turn.claim()
+        case _:
+            pass  # remembered in `dirty`
+
+
+def _finished(turn: Turn) -> bool:
+    """Return whether the bot ended by itself, and the policy left it so."""
+    return turn.state.phase is Phase.DOWN and turn.state.wanted_up

@@ -1,0 +1,93 @@
+"""What is done when a phase's time is over.
+
+A timeout is never taken for success, and never for a damaged session.
+"""
+
+from supervisor.core.effects import EvictSurvivors
+from supervisor.core.generations import judge
+from supervisor.core.results import snapshot_failed
+from supervisor.core.state import After, Phase
+from supervisor.core.turn import KILL_TIMEOUT_S, Turn
+
+
+def handle(turn: Turn) -> None:
+    """Decide."""
+    state = turn.state
+    if state.deadline is None or turn.now < state.deadline:
+        return
+    match state.phase:
+        case Phase.CLAIMING | Phase.SWEEPING:
+            turn.fail(f"{state.phase.value} took too long")
+        case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
+            turn.give_up(f"{state.phase.value} took too long")
+        case Phase.EVICTING if not state.killing:
+            turn.set(killing=True)
+            turn.go(Phase.EVICTING, KILL_TIMEOUT_S)
+            turn.do(EvictSurvivors(turn.new_ticket(), kill=True))
+        case Phase.EVICTING:
+            turn.fail("processes of an earlier supervisor cannot be killed")
+        case Phase.STARTING if state.current is not None:
+            turn.set(after=After.BACKOFF, why="the process could not be started in time")
+            turn.terminate(state.why)
+        case Phase.STARTING | Phase.ACTIVATING:
+            turn.kill_standby()
+            turn.forget_job()
+            turn.set(after=After.BACKOFF, why="the seat could not be written in time")
+            turn.at_rest()
+        case Phase.VERIFYING:
+            _late(turn)
+        case Phase.UP:
+            turn.go(Phase.UP)
+            if state.held and state.wanted_up and not state.paused:
+                turn.preflight("change", detected_at=turn.now)
+        case Phase.PREFLIGHT:
+            turn.forget_job()
+            turn.hold("the preflight took too long")
+        case Phase.STANDBY:
+            turn.report("standby_failed", generation=state.standby, why="not ready to take over")
+            turn.hold(f"the new code was not ready in {turn.policy.start_timeout_s:g} s")
+        case Phase.CHECKPOINTING:
+            turn.report("checkpoint_missed", generation=state.current)
+            turn.snapshot()
+        case Phase.SNAPSHOTTING:
+            turn.forget_job()
+            snapshot_failed(turn, "the snapshot took too long")
+        case Phase.STOPPING if state.current is not None:
+            turn.kill(f"it did not stop in {turn.policy.stop_timeout_s:g} s")
+        case Phase.STOPPING:
+            turn.kill_again()
+        case Phase.KILLING if not state.killing:
+            turn.set(killing=True)
+            turn.kill_again()
+        case Phase.KILLING:
+            turn.fail("its processes cannot be killed: they hang in the kernel")
+        case Phase.SEALING:
+            turn.forget_job()
+            turn.report("snapshot_failed", why="the seal took too long")
+            turn.at_rest()
+        case Phase.BACKOFF:
+            turn.claim()
+        case Phase.REFUSED | Phase.PAIRING | Phase.FAILED | Phase.DOWN:
+            turn.go(state.phase)
+
+
+def _late(turn: Turn) -> None:
+    state = turn.state
+    if not state.late:
+        turn.set(late=True)
+        judge(turn, out_of_time=True)
+        if turn.state.phase is not Phase.VERIFYING:
+            return
+        turn.report("late", generation=state.current)
+        rest_s = turn.policy.start_timeout_s - turn.policy.restore_timeout_s
+        turn.go(Phase.VERIFYING, max(rest_s, 0.0))
+        if state.dirty and not state.paused:
+            turn.begin_record("change", changed=state.changed, detected_at=turn.now)
+            turn.terminate("not online in time, and the source changed")
+    elif state.reported == "offline":
+        # The network is to blame, not the bot: it goes on trying, and so do we.
+        turn.go(Phase.VERIFYING, turn.policy.start_timeout_s)
+    else:
+        turn.set(after=After.BACKOFF, why=f"not ready in {turn.policy.start_timeout_s:g} s")
+        turn.begin_record("hang")
+        turn.terminate(turn.state.why)

@@ -1,0 +1,110 @@
+"""The machine's memory: everything that a decision may depend on, and nothing else."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Literal
+
+from supervisor.core.events import Operation
+from supervisor.core.records import Restart
+
+
+class Phase(StrEnum):
+    """Where one bot is in its life. DESIGN's table, by the same names."""
+
+    CLAIMING = "claiming"
+    REFUSED = "refused"
+    SWEEPING = "sweeping"
+    EVICTING = "evicting"
+    CHECKING_SESSION = "checking session"
+    RESTORING = "restoring"
+    OPERATING = "operating"
+    STARTING = "starting"
+    VERIFYING = "verifying"
+    PAIRING = "pairing"
+    UP = "up"
+    PREFLIGHT = "preflight"
+    STANDBY = "standby"
+    CHECKPOINTING = "checkpointing"
+    SNAPSHOTTING = "snapshotting"
+    STOPPING = "stopping"
+    KILLING = "killing"
+    SEALING = "sealing"
+    ACTIVATING = "activating"
+    BACKOFF = "backoff"
+    FAILED = "failed"
+    DOWN = "down"
+
+
+class After(StrEnum):
+    """What the stop that is under way is for."""
+
+    RESTART = "restart"
+    RESTORE = "restore"  # the bot refused a session that the epoch says is linked
+    CLOSE = "close"  # the network ended the link
+    BACKOFF = "backoff"
+    FAIL = "fail"
+    FINISH = "finish"  # it ended by itself, and the policy leaves it so
+
+
+@dataclass(frozen=True, slots=True)
+class Caps:
+    """What a generation said that it can do."""
+
+    standby: bool = False
+    checkpoint: bool = False
+    roundtrip: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """One bot. Instants are seconds of the monotonic clock."""
+
+    phase: Phase = Phase.DOWN
+    deadline: float | None = None
+    # The job that is waited for: its number, and whether its result is still to come.
+    ticket: int = 0
+    awaits: bool = False
+    wanted_up: bool = False
+    paused: bool = False
+    operation: Operation | None = None
+
+    # Processes: `current` is or was given the session, `standby` waits for it, `doomed` were
+    # killed and are not yet proved gone. `generation` is the highest number given out.
+    generation: int = 0
+    current: int | None = None
+    standby: int | None = None
+    standby_waits: bool = False
+    doomed: frozenset[int] = frozenset()
+    seat: int | None = None
+    caps: Caps = Caps()
+    standby_caps: Caps = Caps()
+    cold_once: bool = False
+
+    # The source: `dirty` when it is newer than what the current generation (or the standby that
+    # is to follow it) runs, `changed` by which paths, `held` why it was not applied.
+    dirty: bool = False
+    changed: tuple[str, ...] = ()
+    held: str = ""
+
+    # What the current generation said, and what it is held against.
+    reported: str = ""
+    identity: str = ""
+    ready: bool = False
+    proof: str = ""
+    deaf: bool = False
+    verified: bool = False
+    fresh_link: Literal["", "paired", "adopted"] = ""
+    late: bool = False
+    linked: bool = False
+    known_identity: str = ""
+
+    # Stopping, and what follows.
+    after: After = After.RESTART
+    why: str = ""
+    to_seal: int | None = None
+    killing: bool = False
+    clean: bool = False
+    attempt: int = 0
+    crashes: tuple[float, ...] = ()
+    up_since: float | None = None
+    restart: Restart | None = None

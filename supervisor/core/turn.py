@@ -1,0 +1,375 @@
+"""One step while it is worked out: the moves from phase to phase that several events share.
+
+A `Turn` collects changes and effects; outside of `step` nobody sees it. Each move states what
+must be true when it is made, so that the phases cannot be entered by a side door.
+"""
+
+from dataclasses import replace
+from typing import Any
+
+from supervisor.core.effects import (
+    CheckSession,
+    ClaimOwner,
+    CommitSeat,
+    Effect,
+    FindSurvivors,
+    Kill,
+    NoteState,
+    NoteVerified,
+    Operate,
+    RefuseOperation,
+    ReleaseOwner,
+    Report,
+    RequestCheckpoint,
+    RestoreSession,
+    RunPreflight,
+    Seal,
+    SpawnStandby,
+    TakeSnapshot,
+    Terminate,
+)
+from supervisor.core.events import Operation
+from supervisor.core.policy import Policy
+from supervisor.core.records import Reason, Restart
+from supervisor.core.state import After, Caps, Phase, State
+
+# Deadlines of work that is not the bot's, in seconds. A restore of a large session on a slow
+# disk is slow, not broken; the rest is quick or hangs.
+JOB_TIMEOUT_S = 30.0
+RESTORE_JOB_TIMEOUT_S = 600.0
+SEAL_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 5.0
+HELD_RETRY_S = 30.0
+CHANGED_MAX = 1000
+
+
+class Turn:
+    """The state as it becomes, and the effects so far."""
+
+    def __init__(self, state: State, now: float, policy: Policy) -> None:
+        self.state = state
+        self.now = now
+        self.policy = policy
+        self.effects: list[Effect] = []
+
+    # Small words.
+
+    def set(self, **changes: Any) -> None:
+        """Change the state."""
+        self.state = replace(self.state, **changes)
+
+    def do(self, *effects: Effect) -> None:
+        """Give orders."""
+        self.effects.extend(effects)
+
+    def report(self, event: str, **fields: Any) -> None:
+        """Write a line of the journal."""
+        self.do(Report(event, tuple(fields.items())))
+
+    def go(self, phase: Phase, within_s: float | None = None) -> None:
+        """Be in `phase`, with a deadline if `within_s` is given."""
+        self.set(phase=phase, deadline=None if within_s is None else self.now + within_s)
+
+    def new_ticket(self) -> int:
+        """Return the number of a new job; all older ones are no longer waited for."""
+        self.set(ticket=self.state.ticket + 1, awaits=True)
+        return self.state.ticket
+
+    def forget_job(self) -> None:
+        """Whatever job is under way, nobody waits for its result."""
+        self.set(awaits=False)
+
+    def mark(self, **instants: Any) -> None:
+        """Write into the record of the restart that is under way, if one is."""
+        if self.state.restart is not None:
+            self.set(restart=replace(self.state.restart, **instants))
+
+    def begin_record(self, reason: Reason, **known: Any) -> None:
+        """Open a new record."""
+        self.set(restart=Restart(reason=reason, begun_at=self.now, **known))
+
+    # Towards a running bot.
+
+    def claim(self) -> None:
+        """From nothing that runs: take the lock."""
+        if self.state.current is not None or self.state.doomed:
+            self.kill_again()
+            return
+        self.set(killing=False)
+        self.go(Phase.CLAIMING, JOB_TIMEOUT_S)
+        self.do(ClaimOwner(self.new_ticket()))
+
+    def kill_again(self) -> None:
+        """Something that was killed still stands: nothing may start beside it."""
+        self.set(after=After.RESTART)
+        self.go(Phase.KILLING, KILL_TIMEOUT_S)
+        standing = set(self.state.doomed)
+        if self.state.current is not None:
+            standing.add(self.state.current)
+        self.do(*(Kill(generation) for generation in sorted(standing)))
+
+    def sweep(self) -> None:
+        """The lock is ours: look for what an earlier supervisor left."""
+        self.go(Phase.SWEEPING, JOB_TIMEOUT_S)
+        self.do(FindSurvivors(self.new_ticket()))
+
+    def at_rest(self) -> None:
+        """Nobody has the seat and nothing survives: see what is next."""
+        state = self.state
+        hands_over = (
+            state.after is After.RESTART
+            and state.wanted_up
+            and state.operation is None
+            and state.standby_waits
+        )
+        if not hands_over:
+            self.kill_standby()
+        if self.state.doomed:
+            self.go(Phase.STOPPING, KILL_TIMEOUT_S)
+            return
+        if state.after is After.CLOSE:
+            self.set(after=After.RESTART)
+            self.operate(Operation("close", why=state.why))
+        elif state.operation is not None:
+            operation = state.operation
+            self.set(operation=None)
+            self.operate(operation)
+        elif not state.wanted_up or state.after is After.FINISH:
+            self.down()
+        elif state.after is After.RESTORE:
+            self.set(after=After.RESTART)
+            self.restore("pairing")
+        elif state.after is After.BACKOFF:
+            self.back_off()
+        elif state.after is After.FAIL:
+            self.fail(state.why)
+        elif self.policy.has_session:
+            # After a seal nobody else has had the session, so the cheap check will do.
+            full = not state.clean
+            self.go(Phase.CHECKING_SESSION, JOB_TIMEOUT_S)
+            self.do(CheckSession(self.new_ticket(), full))
+        else:
+            self.start()
+
+    def operate(self, operation: Operation) -> None:
+        """Change the session folder: only from rest."""
+        self.set(clean=False)
+        self.go(Phase.OPERATING, RESTORE_JOB_TIMEOUT_S)
+        self.do(Operate(self.new_ticket(), operation))
+
+    def restore(self, because: Any) -> None:
+        """Bring a proven snapshot back: only from rest."""
+        self.set(clean=False)
+        self.mark(rolled_back=True)
+        self.go(Phase.RESTORING, RESTORE_JOB_TIMEOUT_S)
+        self.do(RestoreSession(self.new_ticket(), because))
+
+    def start(self) -> None:
+        """The session is as it should be: give the seat to the standby, or to a cold start."""
+        self.forget_generation()
+        self.set(clean=False, after=After.RESTART, why="", cold_once=False)
+        if self.state.standby is not None and self.state.standby_waits:
+            self.go(Phase.ACTIVATING, JOB_TIMEOUT_S)
+            self.do(CommitSeat(self.new_ticket(), self.state.standby))
+            return
+        self.set(generation=self.state.generation + 1)
+        self.go(Phase.STARTING, self.policy.start_timeout_s)
+        self.do(CommitSeat(self.new_ticket(), self.state.generation))
+
+    def forget_generation(self) -> None:
+        """What a generation said is not said of the next one, and decides nothing at its end."""
+        self.set(
+            reported="",
+            identity="",
+            ready=False,
+            proof="",
+            deaf=False,
+            verified=False,
+            fresh_link="",
+            late=False,
+            held="",
+            caps=Caps(),
+        )
+
+    def up(self, proof: str) -> None:
+        """The start is verified: say so, then act on what came meanwhile."""
+        state = self.state
+        assert state.current is not None  # noqa: S101 - the machine's own promise
+        began = None if state.restart is None else state.restart.activated_at
+        seconds = 0.0 if began is None else max(0.0, self.now - began)
+        self.mark(verified_at=self.now, verified=True, proof=proof, late=state.late)
+        self.set(verified=True, proof=proof, held="", up_since=self.now, late=False, deaf=False)
+        if self.policy.has_session and state.fresh_link != "paired":
+            self.do(NoteVerified(state.current, state.identity, proof, seconds))
+        self.report(
+            "verified",
+            generation=state.current,
+            proof=proof,
+            identity=state.identity,
+            fresh=state.fresh_link,
+            late=state.late,
+        )
+        if self.state.restart is not None:
+            self.report("restarted", record=self.state.restart.to_json())
+            self.set(restart=None)
+        if self.policy.has_session and state.fresh_link:
+            self.do(TakeSnapshot(0, "linked", state.current))
+        self.set(fresh_link="")
+        self.settle_up()
+
+    def settle_up(self) -> None:
+        """Stay up, or go on to what was asked for meanwhile."""
+        if self.state.operation is not None or not self.state.wanted_up:
+            self.leave()
+        elif self.state.dirty and not self.state.paused:
+            self.preflight("change")
+        else:
+            self.go(Phase.UP)
+
+    def hold(self, why: str) -> None:
+        """The old generation stays; what changed is not applied, and it is said why."""
+        self.kill_standby()
+        self.set(held=why, restart=None)
+        self.report("held", why=why, paths=list(self.state.changed))
+        self.settle_up()
+
+    # From one generation to the next.
+
+    def preflight(self, reason: Reason, **known: Any) -> None:
+        """Begin a restart: first see whether the new code can start at all."""
+        if self.state.restart is None or known:
+            self.begin_record(reason, changed=self.state.changed, **known)
+        self.set(dirty=False)
+        self.go(Phase.PREFLIGHT, JOB_TIMEOUT_S)
+        self.do(RunPreflight(self.new_ticket(), self.state.changed))
+
+    def stand_by(self) -> None:
+        """Start the new generation beside the old one: never a third beside two."""
+        self.go(Phase.STANDBY, self.policy.start_timeout_s)
+        if not self.state.doomed:
+            self.set(generation=self.state.generation + 1)
+            self.set(standby=self.state.generation, standby_waits=False, standby_caps=Caps())
+            self.do(SpawnStandby(self.state.generation))
+
+    def leave(self) -> None:
+        """Begin to stop a generation that is up, in good order."""
+        self.kill_standby()
+        self.checkpoint()
+
+    def checkpoint(self) -> None:
+        """Ask the old generation to flush, if it can."""
+        current = self.state.current
+        assert current is not None  # noqa: S101 - the machine's own promise
+        if self.state.caps.checkpoint and self.state.verified:
+            self.go(Phase.CHECKPOINTING, self.policy.checkpoint_timeout_s)
+            self.do(RequestCheckpoint(current))
+        else:
+            self.snapshot()
+
+    def snapshot(self) -> None:
+        """Copy the session while the old generation still runs, if it is worth it."""
+        current = self.state.current
+        assert current is not None  # noqa: S101 - the machine's own promise
+        if self.policy.has_session and self.state.verified:
+            self.go(Phase.SNAPSHOTTING, self.policy.snapshot_timeout_s)
+            self.do(TakeSnapshot(self.new_ticket(), "stop", current))
+        else:
+            self.terminate()
+
+    def terminate(self, why: str = "") -> None:
+        """SIGTERM: from here on the old generation ends, whatever comes."""
+        current = self.state.current
+        assert current is not None  # noqa: S101 - the machine's own promise
+        if self.state.verified and self.policy.has_session:
+            self.set(to_seal=current)
+        self.mark(terminated_at=self.now)
+        self.report("stopping", generation=current, why=why or self.state.after.value)
+        self.forget_generation()
+        self.forget_job()
+        self.go(Phase.STOPPING, self.policy.stop_timeout_s)
+        self.do(Terminate(current))
+
+    def kill(self, why: str) -> None:
+        """SIGKILL to the seat's holder."""
+        current = self.state.current
+        assert current is not None  # noqa: S101 - the machine's own promise
+        self.mark(terminated_at=self.now)
+        self.report("killed", generation=current, why=why)
+        self.forget_generation()
+        self.forget_job()
+        self.go(Phase.KILLING, KILL_TIMEOUT_S)
+        self.do(Kill(current))
+
+    def kill_standby(self) -> None:
+        """Forget the standby: it is dead to us, and soon proved so."""
+        standby = self.state.standby
+        if standby is not None:
+            self.set(
+                standby=None,
+                standby_waits=False,
+                standby_caps=Caps(),
+                doomed=self.state.doomed | {standby},
+            )
+            self.do(Kill(standby))
+
+    def gone(self) -> None:
+        """The old tree and all that was killed are proved gone."""
+        self.mark(gone_at=self.now)
+        sealing = self.state.to_seal
+        self.set(to_seal=None, killing=False)
+        if sealing is not None and self.state.after not in (After.RESTORE, After.CLOSE):
+            self.go(Phase.SEALING, SEAL_TIMEOUT_S)
+            self.do(Seal(self.new_ticket(), sealing))
+        else:
+            self.at_rest()
+
+    # Ends.
+
+    def drop_operation(self, why: str) -> None:
+        """Tell who waits that the session will not be changed."""
+        if self.state.operation is not None:
+            self.do(RefuseOperation(self.state.operation, why))
+            self.set(operation=None)
+
+    def back_off(self) -> None:
+        """Wait before the next try; a change cuts it short."""
+        if self.state.dirty and not self.state.paused:
+            self.claim()
+            return
+        first, most = self.policy.backoff_s
+        delay = min(most, first * 2 ** min(self.state.attempt, 30))
+        self.set(attempt=min(self.state.attempt + 1, 30))
+        self.report("backoff", delay_s=delay, why=self.state.why)
+        self.go(Phase.BACKOFF, delay)
+
+    def give_up(self, why: str) -> None:
+        """Work on the session at rest went wrong: fail, when all else is in order."""
+        self.forget_job()
+        self.set(after=After.FAIL, why=why)
+        self.at_rest()
+
+    def fail(self, why: str) -> None:
+        """Give up until a person or a change comes."""
+        self.kill_standby()
+        self.set(why=why, restart=None)
+        self.forget_job()
+        self.report("failed", why=why)
+        self.drop_operation(why)
+        self.do(NoteState("failed"))
+        self.go(Phase.FAILED)
+        if self.state.current is not None or self.state.doomed:
+            return
+        if not self.state.wanted_up:
+            self.down()
+        elif self.state.dirty and not self.state.paused:
+            self.claim()
+
+    def down(self) -> None:
+        """The end of it: nothing runs, the lock is given back."""
+        self.set(restart=None, attempt=0, crashes=(), killing=False, after=After.RESTART)
+        self.drop_operation("the bot was stopped")
+        self.report("down")
+        self.go(Phase.DOWN)
+        self.do(ReleaseOwner())
+        if self.state.dirty and self.state.wanted_up and not self.state.paused:
+            self.claim()

@@ -1,0 +1,369 @@
+"""One generation: a process, its tree, and the channels to it.
+
+It owns the pidfd, the pipes, the notify socket and the standby's pipe of one generation, and
+turns what comes through them into events of the core. It decides nothing.
+"""
+
+import asyncio
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import time
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor.core.errors import SupervisorError
+from supervisor.core.events import (
+    BotReady,
+    CapsDeclared,
+    Checkpointed,
+    Event,
+    Exited,
+    ProofGiven,
+    Released,
+    SessionReported,
+    StandbyReached,
+    TreeGone,
+    UndecryptableSeen,
+)
+from supervisor.process import output
+from supervisor.process.notify import Message, NotifySocket
+from supervisor.process.signals import send
+from supervisor.process.tree import TOKEN, members
+
+_SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline")
+_TAIL_LINES = 30
+_RECHECK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to start one generation. `lock_fd` is inherited: the generation's byte of the lock."""
+
+    generation: int
+    token_prefix: str
+    command: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    session_id: str
+    session_dir: Path | None  # None: it stands by, and is told later
+    notify: bool
+    socket_dir: Path
+    lock_fd: int | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    terminal: bool = False
+    stdin: bool = False
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a generation said that is no business of the core."""
+
+    status: str = ""
+    qr: str | None = None  # a secret: memory and the terminal only
+    qr_until: float | None = None
+    identity: str = ""
+    checkpoint_signal: signal.Signals = signal.SIGUSR2
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+
+
+class Child:
+    """A started generation. Raises SupervisorError from the constructor when it can't start."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        *,
+        emit: Callable[[Event], None],
+        on_line: Callable[[str, bytes], None],
+        on_qr: Callable[[], None],
+    ) -> None:
+        self.plan = plan
+        self.generation = plan.generation
+        self.heard = Heard()
+        self.token = f"{plan.token_prefix}.{plan.generation}.{secrets.token_hex(8)}"
+        self.started_at = time.monotonic()
+        self.status: int | None = None
+        self.gone = False
+        self._emit = emit
+        self._on_line = on_line
+        self._on_qr = on_qr
+        self._loop = asyncio.get_running_loop()
+        self._standby_pipe: int | None = None
+        self._checkpoint_asked_usec = 0
+        self._watched: dict[int, int] = {}
+        self._seen: set[int] = set()
+        self._recheck: asyncio.TimerHandle | None = None
+        self._notify: NotifySocket | None = None
+        self._readers: list[output.LineReader] = []
+        self._stdin: int | None = None
+        self._process = self._start()
+        self.pid = self._process.pid
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._ended)
+
+    # Starting.
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        plan = self.plan
+        env = dict(plan.env)
+        env[TOKEN] = self.token
+        env["STILLHERE_SESSION_ID"] = plan.session_id
+        env["STILLHERE_GENERATION"] = str(plan.generation)
+        program = _program(plan.command[0], plan.cwd, env)
+        inherited: list[int] = [] if plan.lock_fd is None else [plan.lock_fd]
+        close_after: list[int] = []
+        try:
+            if plan.notify:
+                path = plan.socket_dir / f"{self.token}.sock"
+                self._notify = NotifySocket(path, self._said, self._trusts)
+                env["NOTIFY_SOCKET"] = str(path)
+                theirs, self._standby_pipe = os.pipe()
+                close_after.append(theirs)
+                inherited.append(theirs)
+                env["STILLHERE_STANDBY_FD"] = str(theirs)
+            if plan.session_dir is not None:
+                env["STILLHERE_SESSION_DIR"] = str(plan.session_dir)
+                self._write_activation(plan.session_dir)
+            channels = self._channels(close_after)
+            return subprocess.Popen(
+                [*_death_signal(), str(program), *plan.command[1:]],
+                cwd=plan.cwd,
+                env=env,
+                stdin=channels[0],
+                stdout=channels[1],
+                stderr=channels[2],
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+        except OSError as error:
+            self._close_channels()
+            raise SupervisorError(
+                f"{plan.command[0]} could not be started: {error.strerror}",
+                "see `command` and `cwd` in the config",
+            ) from error
+        finally:
+            for fd in close_after:
+                os.close(fd)
+
+    def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
+        if self.plan.terminal:
+            both = output.terminal()
+            ends = [both]
+            out = err = both.childs
+        else:
+            ends = [output.pipe(), output.pipe()]
+            out, err = ends[0].childs, ends[1].childs
+        close_after.extend(end.childs for end in ends)
+        for end, stream in zip(ends, ("stdout", "stderr"), strict=False):
+            self._readers.append(output.LineReader(end.ours, stream, self._line))
+        if not self.plan.stdin:
+            return subprocess.DEVNULL, out, err
+        theirs, self._stdin = os.pipe()
+        close_after.append(theirs)
+        return theirs, out, err
+
+    def _line(self, stream: str, line: bytes) -> None:
+        if self.heard.qr:
+            line = line.replace(self.heard.qr.encode(), b"[QR code]")
+        self.heard.tail.append(line.decode("utf-8", "replace"))
+        self._on_line(stream, line)
+
+    # Towards the bot.
+
+    def activate(self, session_dir: Path) -> None:
+        """Tell a waiting generation that the session is its own."""
+        self._write_activation(session_dir)
+
+    def _write_activation(self, session_dir: Path) -> None:
+        if self._standby_pipe is not None:
+            with suppress(BrokenPipeError):
+                os.write(self._standby_pipe, b"activate " + os.fsencode(session_dir) + b"\n")
+            os.close(self._standby_pipe)
+            self._standby_pipe = None
+
+    def request_checkpoint(self) -> None:
+        """Ask it to flush."""
+        self._checkpoint_asked_usec = time.monotonic_ns() // 1000
+        self._signal_main(self.heard.checkpoint_signal)
+
+    def write_line(self, text: str) -> None:
+        """Give it a line on its standard input, if it has one."""
+        if self._stdin is not None:
+            with suppress(OSError):
+                os.write(self._stdin, text.encode() + b"\n")
+
+    def terminate(self) -> None:
+        """Thaw all; the stop signal to the main process, or to what is left once it ended."""
+        alive = self.members()
+        for pid in alive:
+            send(pid, signal.SIGCONT)
+        if self.status is None:
+            self._signal_main(self.plan.stop_signal)
+        else:
+            for pid in alive:
+                send(pid, self.plan.stop_signal)
+
+    def kill(self) -> None:
+        """SIGKILL to the whole tree, twice: what was forked meanwhile dies too."""
+        for _ in range(2):
+            for pid in self.members():
+                send(pid, signal.SIGKILL)
+        if self.status is None:
+            self._signal_main(signal.SIGKILL)
+
+    def _signal_main(self, number: signal.Signals) -> None:
+        if self.status is None:
+            with suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def members(self) -> list[int]:
+        """Return the live processes of the tree, parents first."""
+        found = members(self.pid, self.token)
+        self._seen.update(found)
+        return found
+
+    # From the bot.
+
+    def _trusts(self, pid: int) -> bool:
+        return pid == self.pid or pid in self._seen or pid in self.members()
+
+    def _said(self, message: Message) -> None:  # noqa: C901 - a table, one line per key
+        heard, number = self.heard, self.generation
+        heard.status = message.get("STATUS", heard.status)
+        heard.identity = message.get("X_STILLHERE_IDENTITY", heard.identity)
+        if "X_STILLHERE_CAPS" in message:
+            self._caps(message["X_STILLHERE_CAPS"].split())
+        if "X_STILLHERE_QR" in message:
+            self._qr(message["X_STILLHERE_QR"], message.get("X_STILLHERE_QR_TTL_USEC", ""))
+        state = message.get("X_STILLHERE_SESSION", "")
+        if state in _SESSION_STATES:
+            if state != "pairing" and heard.qr is not None:
+                self._qr("", "")
+            reason = message.get("X_STILLHERE_REASON", "")
+            self._emit(SessionReported(number, state, heard.identity, reason))  # type: ignore[arg-type]  # checked above
+        if message.get("X_STILLHERE_STANDBY") == "1":
+            self._emit(StandbyReached(number))
+        count = message.get("X_STILLHERE_UNDECRYPTABLE", "")
+        if count.isdigit() and len(count) < 10:  # noqa: PLR2004 - a count, not an attack
+            self._emit(UndecryptableSeen(number, int(count)))
+        if message.get("X_STILLHERE_PROOF") == "roundtrip":
+            self._emit(ProofGiven(number, "roundtrip"))
+        if message.get("READY") == "1":
+            self._emit(BotReady(number))
+        at = message.get("MONOTONIC_USEC", "")
+        answers = at.isdigit() and int(at) >= self._checkpoint_asked_usec
+        if message.get("X_STILLHERE_CHECKPOINT") == "1" and answers:
+            self._emit(Checkpointed(number))
+        if message.get("X_STILLHERE_RELEASED") == "1":
+            self._emit(Released(number))
+
+    def _qr(self, payload: str, ttl_usec: str) -> None:
+        self.heard.qr = payload or None
+        until = time.monotonic() + int(ttl_usec) / 1e6 if ttl_usec.isdigit() else None
+        self.heard.qr_until = until
+        self._on_qr()
+
+    def _caps(self, words: Sequence[str]) -> None:
+        checkpoint = False
+        for word in words:
+            name, _, value = word.partition(":")
+            if name == "checkpoint":
+                with suppress(KeyError):
+                    self.heard.checkpoint_signal = signal.Signals[value or "SIGUSR2"]
+                    checkpoint = True
+        self._emit(
+            CapsDeclared(
+                self.generation,
+                standby="standby" in words,
+                checkpoint=checkpoint,
+                roundtrip="roundtrip" in words,
+            )
+        )
+
+    # Its end.
+
+    def _ended(self) -> None:
+        """The main process is dead: hear its last words, reap it, then watch its tree go."""
+        self._loop.remove_reader(self._pidfd)
+        self.members()
+        self._drain()
+        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        assert result is not None  # noqa: S101 - without WNOHANG there is a result
+        code = result.si_status
+        self.status = code if result.si_code == os.CLD_EXITED else -code
+        self._process.returncode = self.status  # else its destructor would wait for it
+        self._emit(Exited(self.generation, self.status))
+        self.recheck()
+
+    def _drain(self) -> None:
+        if self._notify is not None:
+            self._notify.drain()
+        for reader in self._readers:
+            reader.drain()
+
+    def recheck(self) -> None:
+        """Look whether the tree is gone; watch what still lives of it."""
+        if self.status is None or self.gone:
+            return
+        for fd in self._watched.values():
+            self._loop.remove_reader(fd)
+            os.close(fd)
+        self._watched.clear()
+        if self._recheck is not None:
+            self._recheck.cancel()
+            self._recheck = None
+        alive = self.members()
+        for pid in alive:
+            with suppress(OSError):
+                self._watched[pid] = os.pidfd_open(pid)
+                self._loop.add_reader(self._watched[pid], self.recheck)
+        if not alive:
+            self.gone = True
+            self._drain()
+            self._close_channels()
+            os.close(self._pidfd)
+            self._emit(TreeGone(self.generation))
+        elif len(self._watched) < len(alive):
+            self._recheck = self._loop.call_later(_RECHECK_S, self.recheck)
+
+    def _close_channels(self) -> None:
+        if self._notify is not None:
+            self._notify.close()
+        for reader in self._readers:
+            reader.close()
+        for fd in (self._standby_pipe, self._stdin):
+            if fd is not None:
+                os.close(fd)
+        self._standby_pipe = self._stdin = None
+
+
+def _program(name: str, cwd: Path, env: Mapping[str, str]) -> Path:
+    """Find the program as exec would. Raises: SupervisorError, with what to do."""
+    if "/" in name:
+        path = cwd / name
+        if os.access(path, os.X_OK) and path.is_file():
+            return path
+        reason = "is not executable" if path.exists() else "does not exist"
+        raise SupervisorError(f"{path} {reason}", "see `command` and `cwd` in the config")
+    found = shutil.which(name, path=env.get("PATH"))
+    if found is None:
+        raise SupervisorError(
+            f"the program {name!r} is not on PATH", "install it, or name it by its full path"
+        )
+    return Path(found)
+
+
+def _death_signal() -> list[str]:
+    """Return the prefix that has the kernel tell the bot when we die, where setpriv(1) exists.
+
+    It execs the bot's own command, so the pid and the command line are the bot's. Doing it in
+    the child ourselves (preexec_fn) would turn vfork into fork, and is unsafe beside threads.
+    """
+    setpriv = shutil.which("setpriv")
+    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM", "--"]

@@ -1,0 +1,102 @@
+"""What a bot prints: read without ever making it wait, cut into lines, kept for a while."""
+
+import asyncio
+import os
+import pty
+import termios
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+
+_CHUNK_BYTES = 65536
+LINE_MAX_BYTES = 1 << 20
+KEPT_LINES = 10_000
+
+Sink = Callable[[str, bytes], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Ends:
+    """Our end of a channel and the child's."""
+
+    ours: int
+    childs: int
+
+
+def pipe() -> Ends:
+    """Make a pipe to read a child's output from."""
+    ours, childs = os.pipe()
+    os.set_blocking(ours, False)
+    return Ends(ours, childs)
+
+
+def terminal() -> Ends:
+    """Make a terminal that passes bytes as they are, for a bot that keeps its colours."""
+    ours, childs = pty.openpty()
+    mode = termios.tcgetattr(childs)
+    mode[1] &= ~termios.OPOST
+    mode[3] &= ~(termios.ECHO | termios.ICANON)
+    termios.tcsetattr(childs, termios.TCSANOW, mode)
+    os.set_blocking(ours, False)
+    return Ends(ours, childs)
+
+
+class LineReader:
+    """Reads one descriptor to its end; whole lines go to `sink(stream, line)`."""
+
+    def __init__(self, fd: int, stream: str, sink: Sink) -> None:
+        self._fd: int | None = fd
+        self._stream = stream
+        self._sink = sink
+        self._partial = bytearray()
+        asyncio.get_running_loop().add_reader(fd, self.drain)
+
+    def drain(self) -> None:
+        """Read all that is there now."""
+        while self._fd is not None:
+            try:
+                chunk = os.read(self._fd, _CHUNK_BYTES)
+            except BlockingIOError:
+                return
+            except OSError:  # a terminal whose last user is gone says EIO
+                chunk = b""
+            if not chunk:
+                self.close()
+                return
+            self._feed(chunk)
+            if len(chunk) < _CHUNK_BYTES:
+                return
+
+    def close(self) -> None:
+        """Stop reading; what is left of a line is given out."""
+        if self._fd is not None:
+            asyncio.get_running_loop().remove_reader(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
+            self._fd = None
+            if self._partial:
+                self._sink(self._stream, bytes(self._partial))
+                self._partial.clear()
+
+    def _feed(self, chunk: bytes) -> None:
+        *lines, rest = chunk.split(b"\n")
+        for line in lines:
+            self._partial += line
+            self._sink(self._stream, bytes(self._partial).removesuffix(b"\r"))
+            self._partial.clear()
+        self._partial += rest
+        if len(self._partial) > LINE_MAX_BYTES:
+            self._sink(self._stream, bytes(self._partial))
+            self._partial.clear()
+
+
+class Kept:
+    """The last lines of a bot's output, over its generations."""
+
+    def __init__(self) -> None:
+        self.lines: deque[dict[str, object]] = deque(maxlen=KEPT_LINES)
+
+    def tail(self, count: int) -> list[dict[str, object]]:
+        """Return the last `count` lines, oldest first."""
+        return list(self.lines)[-count:] if count > 0 else []

@@ -1,0 +1,1 @@
+"""The session: its lock, its checks, its snapshots and its restores."""

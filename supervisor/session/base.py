@@ -1,0 +1,225 @@
+"""What every part of the SessionManager stands on: the places, the lock, and recovery."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from supervisor.core.errors import SessionBusy, SupervisorError
+from supervisor.core.policy import Keep
+from supervisor.session import epochs, files, swap
+from supervisor.session.lock import OwnerLock
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import check_id, rfc3339, slug
+from supervisor.session.profile import Profile, profile_for
+from supervisor.session.quarantine import Quarantine
+from supervisor.session.state import Record, StateFile
+from supervisor.session.store import Listing, Store
+
+
+class Base:
+    """See SessionManager for the arguments."""
+
+    def __init__(
+        self,
+        sessions: str | Path = "sessions",
+        snapshots: str | Path = ".session-cache",
+        state: str | Path = "session-state.json",
+        *,
+        keep: Keep | None = None,
+        older: Literal["ask", "auto"] = "ask",
+        paths: Mapping[str, Path] | None = None,
+        profile: Profile | Mapping[str, Profile] | None = None,
+        owned: bool = False,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.sessions = Path(sessions).absolute()
+        self.store = Store(Path(snapshots).absolute())
+        self.keep = keep or Keep()
+        self.older = older
+        self._quarantine = Quarantine(self.store.quarantine)
+        self._paths = dict(paths or {})
+        self._profile = profile
+        self._owned = owned
+        self._held: set[str] = set()
+        self._clock = clock
+        self._state = StateFile(
+            Path(state).absolute(),
+            self.store.root,
+            ids=self.store.ids,
+            settle=lambda session_id, record: epochs.settle(record, self.store.listing(session_id)),
+            clock=clock,
+        )
+
+    # --- places --------------------------------------------------------------------------
+
+    def folder(self, session_id: str) -> Path:
+        """Return the real path of the session's folder. Raises: SupervisorError for a bad id."""
+        check_id(session_id)
+        return self._paths.get(session_id, self.sessions / f"session-{session_id}").resolve()
+
+    def lock_for(self, session_id: str) -> OwnerLock:
+        """Return the lock that owns the session; not taken yet."""
+        return OwnerLock(self.folder(session_id).parent, session_id)
+
+    def record(self, session_id: str) -> Record:
+        """Return the session's durable record as it stands. Raises: SupervisorError, OSError."""
+        check_id(session_id)
+        return self._state.read(session_id)
+
+    def _rebuild_folder(self, session_id: str) -> Path:
+        folder = self.folder(session_id)
+        return folder.with_name(f".{folder.name}.new")
+
+    def _profile_of(self, session_id: str, newest: Manifest | None) -> Profile:
+        """Return the given profile, else the one the last snapshot had, else the one that fits.
+
+        What the snapshot had matters: a session without its credentials looks like no kind.
+        """
+        if isinstance(self._profile, Profile):
+            return self._profile
+        if self._profile and session_id in self._profile:
+            return self._profile[session_id]
+        name = newest.profile if newest and newest.profile != "generic" else "auto"
+        return profile_for(self.folder(session_id), name)
+
+    @staticmethod
+    def _newest(listing: Listing, record: Record) -> Manifest | None:
+        """Return the newest snapshot of the current epoch that is not bad, if there is one."""
+        if record.state == "closed":
+            return None
+        usable = (m for m in reversed(listing.of_epoch(record.epoch)) if m.verdict != "bad")
+        return next(usable, None)
+
+    # --- the lock and recovery -----------------------------------------------------------
+
+    @contextmanager
+    def owning(self, session_id: str, *, alone: bool = False) -> Iterator[None]:
+        """Hold the owner's lock, with everything finished that a crash left half done.
+
+        `alone`: the operation needs the session at rest, so no bot may be left of an owner that
+        died. Raises: SessionBusy, SupervisorError, OSError.
+        """
+        if session_id in self._held:
+            yield
+            return
+        try:
+            with self._owned_or_taken(session_id, alone=alone):
+                self.recover(session_id)
+                yield
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise SupervisorError(
+                f"session {session_id}: {error.strerror or error}{where}",
+                "nothing was lost: mend the cause and do it again, and it goes on where it stopped",
+            ) from error
+
+    @contextmanager
+    def _owned_or_taken(self, session_id: str, *, alone: bool) -> Iterator[None]:
+        if self._owned:
+            yield
+            return
+        files.make_private(self.folder(session_id).parent)
+        with self.lock_for(session_id) as lock:
+            survivors = lock.survivors() if alone else ()
+            if survivors:
+                raise SessionBusy(
+                    f"a bot of session {session_id} is still running (generation {survivors[0]}),"
+                    " though its supervisor is gone",
+                    "start the supervisor, which takes over; or stop that bot first",
+                )
+            self._held.add(session_id)
+            try:
+                yield
+            finally:
+                self._held.discard(session_id)
+
+    def recover(self, session_id: str) -> None:
+        """Finish or forget what a crash left half done. The owner's lock must be held.
+
+        Raises: SupervisorError, OSError.
+        """
+        check_id(session_id)
+        self.store.prepare()
+        intent = swap.read_intent(self.store.root, session_id)
+        if intent is not None:
+            self._finish(intent)
+        else:
+            files.remove_tree(self._rebuild_folder(session_id))
+        files.sweep_scratch(self.store.tmp)
+
+    def _begin(self, intent: swap.Intent) -> str | None:
+        """Write the intent down and do it. Returns where the old session is, if there was one."""
+        swap.write_intent(self.store.root, intent)
+        self._finish(intent)
+        path = Path(intent.quarantine)
+        return path.name if path.exists() else None
+
+    def _finish(self, intent: swap.Intent) -> None:
+        """Do what the intent says, as far as it isn't done. Each step may come twice."""
+        if intent.op in ("close", "import"):
+            self._end_epoch(intent)
+        swap.carry_out(self.store.root, intent)
+        if intent.op == "restore":
+            with self._state.edit(intent.id) as record:
+                if record.applied != intent.token:
+                    record.applied = intent.token
+                    record.rollback_count += 1
+                    record.sealed = intent.snapshot
+        swap.remove_intent(self.store.root, intent.id)
+
+    def _end_epoch(self, intent: swap.Intent) -> None:
+        with self._state.edit(intent.id) as record:
+            if record.applied == intent.token:
+                return
+            record.applied = intent.token
+            if record.epoch == intent.epoch:
+                self._bury(intent.id, record, intent.why)
+                epochs.end(record)
+            if intent.op == "import":
+                epochs.reopen(record)
+
+    def _bury(self, session_id: str, record: Record, why: str) -> None:
+        """Write the tombstone of the current epoch, if there is anything to end."""
+        listing = self.store.listing(session_id)
+        if listing.tombstone(record.epoch):
+            return
+        if record.state != "linked" and not listing.of_epoch(record.epoch):
+            return
+        self.store.put(
+            Manifest(
+                id=session_id,
+                seq=self.store.next_seq(session_id),
+                epoch=record.epoch,
+                reason=why,
+                taken_at=rfc3339(self._clock()),
+                kind="tombstone",
+                state="closed",
+                identity=record.identity,
+                generation=record.generation,
+                verdict="good",
+                tried=tuple(record.tried),
+                counters=record.counters(),
+            )
+        )
+
+    def _intent(
+        self, session_id: str, op: Literal["restore", "close", "import"], record: Record, why: str
+    ) -> swap.Intent:
+        name = self._quarantine.new_name(session_id, self._clock(), record.epoch, slug(why))
+        return swap.Intent(
+            op=op,
+            token=name.name,
+            id=session_id,
+            live=str(self.folder(session_id)),
+            quarantine=str(name),
+            epoch=record.epoch,
+            why=why,
+        )
+
+
+def with_new(intent: swap.Intent, folder: Path, snapshot: int = 0) -> swap.Intent:
+    """Return the intent that also puts `folder` in place."""
+    return replace(intent, new=str(folder), snapshot=snapshot)

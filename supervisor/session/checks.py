@@ -1,0 +1,191 @@
+"""Is this a whole session? What a look at the files can tell, and what only opening copies can.
+
+Nothing here writes into a live session, and no live database is ever opened.
+"""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session import files, validate
+from supervisor.session.manifest import Entry
+from supervisor.session.profile import Profile
+from supervisor.session.scan import Seen, matches
+
+SQLITE_MAGIC = b"SQLite format 3\0"
+# Beside a database, and part of it.
+COMPANIONS = ("-wal", "-journal")
+_HEADER_BYTES = 100
+_SMALL_JSON_BYTES = 256 << 10
+_VALIDATOR_TIMEOUT_S = 120
+
+
+def formats_of(
+    root: Path, seen: Mapping[str, Seen], profile: Profile, known: Mapping[str, Entry]
+) -> dict[str, str]:
+    """Return path -> format of the files that can be validated.
+
+    By the profile, by what the last snapshot knew, or by the first bytes. Raises: OSError.
+    """
+    formats: dict[str, str] = {}
+    for path, item in seen.items():
+        if item.kind != "file":
+            continue
+        form = next((form for glob, form in profile.formats if matches(path, (glob,))), "")
+        if not form and path in known:
+            form = known[path].format
+        if not form and item.size >= _HEADER_BYTES and _head(root / path)[:16] == SQLITE_MAGIC:
+            form = "sqlite"
+        if form:
+            formats[path] = form
+    return formats
+
+
+def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
+    """Return which required files are not there, or are there and empty."""
+    held = [path for path, item in seen.items() if item.kind == "file" and item.size]
+    return [
+        f"{glob} is missing or empty"
+        for glob in profile.required
+        if not any(matches(path, (glob,)) for path in held)
+    ]
+
+
+def emptied_problems(
+    seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry]
+) -> list[str]:
+    """Return which files are empty that had bytes in the last snapshot."""
+    return [
+        f"{path} is empty"
+        for path, item in seen.items()
+        if item.kind == "file"
+        and item.size == 0
+        and path in newest
+        and newest[path].seen.size
+        and not matches(path, profile.may_be_empty)
+    ]
+
+
+def seal_problems(
+    seen: Mapping[str, Seen], profile: Profile, sealed: Mapping[str, Entry]
+) -> list[str]:
+    """Return what is gone from a session that nobody may have written since `sealed`.
+
+    A file that changed or came since says that somebody did write, by hand perhaps: then a
+    missing one is no damage but the bot's own doing.
+    """
+    for path, item in seen.items():
+        if item.kind != "file" or item.size == 0:
+            continue
+        entry = sealed.get(path)
+        if entry is None or entry.seen.mtime_ns != item.mtime_ns or entry.seen.size != item.size:
+            return []
+    return [
+        f"{path} is missing"
+        for path, entry in sealed.items()
+        if entry.seen.kind == "file" and path not in seen and not matches(path, profile.excludes)
+    ]
+
+
+def content_problems(root: Path, seen: Mapping[str, Seen], formats: Mapping[str, str]) -> list[str]:
+    """Return what a short look at each file shows: no subprocess, no opening of databases."""
+    problems: list[str] = []
+    for path, form in formats.items():
+        if form == "sqlite":
+            problem = _header_problem(root, path, seen)
+        elif seen[path].size <= _SMALL_JSON_BYTES:
+            problem = _read_problem(root, path)
+        else:
+            continue
+        if problem:
+            problems.append(f"{path} {problem}")
+    return problems
+
+
+def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> list[str]:
+    """Return what opening the files shows, in a subprocess.
+
+    `work`: where databases are copied to first; None when `root` is a copy itself. Raises:
+    OSError; SupervisorError when the validator can't be run.
+    """
+    jobs: list[tuple[str, str]] = []
+    names: dict[str, str] = {}
+    for number, (path, form) in enumerate(formats.items()):
+        target = root / path
+        if form == "sqlite" and work is not None:
+            target = _copy_database(target, work / str(number))
+        jobs.append((form, str(target)))
+        names[str(target)] = path
+    if not jobs:
+        return []
+    try:
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", validate.__file__],
+            input=json.dumps(jobs).encode(),
+            capture_output=True,
+            timeout=_VALIDATOR_TIMEOUT_S,
+            check=True,
+        )
+        answers = json.loads(done.stdout)
+    except (subprocess.SubprocessError, ValueError) as error:
+        raise SupervisorError(f"the session's copy can't be validated: {error}") from error
+    return [f"{names[path]}: {problem}" for path, problem in answers]
+
+
+def _copy_database(source: Path, folder: Path) -> Path:
+    folder.mkdir(0o700)
+    for suffix in ("", *COMPANIONS):
+        try:
+            fd = os.open(f"{source}{suffix}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            target = files.create(folder / f"{source.name}{suffix}")
+            try:
+                files.copy_range(fd, target, os.fstat(fd).st_size)
+            finally:
+                os.close(target)
+        finally:
+            os.close(fd)
+    return folder / source.name
+
+
+def _header_problem(root: Path, path: str, seen: Mapping[str, Seen]) -> str:
+    """Return what the first 100 bytes say against a database, or ""."""
+    size = seen[path].size
+    if size == 0:
+        return ""  # SQLite makes an empty file at the first open; `emptied_problems` compares
+    if any(path + end in seen and seen[path + end].size for end in COMPANIONS):
+        return ""  # the journal may complete it: only SQLite itself can tell
+    head = _head(root / path)
+    if head[:16] != SQLITE_MAGIC:
+        return "is no SQLite database any more"
+    page = int.from_bytes(head[16:18], "big")
+    page = 65_536 if page == 1 else page
+    count = int.from_bytes(head[28:32], "big")
+    counted = head[24:28] == head[92:96]  # else an old library wrote it, and the count is stale
+    if counted and size < page * count:
+        return f"is torn: {size} bytes instead of {page * count}"
+    return ""
+
+
+def _read_problem(root: Path, path: str) -> str:
+    try:
+        return validate.json_problem(str(root / path))
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+
+
+def _head(path: Path) -> bytes:
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return b""
+    try:
+        return files.read_at(fd, _HEADER_BYTES, 0)
+    finally:
+        os.close(fd)

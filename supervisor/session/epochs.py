@@ -1,0 +1,115 @@
+"""The life of a link, as pure changes of a record. No I/O.
+
+An epoch goes none -> linked -> closed. What a manifest says wins over what the state file says:
+a tombstone ends its epoch whatever the file believes, and a lost file comes back from the store.
+"""
+
+from collections.abc import Sequence
+
+from supervisor.session.manifest import Counters, Manifest, parse_name
+from supervisor.session.model import PROOFS
+from supervisor.session.state import Record
+from supervisor.session.store import Listing
+
+# A lost state file may have known of generations that left no snapshot.
+_GENERATION_GAP = 100
+_RISING = ("generation", "restore_count", "rollback_count", "link_count", "qr_count")
+
+
+def settle(record: Record | None, listing: Listing) -> Record:
+    """Return the record that `record` (None: lost) and the manifests add up to."""
+    if record is None:
+        return _rebuilt(listing)
+    newest_epoch = max((m.epoch for m in listing.manifests), default=0)
+    if newest_epoch > record.epoch:
+        return _merged(record, _rebuilt(listing))
+    if record.state != "closed" and listing.tombstone(record.epoch):
+        end(record)
+    if listing.manifests:
+        # The file may be older than the store, if somebody put an old one back.
+        _not_below(record, listing.manifests[-1].counters)
+    return record
+
+
+def _rebuilt(listing: Listing) -> Record:
+    if not listing.manifests:
+        return Record()
+    newest = listing.manifests[-1]
+    epoch = max(m.epoch for m in listing.manifests)
+    own = [m for m in listing.manifests if m.epoch == epoch]
+    counters = newest.counters
+    record = Record(
+        epoch=epoch,
+        identity=next((m.identity for m in reversed(own) if m.identity is not None), None),
+        generation=counters.generation + _GENERATION_GAP,
+        restore_count=counters.restore_count,
+        rollback_count=counters.rollback_count,
+        link_count=counters.link_count,
+        qr_count=counters.qr_count,
+        last_restore_s=counters.last_restore_s,
+        tried=list(own[-1].tried),
+    )
+    if listing.tombstone(epoch) or _end_unread(listing, own):
+        end(record)
+    elif any(m.state == "linked" for m in own):
+        record.state = "linked"
+    return record
+
+
+def _end_unread(listing: Listing, own: Sequence[Manifest]) -> bool:
+    """Return whether a tombstone that can't be read may have ended this epoch.
+
+    Rather a new QR code than a session that somebody cleared.
+    """
+    ends = [parse_name(name) for name in listing.unreadable if ".closed-" in name]
+    return any(name is not None and name[1] > own[-1].seq for name in ends)
+
+
+def _merged(old: Record, new: Record) -> Record:
+    """An old state file beside a newer store: the store's epoch, and no counter goes back."""
+    _not_below(new, old.counters())
+    new.writers = old.writers + 1
+    new.last_writer = old.last_writer
+    new.seat = old.seat
+    new.fields = old.fields
+    return new
+
+
+def _not_below(record: Record, counters: Counters) -> None:
+    for name in _RISING:
+        setattr(record, name, max(getattr(record, name), getattr(counters, name)))
+
+
+def begin(record: Record, identity: str | None, *, adopted: bool) -> None:
+    """Start a new linked epoch. An adopted session keeps the number of its unlinked one.
+
+    What was copied before a pairing is no part of the new link; what was copied of a session
+    that came linked from elsewhere is.
+    """
+    if not (adopted and record.state == "none"):
+        record.epoch += 1
+        record.tried = []
+    record.state = "linked"
+    record.identity = identity
+    record.adopted = adopted
+
+
+def end(record: Record) -> None:
+    """Close the epoch."""
+    record.state = "closed"
+    record.sealed = None
+    record.identity = None
+
+
+def reopen(record: Record) -> None:
+    """Make room, after an end, for snapshots of what is not linked yet."""
+    if record.state == "closed":
+        record.epoch += 1
+        record.state = "none"
+        record.adopted = False
+        record.tried = []
+
+
+def stronger(proof: str, other: str) -> bool:
+    """Return whether `proof` proves more than `other`."""
+    return PROOFS.index(proof) > PROOFS.index(other)

@@ -1,0 +1,240 @@
+"""Writing so that it stays, and stays private: modes, sync, rename, the sync of the folder.
+
+Every call into the kernel goes through `os.`, so that a test can fail or end the process at each
+of them. After a failed fsync the file is discarded: a second fsync would report success for
+pages that the kernel has already dropped.
+"""
+
+import errno
+import fcntl
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+_CHUNK = 1 << 20
+
+
+def make_private(folder: Path) -> None:
+    """Create `folder` and its missing parents with mode 0700, whatever the umask."""
+    missing = [folder]
+    while not missing[-1].parent.exists():
+        missing.append(missing[-1].parent)
+    for path in reversed(missing):
+        try:
+            path.mkdir(0o700)
+        except FileExistsError:
+            continue
+        path.chmod(0o700)
+
+
+def keep_private(folder: Path) -> None:
+    """Create a folder of ours, or take it back from group and others."""
+    make_private(folder)
+    with suppress(PermissionError):
+        if stat.S_IMODE(folder.stat().st_mode) != 0o700:  # noqa: PLR2004 - a mode reads as octal
+            folder.chmod(0o700)
+
+
+def sync_dir(folder: Path) -> None:
+    """Commit the names in `folder` to the disk. Raises: OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def write_all(fd: int, data: bytes | memoryview) -> None:
+    """Write all of `data`, however often the kernel takes only a part. Raises: OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(fd, view) :]
+
+
+def create(path: Path, mode: int = 0o600) -> int:
+    """Create a new private file and return its descriptor. Raises: FileExistsError, OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+    fd = os.open(path, flags, mode)
+    os.fchmod(fd, mode)
+    return fd
+
+
+def write_synced(path: Path, data: bytes) -> None:
+    """Create `path` with `data`, on the disk; on any failure nothing remains. Raises: OSError."""
+    fd = create(path)
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+    except BaseException:
+        os.close(fd)
+        with suppress(OSError):
+            path.unlink()
+        raise
+    os.close(fd)
+
+
+def replace_synced(target: Path, data: bytes, drafts: Path) -> None:
+    """Put `data` in the place of `target`: it is the old file or the new one, never a part.
+
+    The new file grows in the folder `drafts`, or beside `target` where that is another
+    filesystem. Raises: OSError.
+    """
+    try:
+        _draft_and_rename(target, data, drafts)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        _draft_and_rename(target, data, target.parent)
+    sync_dir(target.parent)
+
+
+def _draft_and_rename(target: Path, data: bytes, folder: Path) -> None:
+    while True:
+        draft = folder / f"work-{os.getpid()}-{os.urandom(6).hex()}"
+        fd = create(draft)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            if not os.fstat(fd).st_nlink:
+                continue  # a sweep was faster than our flock
+            write_all(fd, data)
+            os.fsync(fd)
+            draft.rename(target)
+        except BaseException:
+            with suppress(OSError):
+                draft.unlink()
+            raise
+        finally:
+            os.close(fd)
+        return
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Return the content of a plain file of at most `limit` bytes. Raises: OSError, ValueError."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+            raise ValueError(f"{path} is no plain file of at most {limit} bytes")
+        return file.read(limit + 1)
+
+
+def read_at(fd: int, length: int, offset: int) -> bytes:
+    """Return `length` bytes at `offset`, or fewer at the end of the file. Raises: OSError."""
+    parts: list[bytes] = []
+    while length > 0 and (part := os.pread(fd, length, offset)):
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+def copy_range(source: int, target: int, length: int) -> int:
+    """Copy up to `length` bytes from one descriptor's position to the other's. Raises: OSError.
+
+    The kernel copies (and shares the blocks, on filesystems that can). Returns the bytes copied:
+    fewer when the source ends early.
+    """
+    done = 0
+    by_kernel = True
+    while done < length:
+        want = min(length - done, 1 << 30)
+        if by_kernel:
+            try:
+                copied = os.copy_file_range(source, target, want)
+            except OSError as error:
+                if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+                    raise
+                by_kernel = False
+                continue
+            if not copied and not done:
+                # Some filesystems (procfs, old FUSE) say 0 where there is something to read.
+                by_kernel = False
+                continue
+        else:
+            data = os.read(source, min(want, _CHUNK))
+            write_all(target, data)
+            copied = len(data)
+        if not copied:
+            break
+        done += copied
+    return done
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a folder of ours and all in it; a folder without write permission too."""
+    if not os.path.lexists(path):
+        return
+    if path.is_symlink() or not path.is_dir():
+        path.unlink()
+        return
+    for folder, _dirs, _files in os.walk(path):
+        with suppress(OSError):
+            Path(folder).chmod(0o700)
+    shutil.rmtree(path)
+
+
+def sync_tree(path: Path) -> None:
+    """Commit a whole tree to the disk: each file, then each folder. Raises: OSError."""
+    for folder, _dirs, names in os.walk(path, topdown=False):
+        for name in names:
+            file = Path(folder, name)
+            if file.is_symlink() or not file.is_file():
+                continue
+            fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+        sync_dir(Path(folder))
+
+
+@contextmanager
+def scratch(parent: Path) -> Iterator[Path]:
+    """Yield a private folder in `parent` that is gone afterwards, also after a crash.
+
+    It is marked by a flock on the folder itself, which ends with the process: `sweep_scratch`
+    removes what nobody holds, with no need to trust a pid.
+    """
+    while True:
+        path = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        if path.exists():
+            break
+        os.close(fd)  # a sweep was faster than our flock
+    try:
+        yield path
+    finally:
+        remove_tree(path)
+        os.close(fd)
+
+
+def sweep_scratch(parent: Path) -> None:
+    """Remove the scratch folders and drafts of dead processes. Raises: OSError."""
+    for path in parent.iterdir():
+        if not path.name.startswith("work-"):
+            continue
+        with suppress(FileNotFoundError):
+            fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                remove_tree(path)
+            except BlockingIOError:
+                pass
+            finally:
+                os.close(fd)
+
+
+@contextmanager
+def folder_lock(folder: Path) -> Iterator[None]:
+    """Hold a short lock on a folder, against other threads and other processes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

@@ -1,0 +1,97 @@
+"""What is written down of a session while its bot runs: links, proofs, generations, the seat."""
+
+import json
+from typing import Any
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session import epochs
+from supervisor.session.base import Base
+from supervisor.session.model import PROOFS
+
+
+class Ledger(Base):
+    """The durable notes. Each is on the disk when its method returns. Raises: SessionBusy."""
+
+    def next_generation(self, session_id: str) -> int:
+        """Return a number that no generation of this session ever had."""
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            record.generation += 1
+            return record.generation
+
+    def set_seat(self, session_id: str, generation: int | None) -> None:
+        """Write down who may write the session: from here on no seal holds. None: nobody."""
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            record.seat = generation
+            if generation is not None:
+                record.writers += 1
+                record.last_writer = generation
+                record.generation = max(record.generation, generation)
+                record.sealed = None
+
+    def note_state(self, session_id: str, state: str) -> None:
+        """Write down the bot's last word about its session."""
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            record.reported = state
+
+    def note_qr(self, session_id: str) -> None:
+        """A QR code was shown."""
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            record.qr_count += 1
+
+    def note_linked(self, session_id: str, identity: str | None) -> int:
+        """A device was linked: a new epoch, unless it is the one that is linked already.
+
+        The old epoch's end goes into the store first. Returns the epoch.
+        """
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            if record.state == "linked" and identity in (None, record.identity):
+                return record.epoch
+            if record.state == "linked" and record.identity is None and not record.adopted:
+                record.identity = identity
+                return record.epoch
+            self._bury(session_id, record, "relinked")
+            epochs.begin(record, identity, adopted=False)
+            record.link_count += 1
+            return record.epoch
+
+    def note_verified(
+        self, session_id: str, identity: str | None, proof: str, seconds: float
+    ) -> None:
+        """A generation is back: counted as a restore if it has the identity it had.
+
+        The first one of a session that came from elsewhere adopts it: that is the epoch's
+        baseline, and no restore. Another identity than the epoch's opens a new epoch.
+        """
+        if proof not in PROOFS:
+            raise SupervisorError(f"{proof!r} is no proof", f"one of {', '.join(PROOFS[1:])}")
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            known = record.identity
+            if record.state != "linked":
+                epochs.begin(record, identity, adopted=True)
+            elif identity is not None and known is not None and identity != known:
+                self._bury(session_id, record, "relinked")
+                epochs.begin(record, identity, adopted=True)
+            else:
+                record.identity = known if identity is None else identity
+                record.restore_count += 1
+                record.last_restore_s = round(seconds, 6)
+
+    def mark_proof(self, session_id: str, generation: int, proof: str) -> None:
+        """Write into that generation's snapshots what it has proved. Raises: OSError."""
+        with self.owning(session_id):
+            for manifest in self.store.listing(session_id).snapshots:
+                if manifest.generation == generation and epochs.stronger(proof, manifest.proof):
+                    self.store.amend(manifest, proof=proof)
+
+    def save_state(self, session_id: str, **fields: Any) -> None:
+        """Keep fields of your own beside the session's record; None removes one.
+
+        Raises: SupervisorError for what is no JSON.
+        """
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            kept = {**record.fields, **fields}
+            record.fields = {key: value for key, value in kept.items() if value is not None}
+            try:
+                json.dumps(record.fields)
+            except (TypeError, ValueError) as error:
+                raise SupervisorError(f"this can't be kept as JSON: {error}") from error

@@ -1,0 +1,193 @@
+"""One copy, ever: the lock file beside a session, and the bytes in it.
+
+`sessions/.session-<id>.lock` is never unlinked and never swapped with the folder. Byte 0 is the
+owner's (a supervisor or a lone command); byte n is held by generation n through a descriptor
+that it inherits. The locks are open file description locks (fcntl(2), F_OFD_SETLK): they end
+with the last descriptor of the open, whoever holds it, and not with any close in the process.
+"""
+
+import fcntl
+import json
+import os
+import stat
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from supervisor.core.errors import SessionBusy, SupervisorError
+
+# struct flock of 64-bit Linux: l_type, l_whence, (pad), l_start, l_len, l_pid, (pad).
+_FLOCK = struct.Struct("hhxxxxqqixxxx")
+_BODY_BYTES = 4096
+
+
+def boot_id() -> str:
+    """Return the id of this boot: a pid means nothing in another one."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def start_ticks(pid: int) -> int:
+    """Return when `pid` started, in clock ticks since boot (proc_pid_stat(5), field 22).
+
+    Raises: ProcessLookupError when there is no such process.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError as error:
+        raise ProcessLookupError(pid) from error
+    return int(text.rpartition(")")[2].split()[19])
+
+
+class OwnerLock:
+    """Byte 0 of a session's lock file, and the sight of the generations' bytes."""
+
+    def __init__(self, sessions_dir: Path, session_id: str) -> None:
+        self.path = sessions_dir / f".session-{session_id}.lock"
+        self.session_id = session_id
+        self._fd: int | None = None
+
+    @property
+    def held(self) -> bool:
+        """Whether this object holds byte 0."""
+        return self._fd is not None
+
+    def acquire(self, *, control: str = "") -> None:
+        """Take byte 0 and write down who has it.
+
+        Raises: SessionBusy, with the owner's pid, when another process has it;
+        SupervisorError when the file cannot be trusted or the filesystem has no such locks.
+        """
+        if self._fd is not None:
+            return
+        fd = self._open()
+        if not _set(fd, fcntl.F_WRLCK, 0, 1):
+            body = _read_body(fd)
+            os.close(fd)
+            raise self._busy(body)
+        body = {
+            "pid": os.getpid(),
+            "start_ticks": start_ticks(os.getpid()),
+            "boot_id": boot_id(),
+            "control": control,
+        }
+        data = json.dumps(body).encode()
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, data, 0)
+        self._fd = fd
+
+    def release(self) -> None:
+        """Give byte 0 back. Harmless when it is not held."""
+        if self._fd is not None:
+            os.ftruncate(self._fd, 0)
+            os.close(self._fd)
+            self._fd = None
+
+    def survivors(self) -> tuple[int, ...]:
+        """Return the generations whose byte is still held by somebody. Holds no lock for it."""
+        with self._opened() as fd:
+            found: list[int] = []
+            start = 1
+            while (blocked := _blocking(fd, start)) is not None:
+                found.append(blocked)
+                start = blocked + 1
+            return tuple(found)
+
+    def free(self, generation: int) -> bool:
+        """Return whether nobody holds byte `generation`."""
+        with self._opened() as fd:
+            return _blocking(fd, generation, 1) is None
+
+    def generation_fd(self, generation: int) -> int:
+        """Open the file anew with byte `generation` locked: for one child, who inherits it.
+
+        The caller closes its copy once the child has it.
+        Raises: SessionBusy when somebody already holds that byte.
+        """
+        fd = self._open()
+        if not _set(fd, fcntl.F_WRLCK, generation, 1):
+            os.close(fd)
+            raise SessionBusy(
+                f"generation {generation} of session {self.session_id} is already running",
+                "stop the process that holds the session, then start again",
+            )
+        return fd
+
+    def __enter__(self) -> Self:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.release()
+
+    def _open(self) -> int:
+        self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+        try:
+            fd = os.open(self.path, flags, 0o600)
+        except OSError as error:
+            raise SupervisorError(
+                f"the lock {self.path} cannot be opened: {error.strerror}",
+                "it must be a plain file of yours; remove what is in its place",
+            ) from error
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode):
+            os.close(fd)
+            raise SupervisorError(f"the lock {self.path} is not a plain file", "remove it")
+        if status.st_uid == os.geteuid():
+            os.fchmod(fd, 0o600)
+        return fd
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        fd = self._open()
+        try:
+            yield fd
+        finally:
+            os.close(fd)
+
+    def _busy(self, body: dict[str, object]) -> SessionBusy:
+        pid = body.get("pid")
+        control = body.get("control")
+        who = f"pid {pid}" if isinstance(pid, int) else "another process"
+        return SessionBusy(
+            f"session {self.session_id} is in use by {who}",
+            "let that one do it, or stop it first",
+            pid=pid if isinstance(pid, int) else None,
+            control=control if isinstance(control, str) and control else None,
+        )
+
+
+def _flock(kind: int, start: int, length: int) -> bytes:
+    return _FLOCK.pack(kind, os.SEEK_SET, start, length, 0)
+
+
+def _set(fd: int, kind: int, start: int, length: int) -> bool:
+    """Try to lock; False when another open holds it. Raises: OSError for all else."""
+    try:
+        fcntl.fcntl(fd, fcntl.F_OFD_SETLK, _flock(kind, start, length))
+    except (BlockingIOError, PermissionError):
+        return False
+    return True
+
+
+def _blocking(fd: int, start: int, length: int = 0) -> int | None:
+    """Return the first locked byte from `start` on (length 0: to infinity), or None."""
+    answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, start, length))
+    kind, _whence, begin, _length, _pid = _FLOCK.unpack(answer)
+    return None if kind == fcntl.F_UNLCK else max(begin, start)
+
+
+def _read_body(fd: int) -> dict[str, object]:
+    with suppress(ValueError):
+        body = json.loads(os.pread(fd, _BODY_BYTES, 0))
+        if isinstance(body, dict):
+            return body
+    return {}

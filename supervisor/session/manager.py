@@ -1,0 +1,145 @@
+"""The SessionManager: check a session, bring it back, forget it, show it, take it elsewhere."""
+
+from pathlib import Path
+from typing import Any
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session import files, transfer
+from supervisor.session.base import with_new
+from supervisor.session.ladder import Ladder
+from supervisor.session.ledger import Ledger
+from supervisor.session.model import DamagedBlob, NothingToRestore, check_id
+from supervisor.session.profile import Profile, profile_for
+from supervisor.session.restore import candidates, read_back
+from supervisor.session.scan import scan
+from supervisor.session.state import Record
+
+
+class SessionManager(Ledger, Ladder):
+    """Keeps the sessions of bots: plain, synchronous, usable with no supervisor running.
+
+    `sessions`, `snapshots`, `state`: where the sessions, their snapshots, and the record of both
+    lie. `keep`: how many snapshots stay. `older`: "auto" also restores older ones than the
+    newest, unasked. `paths`: folders of sessions that lie elsewhere. `profile`: what is known of
+    the bot's files, for all or by session id; None looks. `owned`: the caller holds the owner's
+    lock of every session it touches; otherwise each changing method takes it, and raises
+    SessionBusy when another process has it.
+    """
+
+    # --- the end of a link ---------------------------------------------------------------
+
+    def close_epoch(self, session_id: str, why: str) -> str | None:
+        """End the link: its snapshots are never restored again, its folder goes to quarantine.
+
+        Returns the folder's name in quarantine. Raises: SessionBusy, SupervisorError, OSError.
+        """
+        with self.owning(session_id, alone=True):
+            record = self._state.read(session_id)
+            known = record != Record() or self.store.listing(session_id).manifests
+            if not known and not self.folder(session_id).exists():
+                return None
+            quarantined = self._begin(self._intent(session_id, "close", record, why))
+            self._prune(session_id)
+            return quarantined
+
+    def clear(self, session_id: str) -> str | None:
+        """Forget the session: the next start shows a QR code. See `close_epoch`."""
+        return self.close_epoch(session_id, "cleared")
+
+    # --- to and from elsewhere -----------------------------------------------------------
+
+    def export(self, session_id: str, path: str | Path, snapshot: str | None = None) -> Path:
+        """Write a snapshot (None: the newest whole one) as a plain folder or as .tar.zst.
+
+        Raises: SupervisorError, OSError.
+        """
+        check_id(session_id)
+        self.store.prepare()
+        if snapshot is not None:
+            manifest = self.store.find(session_id, snapshot)
+        else:
+            listing = self.store.listing(session_id)
+            own = candidates(listing.of_epoch(self._state.read(session_id).epoch), older=True)
+            if not own:
+                raise NothingToRestore(
+                    f"session {session_id} has no snapshot to export",
+                    f"take one first: stillhere session backup {session_id}",
+                )
+            manifest = own[0]
+        return transfer.export(self.store, manifest, Path(path))
+
+    def import_(self, session_id: str, path: str | Path) -> str | None:
+        """Make what `export` wrote the live session, in a new epoch that its first start adopts.
+
+        A session that is there goes to quarantine. Returns its name there.
+        Raises: SessionBusy, SupervisorError, OSError.
+        """
+        with self.owning(session_id, alone=True):
+            target = self._rebuild_folder(session_id)
+            try:
+                transfer.unpack(Path(path), target)
+                why = "; ".join(self._unpacked_problems(target))
+            except BaseException:
+                files.remove_tree(target)
+                raise
+            if why:
+                files.remove_tree(target)
+                raise SupervisorError(f"{path} is no whole session: {why}")
+            record = self._state.read(session_id)
+            intent = self._intent(session_id, "import", record, "imported")
+            return self._begin(with_new(intent, target))
+
+    def _unpacked_problems(self, target: Path) -> list[str]:
+        found = scan(target)
+        if not found.files:
+            return ["there is no file in it"]
+        profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
+        return self._tree_problems(target, found.seen, profile, {})
+
+    # --- what there is -------------------------------------------------------------------
+
+    def ids(self) -> list[str]:
+        """Return all sessions that have a folder, a record or a snapshot."""
+        found = self.store.ids() | self._state.ids()
+        found |= {key for key in self._paths if self.folder(key).exists()}
+        if self.sessions.is_dir():
+            names = (path.name for path in self.sessions.glob("session-*"))
+            found |= {name.removeprefix("session-") for name in names}
+        return sorted(found)
+
+    def verify(self, session_id: str, snapshot: str) -> str:
+        """Read a snapshot back from the disk. Returns what is wrong with it, or "".
+
+        A blob that can't be read is not reused: the next snapshot stores it again.
+        """
+        try:
+            read_back(self.store.find(session_id, snapshot), self.store)
+        except DamagedBlob as error:
+            return error.message
+        return ""
+
+    def info(self, session_id: str) -> dict[str, Any]:
+        """Return all that is known of a session, with the keys of `session info --json`."""
+        folder = self.folder(session_id)
+        record = self._state.read(session_id)
+        found = scan(folder, self._profile_of(session_id, None).excludes)
+        why_not = self._why_not(session_id)
+        return {
+            "id": session_id,
+            "path": str(folder),
+            "exists": found.files > 0,
+            "restorable": not why_not,
+            "why_not": why_not or None,
+            "state": record.state,
+            "identity": record.identity,
+            "epoch": record.epoch,
+            "size_bytes": found.size_bytes,
+            "files": found.files,
+            "restore_count": record.restore_count,
+            "rollback_count": record.rollback_count,
+            "link_count": record.link_count,
+            "qr_count": record.qr_count,
+            "last_restore_s": record.last_restore_s,
+            "snapshots": [snapshot.as_json() for snapshot in self.snapshots(session_id)],
+            "quarantine": self._quarantine.as_json(session_id),
+        }

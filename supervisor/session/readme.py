@@ -1,0 +1,42 @@
+"""What a person reads in `.session-cache/README`. Its command is run by a test."""
+
+BY_HAND = r"""python3 -c '
+import json, os, pathlib, sys, zstandard
+store, out = pathlib.Path(sys.argv[1]).parent, pathlib.Path(sys.argv[2])
+m = json.load(open(sys.argv[1]))
+name = lambda f, k: f[k] if k in f else os.fsdecode(bytes.fromhex(f[k + "_hex"]))
+os.umask(0o077); out.mkdir()
+for f in m["files"]:
+    path = out / name(f, "path")
+    if f["kind"] == "dir": path.mkdir()
+    elif f["kind"] == "link": path.symlink_to(name(f, "target"))
+    else:
+        with open(path, "wb") as file:
+            for _, pack, offset, stored, raw in f["blobs"]:
+                with open(store / "packs" / m["packs"][pack], "rb") as p:
+                    p.seek(offset); file.write(zstandard.decompress(p.read(stored)))
+' MANIFEST.json OUT"""
+
+README = f"""\
+The snapshots of your bots' sessions. Whoever can read this folder can be your bot: keep it
+private, and never commit it.
+
+session-<id>.<number>.<UTC>.<reason>.json   one snapshot each: its files, and where the bytes are
+packs/        the bytes: zstd frames, each checked by its BLAKE3 hash; a pack serves many snapshots
+quarantine/   sessions that were replaced or cleared, whole, as plain folders
+tmp/          work in progress; may be emptied while nothing runs
+
+To see, check, and bring back:
+
+    stillhere session snapshots ID
+    stillhere session restore ID --snapshot NUMBER
+    stillhere session export ID FOLDER
+
+By hand, with nothing but Python and its zstandard package (OUT must not exist yet):
+
+{BY_HAND}
+
+To get rid of a snapshot, let `stillhere session prune ID` do it. A pack that you delete may be
+needed by several snapshots. A manifest that you edit by hand is not believed any more, and stops
+all pruning.
+"""

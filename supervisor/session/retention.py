@@ -1,0 +1,42 @@
+"""Which snapshots stay. Pure: counted by seq, so a clock that jumps costs none of the newest."""
+
+from collections.abc import Sequence
+
+from supervisor.core.policy import Keep
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import since_1970
+
+GOOD_KEPT = 2
+BAD_KEPT = 2
+ENDED_S = 30 * 86_400.0
+_ENDED = Keep(last=2, hourly=0, daily=0)
+
+
+def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
+    """Return the seqs that stay, of one epoch's snapshots.
+
+    The last ones, the newest of each hour and day, the newest two good ones, and the newest that
+    a round trip has proved. Bad ones count for nothing; the newest of them stay to be looked at.
+    """
+    ordered = sorted(manifests, key=lambda m: -m.seq)
+    usable = [m for m in ordered if m.verdict != "bad"]
+    stay = {m.seq for m in usable[: max(keep.last, 1)]}
+    stay |= _newest_per(usable, 3600, keep.hourly) | _newest_per(usable, 86_400, keep.daily)
+    stay |= {m.seq for m in [m for m in usable if m.verdict == "good"][:GOOD_KEPT]}
+    stay |= {m.seq for m in [m for m in usable if m.proof == "roundtrip"][:1]}
+    return stay | {m.seq for m in [m for m in ordered if m.verdict == "bad"][:BAD_KEPT]}
+
+
+def kept_after_end(manifests: Sequence[Manifest], ended_at: float, now: float) -> set[int]:
+    """Return the seqs that stay of an epoch that ended at `ended_at`. Seconds since 1970."""
+    if now - ended_at > ENDED_S:
+        return set()
+    return kept(manifests, _ENDED)
+
+
+def _newest_per(ordered: Sequence[Manifest], span_s: int, count: int) -> set[int]:
+    """Return the newest seq of each of the newest `count` spans of time that have one."""
+    newest: dict[int, int] = {}
+    for manifest in ordered:
+        newest.setdefault(int(since_1970(manifest.taken_at) // span_s), manifest.seq)
+    return set(list(newest.values())[:count])

@@ -1,0 +1,300 @@
+"""Taking snapshots: capture while it matters, commit afterwards, validate off the path, prune."""
+
+import time
+from collections.abc import Mapping
+
+from supervisor.session import checks, epochs, files, retention
+from supervisor.session.base import Base
+from supervisor.session.capture import (
+    Capture,
+    Copies,
+    Spool,
+    Stored,
+    copy_changes,
+    moved_since,
+)
+from supervisor.session.commit import commit
+from supervisor.session.manifest import Entry, Manifest
+from supervisor.session.model import DamagedBlob, Snapshot, SnapshotFailed, since_1970, slug
+from supervisor.session.profile import Profile
+from supervisor.session.restore import build, entries_of
+from supervisor.session.scan import matches
+from supervisor.session.writers import open_by_somebody
+
+_TOMBSTONES_KEPT = 10
+
+
+class Snapshots(Base):
+    """Everything from the live session to a pruned store."""
+
+    _looked: Mapping[str, tuple[str, Stored]] = {}
+
+    def precapture(self, session_id: str) -> Copies:
+        """Copy what differs from the last snapshot while the bot still runs, as a head start.
+
+        Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(session_id), _Told(session_id):
+            profile, base = self._ground(session_id)
+            with Spool(self.store.tmp) as spool:
+                return copy_changes(self.folder(session_id), profile, base, spool)
+
+    def capture(
+        self,
+        session_id: str,
+        *,
+        reason: str,
+        generation: int,
+        hot: bool,
+        pre: Copies | None = None,
+        frozen: bool = True,
+    ) -> Capture:
+        """Copy what differs from the last snapshot (and from `pre`). Fast: nothing is synced.
+
+        `hot`: the bot runs; it is taken to be frozen meanwhile, unless `frozen` says otherwise:
+        then the snapshot can be no better than fuzzy. Cold: the tree is proved gone.
+        `commit` or `Capture.close` must follow. Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(session_id), _Told(session_id):
+            doubt = "copied while the bot was writing" if hot and not frozen else ""
+            return self._capture(
+                session_id, slug(reason), generation, hot=hot, pre=pre, seals=not hot, doubt=doubt
+            )
+
+    def commit(self, capture: Capture, proof: str = "", *, validate: bool = True) -> Snapshot:
+        """Make a capture durable: synced, read back, then listed; and prune.
+
+        An unchanged session gives no new snapshot, but the one there is. Without `validate` the
+        verdict stays pending: call `validate` later. Raises: SnapshotFailed, SessionBusy.
+        """
+        session_id = capture.id
+        try:
+            with self.owning(session_id), _Told(session_id):
+                record = self._state.read(session_id)
+                done = commit(
+                    self.store,
+                    capture,
+                    counters=record.counters(),
+                    tried=tuple(record.tried),
+                    proof=proof,
+                )
+                manifest = done.manifest
+                looked = Stored(capture.copies.scan_ns, done.entries)
+                self._looked = {**self._looked, session_id: (manifest.name, looked)}
+                if not done.new and epochs.stronger(proof, manifest.proof):
+                    manifest = self.store.amend(manifest, proof=proof)
+                if capture.seals:
+                    self._seal(capture, manifest)
+                if validate and manifest.verdict == "pending":
+                    manifest = self._validated(manifest)
+                self._prune(session_id)
+                return manifest.snapshot()
+        finally:
+            capture.close()
+
+    def validate(self, session_id: str, snapshot: str) -> Snapshot:
+        """Open a committed snapshot's copy and give it its verdict; one that has it keeps it.
+
+        Raises: SupervisorError when the validator can't be run.
+        """
+        with self.owning(session_id), _Told(session_id):
+            manifest = self.store.find(session_id, snapshot)
+            if manifest.verdict == "pending":
+                manifest = self._validated(manifest)
+            return manifest.snapshot()
+
+    def snapshots(self, session_id: str) -> list[Snapshot]:
+        """Return the session's snapshots, oldest first, of all epochs."""
+        return [manifest.snapshot() for manifest in self.store.listing(session_id).snapshots]
+
+    def backup(self, session_id: str, reason: str = "manual") -> Snapshot:
+        """Take a snapshot now. If somebody is writing the session, the verdict says fuzzy.
+
+        Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(session_id), _Told(session_id):
+            folder = self.folder(session_id)
+            hot = bool(self.lock_for(session_id).survivors()) or open_by_somebody(folder)
+            generation = self._state.read(session_id).last_writer
+            doubt = "copied while somebody had it open" if hot else ""
+            capture = self._capture(
+                session_id, slug(reason), generation, hot=hot, seals=False, doubt=doubt
+            )
+            moved = moved_since(folder, capture.profile, capture.copies)
+            capture.copies.doubts.extend(f"{path} changed meanwhile" for path in moved)
+            return self.commit(capture)
+
+    def cleanup_old_backups(self, session_id: str) -> list[str]:
+        """Remove the snapshots and quarantined sessions that need not stay. Returns their ids.
+
+        Raises: SessionBusy, OSError.
+        """
+        with self.owning(session_id):
+            return self._prune(session_id)
+
+    # --- the parts -----------------------------------------------------------------------
+
+    def _capture(
+        self,
+        session_id: str,
+        reason: str,
+        generation: int,
+        *,
+        hot: bool,
+        seals: bool,
+        doubt: str,
+        pre: Copies | None = None,
+    ) -> Capture:
+        begin = time.perf_counter()
+        taken_at = self._clock()
+        record = self._state.read(session_id)
+        if record.state == "closed":
+            with self._state.edit(session_id) as record:
+                epochs.reopen(record)
+        profile, base = self._ground(session_id)
+        with pre.spool if pre else Spool(self.store.tmp) as spool:
+            copies = copy_changes(self.folder(session_id), profile, base, spool, pre)
+            if not any(seen.kind == "file" for seen in copies.seen.values()):
+                raise SnapshotFailed(
+                    f"session {session_id} has no files to take a snapshot of",
+                    f"it would lie in {self.folder(session_id)}",
+                )
+        if doubt:
+            copies.doubts.append(doubt)
+        return Capture(
+            id=session_id,
+            reason=reason,
+            generation=generation,
+            hot=hot,
+            taken_at=taken_at,
+            epoch=record.epoch,
+            state=record.state,
+            identity=record.identity,
+            writers=record.writers,
+            seals=seals,
+            profile=profile,
+            copies=copies,
+            duration_s=time.perf_counter() - begin,
+        )
+
+    def _ground(self, session_id: str) -> tuple[Profile, Stored | None]:
+        """Return the profile, and what is stored already and can be trusted to be there."""
+        listing = self.store.listing(session_id)
+        usable = [m for m in listing.snapshots if m.verdict != "bad"]
+        newest = usable[-1] if usable else None
+        record = self._state.read(session_id)
+        profile = self._profile_of(session_id, self._newest(listing, record))
+        return profile, self._stored(session_id, newest)
+
+    def _stored(self, session_id: str, newest: Manifest | None) -> Stored | None:
+        """Return a snapshot's entries, as fresh as they were last looked at."""
+        if newest is None:
+            return None
+        name, looked = self._looked.get(session_id, ("", None))
+        if looked is None or name != newest.name:
+            looked = Stored(newest.scan_ns, entries_of(newest))
+        there = self.store.usable([newest])
+        entries: dict[str, Entry] = {
+            path: entry
+            for path, entry in looked.entries.items()
+            if all(blob.hash in there for blob in entry.blobs)
+        }
+        return Stored(looked.scan_ns, entries)
+
+    def _seal(self, capture: Capture, manifest: Manifest) -> None:
+        """Write down that the session at rest is this snapshot, unless somebody got the seat."""
+        with self._state.edit(capture.id) as record:
+            if record.writers == capture.writers and record.epoch == capture.epoch:
+                record.sealed = manifest.seq
+
+    def _validated(self, manifest: Manifest) -> Manifest:
+        problems, at_rest = self._problems(manifest)
+        verdict = "bad" if problems else "fuzzy" if manifest.doubts else "good"
+        why = "; ".join(problems or manifest.doubts)[:1000]
+        return self.store.amend(manifest, verdict=verdict, why=why, at_rest=at_rest)
+
+    def _problems(self, manifest: Manifest) -> tuple[list[str], str | None]:
+        """Return what is wrong with a stored copy, and whose device it is. Raises: OSError."""
+        profile = self._profile_of(manifest.id, manifest)
+        entries = entries_of(manifest)
+        seen = {path: entry.seen for path, entry in entries.items()}
+        others = self.store.listing(manifest.id).of_epoch(manifest.epoch)
+        good = [m for m in others if m.verdict == "good" and m.seq < manifest.seq]
+        problems = checks.missing_problems(seen, profile)
+        problems += checks.emptied_problems(seen, profile, entries_of(good[-1] if good else None))
+        with files.scratch(self.store.tmp) as work:
+            copy = work / "copy"
+            wanted = [path for path in seen if _needs_look(path, entries, profile)]
+            try:
+                if wanted:
+                    build(manifest, copy, self.store, only=wanted)
+            except DamagedBlob as error:
+                return [*problems, error.message], None
+            formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries)
+            problems += checks.content_problems(copy, seen, formats)
+            if not problems:
+                problems += checks.deep_problems(copy, formats, None)
+            return problems, profile.identity(copy)
+
+    def _prune(self, session_id: str) -> list[str]:
+        listing = self.store.listing(session_id)
+        record = self._state.read(session_id)
+        now = self._clock()
+        self._quarantine.prune(
+            session_id,
+            now,
+            lambda epoch: (
+                epoch == record.epoch
+                and not any(m.verdict == "good" for m in listing.of_epoch(epoch))
+            ),
+        )
+        if listing.unreadable:
+            return []
+        doomed: list[Manifest] = []
+        for epoch in {m.epoch for m in listing.snapshots}:
+            own = listing.of_epoch(epoch)
+            end = listing.tombstone(epoch)
+            if end is None and epoch >= record.epoch:
+                stay = retention.kept(own, self.keep)
+            else:
+                ended_at = since_1970((end or own[-1]).taken_at)
+                stay = retention.kept_after_end(own, ended_at, now)
+            doomed += [m for m in own if m.seq not in stay]
+        ends = [m for m in listing.manifests if m.kind == "tombstone"]
+        doomed += ends[:-_TOMBSTONES_KEPT]
+        self.store.drop(session_id, doomed)
+        return [m.name for m in doomed]
+
+
+def _needs_look(path: str, entries: Mapping[str, Entry], profile: Profile) -> bool:
+    """Return whether validation opens this file, or SQLite needs it to open another."""
+    if entries[path].seen.kind != "file":
+        return False
+    for end in checks.COMPANIONS:
+        if path.endswith(end) and path.removesuffix(end) in entries:
+            return True
+    globs = tuple(glob for glob, _form in profile.formats) + profile.required
+    return bool(entries[path].format) or matches(path, globs)
+
+
+class _Told:
+    """Turns what the system says into what a person can use. Raises: SnapshotFailed."""
+
+    def __init__(self, session_id: str) -> None:
+        self._id = session_id
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if isinstance(error, OSError):
+            where = f" ({error.filename})" if error.filename else ""
+            raise SnapshotFailed(
+                f"no snapshot of session {self._id}: {error.strerror or error}{where}",
+                "nothing was lost; make room or mend the disk, then: stillhere session backup",
+            ) from error
+        if isinstance(error, DamagedBlob):
+            raise SnapshotFailed(
+                f"no snapshot of session {self._id}: {error.message}",
+                "the disk does not give back what was written to it: check it",
+            ) from error

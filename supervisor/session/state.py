@@ -1,0 +1,188 @@
+"""session-state.json: one durable record per session. Several processes may share the file.
+
+Each change is read, made and written under a lock, and replaces the file at once. A file that
+can't be read is kept aside, and its records come again from the manifests: see `epochs`.
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any, get_args
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session import files
+from supervisor.session.manifest import Counters
+from supervisor.session.model import EpochState, Malformed, compact, rfc3339
+
+VERSION = 1
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(slots=True, kw_only=True)
+class Record:
+    """What must survive everything, of one session.
+
+    `state`: of the epoch. `reported`: the bot's last word. `seat`: the generation that may
+    write; `writers`: how many ever could, `last_writer`: the last of them. `sealed`: the seq of
+    the snapshot that is exactly the session at rest, while nobody has had the seat since.
+    `tried`: snapshots that were restored because the session asked to pair. `applied`: the last
+    swap that was counted.
+    """
+
+    epoch: int = 0
+    state: EpochState = "none"
+    identity: str | None = None
+    adopted: bool = False
+    reported: str = ""
+    generation: int = 0
+    seat: int | None = None
+    writers: int = 0
+    last_writer: int = 0
+    sealed: int | None = None
+    restore_count: int = 0
+    rollback_count: int = 0
+    link_count: int = 0
+    qr_count: int = 0
+    last_restore_s: float | None = None
+    tried: list[str] = field(default_factory=list)
+    applied: str = ""
+    fields: dict[str, Any] = field(default_factory=dict)
+    updated_at: str = ""
+
+    def counters(self) -> Counters:
+        """Return what a manifest carries along for a rebuild."""
+        return Counters(
+            generation=self.generation,
+            restore_count=self.restore_count,
+            rollback_count=self.rollback_count,
+            link_count=self.link_count,
+            qr_count=self.qr_count,
+            last_restore_s=self.last_restore_s,
+        )
+
+
+def record_from(value: object) -> Record:
+    """Return a record from parsed JSON; unknown keys are dropped. Raises: Malformed."""
+    if not isinstance(value, dict):
+        raise Malformed("a session's record is no object")
+    known = {item.name: value[item.name] for item in fields(Record) if item.name in value}
+    for key in (
+        "epoch",
+        "generation",
+        "writers",
+        "last_writer",
+        *(k for k in known if k.endswith("_count")),
+    ):
+        if key in known and (type(known[key]) is not int or not 0 <= known[key] < 2**63):
+            raise Malformed(f"{key} can't be {known[key]!r}")
+    for key in ("seat", "sealed"):
+        if known.get(key) is not None and (type(known[key]) is not int or known[key] < 0):
+            raise Malformed(f"{key} can't be {known[key]!r}")
+    for key in ("reported", "applied", "updated_at"):
+        if not isinstance(known.get(key, ""), str):
+            raise Malformed(f"{key} can't be {known[key]!r}")
+    tried = known.get("tried", [])
+    last = known.get("last_restore_s")
+    if (
+        known.get("state", "none") not in get_args(EpochState)
+        or not isinstance(known.get("adopted", False), bool)
+        or not isinstance(known.get("fields", {}), dict)
+        or not (isinstance(tried, list) and all(isinstance(item, str) for item in tried))
+        or not (known.get("identity") is None or isinstance(known["identity"], str))
+        or not (last is None or (isinstance(last, int | float) and not isinstance(last, bool)))
+    ):
+        raise Malformed("a session's record has a field of the wrong kind")
+    return Record(**known)
+
+
+class StateFile:
+    """The file, for all sessions. `rebuild(id)` is asked for a record that isn't there."""
+
+    def __init__(
+        self,
+        path: Path,
+        store_root: Path,
+        *,
+        ids: Callable[[], set[str]],
+        settle: Callable[[str, Record | None], Record],
+        clock: Callable[[], float],
+    ) -> None:
+        self.path = path
+        self._root = store_root
+        self._ids = ids
+        self._settle = settle
+        self._clock = clock
+
+    def read(self, session_id: str) -> Record:
+        """Return the record as it stands; writes nothing. Raises: SupervisorError, OSError."""
+        records, _whole = self._load()
+        return self._settle(session_id, records.get(session_id))
+
+    def ids(self) -> set[str]:
+        """Return the sessions that the file knows."""
+        return set(self._load()[0])
+
+    @contextmanager
+    def edit(self, session_id: str) -> Iterator[Record]:
+        """Yield the record to change; at the end it is on the disk, unless it is the same.
+
+        An exception inside leaves the file as it was. Raises: SupervisorError, OSError.
+        """
+        with files.folder_lock(self._root):
+            records, whole = self._load()
+            if not whole:
+                self._keep_aside()
+                for other in self._ids() - set(records):
+                    records[other] = self._settle(other, None)
+            before = records.get(session_id)
+            record = self._settle(session_id, deepcopy(before))
+            yield record
+            if record != before or not whole:
+                record.updated_at = rfc3339(self._clock())
+                records[session_id] = record
+                self._save(records)
+
+    def _load(self) -> tuple[dict[str, Record], bool]:
+        """Return the records, and whether the file was whole (or never there)."""
+        try:
+            value = json.loads(files.read_file(self.path, _MAX_BYTES))
+        except FileNotFoundError:
+            return {}, True
+        except (ValueError, RecursionError):
+            return {}, False
+        if not isinstance(value, dict) or not isinstance(value.get("sessions"), dict):
+            return {}, False
+        if value.get("version") != VERSION:
+            raise SupervisorError(
+                f"{self.path} has version {value.get('version')!r}; this program knows {VERSION}",
+                "it was written by another version of stillhere: use that one, or move it away",
+            )
+        records: dict[str, Record] = {}
+        whole = True
+        for session_id, item in value["sessions"].items():
+            try:
+                records[session_id] = record_from(item)
+            except Malformed:
+                whole = False
+        return records, whole
+
+    def _save(self, records: dict[str, Record]) -> None:
+        value = {
+            "version": VERSION,
+            "sessions": {key: asdict(record) for key, record in sorted(records.items())},
+        }
+        data = json.dumps(value, indent=1).encode() + b"\n"
+        files.make_private(self.path.parent)
+        files.replace_synced(self.path, data, self._root / "tmp")
+
+    def _keep_aside(self) -> None:
+        name = f"{self.path.name}.unreadable-{compact(self._clock())}"
+        aside = self.path.with_name(name)
+        count = 1
+        while aside.exists():
+            count += 1
+            aside = self.path.with_name(f"{name}-{count}")
+        self.path.rename(aside)

@@ -1,0 +1,185 @@
+"""Put one folder in the place of another, so that a crash anywhere is finished afterwards.
+
+The intent file says what is being done; it is on the disk before the first rename. Nothing is
+deleted to make room: what lay there goes to quarantine. On a mount point, which can't be renamed,
+the entries move one by one.
+"""
+
+import errno
+import json
+import os
+import shutil
+from contextlib import suppress
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from stat import S_ISDIR, S_ISLNK, S_ISREG
+from typing import Any, Literal
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session import files
+
+_MAX_BYTES = 1 << 20
+_NOT_BY_RENAME = (errno.EXDEV, errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Intent:
+    """What is being done. `phase`: "out" moves the old away, "in" the new into place."""
+
+    op: Literal["restore", "close", "import"]
+    token: str
+    id: str
+    live: str
+    quarantine: str
+    new: str = ""
+    phase: Literal["out", "in"] = "out"
+    epoch: int = 0
+    snapshot: int = 0
+    why: str = ""
+
+
+def intent_path(root: Path, session_id: str) -> Path:
+    """Return where a session's intent lies while there is one."""
+    return root / f".intent-session-{session_id}.json"
+
+
+def read_intent(root: Path, session_id: str) -> Intent | None:
+    """Return what was begun and not finished. Raises: SupervisorError when it can't be read."""
+    path = intent_path(root, session_id)
+    try:
+        value: Any = json.loads(files.read_file(path, _MAX_BYTES))
+        intent = Intent(**value)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise SupervisorError(
+            f"{path} can't be read, so a half-done restore can't be finished",
+            "look at the session's folder and at quarantine/; then move this file away",
+        ) from error
+    if not all(isinstance(item, str | int) for item in value.values()) or intent.id != session_id:
+        raise SupervisorError(f"{path} is not of session {session_id}", "move this file away")
+    return intent
+
+
+def write_intent(root: Path, intent: Intent) -> None:
+    """Make the intent durable: from here on it will be done. Raises: OSError."""
+    data = json.dumps(asdict(intent)).encode()
+    files.replace_synced(intent_path(root, intent.id), data, root / "tmp")
+
+
+def remove_intent(root: Path, session_id: str) -> None:
+    """All is done. Raises: OSError."""
+    with suppress(FileNotFoundError):
+        intent_path(root, session_id).unlink()
+        files.sync_dir(root)
+
+
+def carry_out(root: Path, intent: Intent) -> None:
+    """Move the old folder out and the new one in; whatever part was done before stays done.
+
+    Raises: OSError; the intent then remains, and the next call goes on.
+    """
+    live = Path(intent.live)
+    if intent.phase == "out":
+        if _holds_something(live):
+            move_out(live, Path(intent.quarantine))
+        intent = replace(intent, phase="in")
+        if intent.new:
+            write_intent(root, intent)
+    if intent.new and os.path.lexists(intent.new):
+        _move_in(Path(intent.new), live, Path(intent.quarantine))
+    if live.parent.is_dir():
+        files.sync_dir(live.parent)
+
+
+def move_out(live: Path, quarantine: Path) -> None:
+    """Move a session to `quarantine`, whole or, where it is a mount point, entry by entry."""
+    files.keep_private(quarantine.parent)
+    if not os.path.lexists(quarantine):
+        try:
+            live.rename(quarantine)
+        except OSError as error:
+            if error.errno not in _NOT_BY_RENAME:
+                raise
+        else:
+            files.keep_private(quarantine)
+            files.sync_dir(quarantine.parent)
+            files.sync_dir(live.parent)
+            return
+    files.keep_private(quarantine)
+    for name in sorted(item.name for item in live.iterdir()):
+        _move_entry(live / name, _unused(quarantine / name))
+    files.sync_dir(quarantine)
+    files.sync_dir(quarantine.parent)
+    files.sync_dir(live)
+    with suppress(OSError):
+        live.rmdir()  # a mount point stays
+
+
+def _move_in(new: Path, live: Path, quarantine: Path) -> None:
+    try:
+        new.rename(live)
+    except OSError as error:
+        if error.errno not in _NOT_BY_RENAME:
+            raise
+    else:
+        return
+    files.make_private(live)
+    # A journal of the old database beside the new one would be replayed into it: everything
+    # that is there is moved away before its successor comes.
+    for name in sorted(item.name for item in new.iterdir()):
+        if os.path.lexists(live / name):
+            files.keep_private(quarantine)
+            _move_entry(live / name, _unused(quarantine / name))
+        _move_entry(new / name, live / name)
+    files.sync_dir(live)
+    new.rmdir()
+
+
+def _move_entry(source: Path, target: Path) -> None:
+    """Move one file or folder, by copy where it must be; the source goes last."""
+    try:
+        source.rename(target)
+    except OSError as error:
+        if error.errno not in _NOT_BY_RENAME:
+            raise
+    else:
+        return
+    draft = target.with_name(f".moving-{target.name}")
+    files.remove_tree(draft)
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, draft, symlinks=True, ignore=_odd_ones)
+        files.sync_tree(draft)
+    else:
+        shutil.copy2(source, draft, follow_symlinks=False)
+        if not draft.is_symlink():
+            fd = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                os.fsync(fd)
+            finally:
+                os.close(fd)
+    draft.rename(target)
+    files.sync_dir(target.parent)
+    files.remove_tree(source)
+
+
+def _odd_ones(folder: str, names: list[str]) -> list[str]:
+    """Return the sockets, pipes and devices: they can't be copied, and hold nothing."""
+    found = ((name, Path(folder, name).lstat().st_mode) for name in names)
+    return [name for name, mode in found if not (S_ISREG(mode) or S_ISDIR(mode) or S_ISLNK(mode))]
+
+
+def _unused(path: Path) -> Path:
+    count = 1
+    candidate = path
+    while os.path.lexists(candidate):
+        count += 1
+        candidate = path.with_name(f"{path.name}~{count}")
+    return candidate
+
+
+def _holds_something(live: Path) -> bool:
+    try:
+        return any(live.iterdir())
+    except FileNotFoundError:
+        return False

@@ -1,0 +1,62 @@
+"""Open copies of a session's files and say what is wrong. Run as a program of its own.
+
+It is started as `python -I -S validate.py`, with `[[format, path], ...]` as JSON on stdin, and
+answers `[[path, problem], ...]` on stdout. It imports nothing of ours, so that it starts fast. A
+process of its own, because closing a database file drops the locks that any SQLite connection of
+the same process holds on it, and because a broken file may take the reader down.
+
+Never give it a live database: opening one recovers, and so eats, its journal.
+"""
+
+import json
+import sqlite3
+import sys
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote
+
+
+def sqlite_problem(path: str) -> str:
+    """Return why the database at `path` is broken, or ""."""
+    try:
+        with closing(sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)) as database:
+            rows = database.execute("PRAGMA quick_check(1)").fetchall()
+    except sqlite3.DatabaseError as error:
+        # A collation or module of the bot's own is missing here; that is no damage.
+        return "" if "no such" in str(error) else str(error)
+    found = str(rows[0][0]) if rows else "no answer"
+    return "" if found == "ok" else found.splitlines()[0]
+
+
+def json_problem(path: str) -> str:
+    """Return why the file at `path` is no JSON, or ""."""
+    data = Path(path).read_bytes()
+    if not data.strip():
+        return "is empty"
+    try:
+        json.loads(data)
+    except ValueError as error:
+        return f"is no JSON: {error}"
+    except RecursionError:
+        return ""
+    return ""
+
+
+VALIDATORS = {"sqlite": sqlite_problem, "json": json_problem}
+
+
+def main() -> None:
+    """Answer one list of files."""
+    answers = []
+    for form, path in json.load(sys.stdin):
+        try:
+            problem = VALIDATORS[form](path)
+        except OSError as error:
+            problem = f"can't be read: {error.strerror}"
+        if problem:
+            answers.append([path, problem])
+    json.dump(answers, sys.stdout)
+
+
+if __name__ == "__main__":
+    main()

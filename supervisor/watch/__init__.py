@@ -1,0 +1,1 @@
+"""Watching source files, judging what changed, and the bytecode that follows from it."""

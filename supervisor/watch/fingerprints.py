@@ -1,0 +1,338 @@
+"""What the watched files are: found by walking, known by stamp, told apart by content.
+
+A stamp that differs makes a file a candidate; only content that differs makes it changed. Files
+of the session (`never`) are not opened, not listed and not descended into, by whatever path.
+"""
+
+# ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH120 - a look handles thousands of plain strings
+
+import contextlib
+import errno
+import fnmatch
+import os
+import re
+import stat
+import threading
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from blake3 import blake3
+
+ALWAYS_IGNORED = (
+    *(".git", ".hg", ".svn", ".jj", "__pycache__", ".venv", "venv", "node_modules", "*.egg-info"),
+    *(".pytest_cache", ".mypy_cache", ".ruff_cache", ".hypothesis", ".tox", ".nox", ".coverage*"),
+    *(".idea", ".vscode", ".DS_Store", "*.pyc", "*.pyo", "*.sw[opxn]", "*.kate-swp", "*~"),
+    *(".#*", "#*#", "4913", ".~lock.*", "___jb_*___", ".goutputstream-*", ".nfs*"),
+)
+# A write in the clock tick of the last look leaves the stamp as it was (FAT: two seconds).
+RACY_NS = 2_000_000_000
+# Above this, content is not read: size and time have to do.
+LARGEST_HASHED = 64 * 1024 * 1024
+UNREADABLE = b"unreadable"
+GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
+
+Stamp = tuple[int, int, int, int]  # mtime_ns, size, inode, ctime_ns
+
+
+class Cancelled(Exception):  # noqa: N818 - not an error: the watcher was told to end
+    """The walk was given up because its watcher ends."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """A file as last read. `racy`: it may have changed since without a new stamp."""
+
+    stamp: Stamp
+    digest: bytes
+    racy: bool
+
+
+@dataclass(slots=True)
+class Scan:
+    """One walk: the files, the folders where events tell of them, files behind links."""
+
+    files: dict[str, Stamp] = field(default_factory=dict)
+    folders: set[str] = field(default_factory=set)
+    aliases: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True, slots=True)
+class Diff:
+    """What a look found.
+
+    `newest_ns` and `saved_ns`: the newest ctime and mtime among what changed, 0 if none has one.
+    `torn`: a file moved while it was read.
+    """
+
+    known: dict[str, Known]
+    changed: tuple[str, ...]
+    newest_ns: int
+    saved_ns: int
+    torn: bool
+
+
+class Tree:
+    """The files under some roots, minus what is ignored and what must never be looked at."""
+
+    def __init__(
+        self, roots: Sequence[Path], *, base: Path, ignore: Sequence[str], never: Sequence[Path]
+    ) -> None:
+        self.base = os.path.abspath(base)
+        self.roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
+        self._never = tuple(os.path.abspath(path) for path in never)
+        patterns = [pattern.strip().strip("/") for pattern in (*ALWAYS_IGNORED, *ignore)]
+        self._names = _any_of([pattern for pattern in patterns if "/" not in pattern])
+        self._paths = _any_of([pattern for pattern in patterns if "/" in pattern])
+
+    def scan(self, cancelled: threading.Event | None = None) -> Scan:
+        """Walk the roots.
+
+        Raises: OSError when the tree can't be read for a reason that is not its own (no file
+        descriptors left, an I/O error): not to be taken for files that are gone. Cancelled.
+        """
+        return _Walk(self, _Hidden(self._never), cancelled or threading.Event()).scan()
+
+    def ignores(self, path: str, name: str) -> bool:
+        """Return whether a pattern leaves out this entry of a walked folder."""
+        if self._names is not None and self._names.match(name):
+            return True
+        # Only where it is needed: this is called for each file of each look.
+        relative = self._paths and os.path.relpath(path, self.base)
+        return bool(self._paths and relative and self._paths.match(relative))
+
+    def interesting(self, path: str) -> bool:
+        """Return whether an event at `path` may mean a change of a watched file."""
+        return any(
+            # A root, or a folder above it that has to come first, or something inside.
+            root == path or root.startswith(path + "/") or self._inside(path, root)
+            for root in self.roots
+        )
+
+    def _inside(self, path: str, root: str) -> bool:
+        if not path.startswith(root.rstrip("/") + "/"):
+            return False
+        at = root
+        for name in os.path.relpath(path, root).split("/"):
+            if any(_belongs(name, at, never) for never in self._never):
+                return False
+            at = os.path.join(at, name)
+            if self.ignores(at, name):
+                return False
+        return True
+
+
+class _Hidden:
+    """The paths that must never be looked at, as they are right now: links may have moved."""
+
+    def __init__(self, never: Iterable[str]) -> None:
+        given = [(path, os.path.realpath(path)) for path in never]
+        self._real = frozenset(real for _, real in given)
+        self._both = frozenset(path for pair in given for path in pair)
+        self._parents = frozenset(os.path.dirname(path) for path in self._both)
+
+    def covers(self, real: str) -> bool:
+        """Return whether a real path is hidden or lies in something hidden."""
+        return any(real == one or real.startswith(one + "/") for one in self._real)
+
+    def entry(self, name: str, folder: str) -> bool:
+        """Return whether an entry of a folder (its real path) is hidden."""
+        if folder not in self._parents:
+            return False
+        return any(_belongs(name, folder, path) for path in self._both)
+
+
+def _belongs(name: str, folder: str, never: str) -> bool:
+    # Its own locks, temporary files and SQLite's side files stand beside what is hidden.
+    parent, _, own = never.rpartition("/")
+    if folder != (parent or "/"):
+        return False
+    rest = name.removeprefix(own)
+    return (
+        name.startswith("." + own.removeprefix("."))
+        or rest in {"", "-wal", "-shm", "-journal"}
+        or (rest != name and rest.startswith(".") and "tmp" in rest)
+    )
+
+
+class _Walk:
+    """One walk over a tree: folders first, then what links lead to, in a fixed order."""
+
+    def __init__(self, tree: Tree, hidden: _Hidden, cancelled: threading.Event) -> None:
+        self._tree = tree
+        self._hidden = hidden
+        self._cancelled = cancelled
+        self._found = Scan()
+        self._entered: set[str] = set()
+        self._links: dict[str, str] = {}
+        # Not walked, but what happens to a root or to a link's target is seen there.
+        self._around: set[str] = set()
+
+    def scan(self) -> Scan:
+        for root in self._tree.roots:
+            self._root(root)
+        while self._links:
+            # Sorted, and after all plain folders: which of two ways into a folder is taken must
+            # not depend on the order of a directory, or its files would seem to come and go.
+            path = min(self._links)
+            real = self._links.pop(path)
+            if real not in self._entered:
+                self._walk(path, real)
+        for folder in self._around:
+            # The kernel gives each folder's events one name only: the name it was walked by.
+            if os.path.realpath(folder) not in self._entered and os.access(folder, os.R_OK):
+                self._found.folders.add(folder)
+        return self._found
+
+    def _root(self, root: str) -> None:
+        real = os.path.realpath(root)
+        if self._hidden.covers(real):
+            return
+        if root != self._tree.base and not self._tree.base.startswith(root + "/"):
+            # Tells when the root is made, or deleted and made again.
+            self._around.add(_existing(os.path.dirname(root)))
+        try:
+            status = os.stat(root)
+        except OSError as error:
+            _only(error, GONE | {errno.EACCES})
+            return
+        if stat.S_ISDIR(status.st_mode):
+            self._walk(root, real)
+        else:
+            self._file(root, status, real if real != root else None)
+
+    def _walk(self, path: str, real: str) -> None:
+        pending = [(path, real)]
+        while pending:
+            path, real = pending.pop()
+            if self._cancelled.is_set():
+                raise Cancelled
+            try:
+                entries = os.scandir(path)
+            except OSError as error:
+                _only(error, GONE | {errno.EACCES, errno.EPERM})
+                continue
+            self._entered.add(real)
+            self._found.folders.add(path)
+            with entries:
+                for entry in entries:
+                    if self._left_out(entry, real):
+                        continue
+                    if entry.is_symlink():
+                        self._link(entry.path)
+                    elif entry.is_dir(follow_symlinks=False):
+                        pending.append((entry.path, os.path.join(real, entry.name)))
+                    else:
+                        with _vanishing():
+                            self._file(entry.path, entry.stat(follow_symlinks=False), None)
+
+    def _left_out(self, entry: os.DirEntry[str], folder: str) -> bool:
+        return self._tree.ignores(entry.path, entry.name) or self._hidden.entry(entry.name, folder)
+
+    def _link(self, path: str) -> None:
+        real = os.path.realpath(path)
+        if self._hidden.covers(real):
+            return
+        with _vanishing():
+            status = os.stat(path)
+            if stat.S_ISDIR(status.st_mode):
+                self._links[path] = real
+            else:
+                self._file(path, status, real)
+
+    def _file(self, path: str, status: os.stat_result, real: str | None) -> None:
+        if not stat.S_ISREG(status.st_mode):
+            return
+        self._found.files[path] = stamp_of(status)
+        if real is not None:
+            self._found.aliases.add(real)
+            self._around.add(os.path.dirname(real))
+
+
+def compare(
+    known: Mapping[str, Known],
+    files: Mapping[str, Stamp],
+    cancelled: threading.Event | None = None,
+) -> Diff:
+    """Return what differs in content between what is known and what a walk found.
+
+    Raises: as `Tree.scan` does.
+    """
+    now_ns = time.time_ns()
+    now: dict[str, Known] = {}
+    changed = [path for path in known if path not in files]
+    newest_ns = saved_ns = 0
+    torn = False
+    for path, stamp in files.items():
+        before = known.get(path)
+        if before is not None and before.stamp == stamp and not before.racy:
+            now[path] = before
+            continue
+        if cancelled is not None and cancelled.is_set():
+            raise Cancelled
+        digest, stable = fingerprint(path, stamp)
+        torn = torn or not stable
+        if digest is None:
+            changed += [path] if before else []
+            continue
+        racy = min(abs(now_ns - stamp[0]), abs(now_ns - stamp[3])) < RACY_NS
+        now[path] = Known(stamp, digest, racy)
+        if before is None or before.digest != digest:
+            changed.append(path)
+            newest_ns = max(newest_ns, stamp[3])
+            saved_ns = max(saved_ns, stamp[0])
+    return Diff(now, tuple(changed), newest_ns, saved_ns, torn)
+
+
+def fingerprint(path: str, stamp: Stamp) -> tuple[bytes | None, bool]:
+    """Return a hash of the content, and whether the file held still; None: it is gone."""
+    if stamp[1] > LARGEST_HASHED:
+        return repr(stamp[:2]).encode(), True
+    try:
+        # Not blocking: a pipe may have taken the file's place.
+        handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        _only(error, GONE | {errno.EACCES, errno.EPERM, errno.ENXIO, errno.ETXTBSY})
+        return (None, False) if error.errno in GONE else (UNREADABLE, True)
+    try:
+        before = os.fstat(handle)
+        if not stat.S_ISREG(before.st_mode):
+            return UNREADABLE, False
+        digest = blake3()
+        while chunk := os.read(handle, 1024 * 1024):
+            digest.update(chunk)
+        same = stamp == stamp_of(before) == stamp_of(os.fstat(handle))
+        return digest.digest(), same
+    finally:
+        os.close(handle)
+
+
+def stamp_of(status: os.stat_result) -> Stamp:
+    """Return what of a file's status tells that it may have changed."""
+    return status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns
+
+
+def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
+    joined = "|".join(fnmatch.translate(one) for one in patterns if one)
+    return re.compile(joined) if joined else None
+
+
+def _existing(folder: str) -> str:
+    while not os.path.isdir(folder):
+        folder = os.path.dirname(folder)
+    return folder
+
+
+def _only(error: OSError, expected: set[int]) -> None:
+    if error.errno not in expected:
+        raise error
+
+
+@contextlib.contextmanager
+def _vanishing() -> Iterator[None]:
+    """Let an entry be gone again by the time it is looked at."""
+    try:
+        yield
+    except OSError as error:
+        _only(error, GONE | {errno.EACCES, errno.EPERM})

@@ -1,0 +1,104 @@
+"""The terminal's mode, seen at a pseudo-terminal without a shell that would mend it."""
+
+import asyncio
+import os
+import pty
+import termios
+from collections.abc import Iterator
+
+import pytest
+
+from supervisor.cli import keys
+from supervisor.cli.keys import Keys
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Return both ends of a terminal that nobody else uses."""
+    master, slave = pty.openpty()
+    yield master, slave
+    os.close(master)
+    os.close(slave)
+
+
+def raw(descriptor: int) -> bool:
+    """Say whether single keys are read."""
+    flags: int = termios.tcgetattr(descriptor)[3]
+    return not flags & (termios.ICANON | termios.ECHO)
+
+
+def test_the_mode_is_taken_and_given(terminal: tuple[int, int]) -> None:
+    """Given for a while and taken again; given for good; each as often as one likes."""
+    master, slave = terminal
+
+    async def scenario() -> None:
+        got: asyncio.Queue[str] = asyncio.Queue()
+        reader = Keys(got.put_nowait, lambda: None, descriptor=slave)
+        before = termios.tcgetattr(slave)
+        reader.start()
+        assert reader.active
+        assert raw(slave)
+        os.write(master, "r\xffq".encode("latin-1"))
+        async with asyncio.timeout(5):
+            assert [await got.get(), await got.get()] == ["r", "q"]
+        reader.give()
+        assert not reader.active
+        assert termios.tcgetattr(slave) == before
+        reader.take()
+        assert raw(slave)
+        for _ in range(2):
+            reader.stop()
+            assert termios.tcgetattr(slave) == before
+        reader.take()
+        assert not reader.active
+
+    asyncio.run(scenario())
+
+
+def test_the_background_is_left_alone(
+    terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once in the background nothing is read or set; back in front the keys work again."""
+    master, slave = terminal
+    monkeypatch.setattr(keys, "LOOK_AGAIN_S", 0.01)
+
+    async def scenario() -> None:
+        got: asyncio.Queue[str] = asyncio.Queue()
+        looked: asyncio.Queue[str] = asyncio.Queue()
+        where = "ours"
+
+        def place(_: int) -> str:
+            looked.put_nowait(where)
+            return where
+
+        monkeypatch.setattr(keys, "place", place)
+        reader = Keys(got.put_nowait, lambda: None, descriptor=slave)
+        reader.start()
+        where = "background"
+        os.write(master, b"x")
+        async with asyncio.timeout(5):
+            while await looked.get() != "background" or reader.active:
+                pass
+            assert got.empty()
+            where = "ours"
+            assert await got.get() == "x"
+        assert reader.active
+        reader.stop()
+
+    asyncio.run(scenario())
+
+
+def test_what_is_no_terminal_is_not_read() -> None:
+    """A pipe and a closed descriptor have no keys, and are no error."""
+    reader, writer = os.pipe()
+
+    async def scenario(descriptor: int) -> None:
+        found = Keys(lambda _: None, lambda: None, descriptor=descriptor)
+        found.start()
+        assert not found.active
+        found.stop()
+
+    asyncio.run(scenario(reader))
+    os.close(reader)
+    os.close(writer)
+    asyncio.run(scenario(reader))

@@ -1,0 +1,326 @@
+"""All reachable states of the machine, held against invariants that are written as literals.
+
+The clock stands still, crashes and generation numbers are folded, so that the states are few
+enough to visit every one. Beside the machine walks a world that knows only what effects did to
+processes: it is the world that says whether an order was right.
+"""
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+
+import pytest
+
+from supervisor.core import effects as do
+from supervisor.core import events as ev
+from supervisor.core.machine import step
+from supervisor.core.policy import Policy
+from supervisor.core.state import State
+
+# Crashes are not counted over time here: always one too few, or always one too many.
+DEV = Policy(on_change=True, intensity=(9, 60.0))
+SERVICE = Policy(on_change=False, intensity=(0, 60.0))
+COMPANION = Policy(has_session=False, on_change=False, restart="always", intensity=(9, 60.0))
+
+# Phases in which something is waited for that may never come.
+WAITING = {
+    "claiming", "sweeping", "evicting", "checking session", "restoring", "operating", "starting",
+    "verifying", "preflight", "standby", "checkpointing", "snapshotting", "stopping", "killing",
+    "sealing", "activating", "backoff",
+}  # fmt: skip
+RESTING = {"up", "pairing", "refused", "failed", "down"}
+
+
+@dataclass(frozen=True)
+class World:
+    """What is true outside of the machine."""
+
+    alive: frozenset[int] = frozenset()  # trees that exist
+    ended: frozenset[int] = frozenset()  # of those, main process gone
+    writers: frozenset[int] = frozenset()  # of those, told that the session is theirs
+    stale: frozenset[int] = frozenset()  # of those, started from source that changed since
+    owner: bool = False
+    unapplied: bool = False  # a change that no generation runs and nobody was told of
+    asked: bool = False  # an operation that a person waits for
+    sealing: bool = False
+
+
+Node = tuple[State, World]
+
+
+@dataclass
+class Graph:
+    """The visited states, and for each what the environment alone can make of it."""
+
+    nodes: set[Node] = field(default_factory=set)
+    onward: dict[Node, set[Node]] = field(default_factory=dict)
+    edges: int = 0
+
+
+def canonical(state: State, world: World) -> Node:
+    """Fold what no decision depends on: numbers by rank, instants, words."""
+    mine = {state.current, state.standby, state.seat, state.to_seal, state.generation}
+    known = mine | state.doomed | world.alive
+    rank = {number: place + 1 for place, number in enumerate(sorted(n for n in known if n))}
+
+    def fold(number: int | None) -> int | None:
+        return None if number is None else rank[number]
+
+    if state.verified:  # what it says once verified is told, and decides nothing
+        state = replace(state, reported="", deaf=False, proof="", ready=True)
+    state = replace(
+        state,
+        deadline=None if state.deadline is None else 0.0,
+        ticket=1,
+        operation=None if state.operation is None else ev.Operation("clear"),
+        generation=rank.get(state.generation, 0),
+        current=fold(state.current),
+        standby=fold(state.standby),
+        seat=fold(state.seat),
+        to_seal=fold(state.to_seal),
+        doomed=frozenset(rank[n] for n in state.doomed),
+        changed=(),
+        held="held" if state.held else "",
+        why="",
+        attempt=0,
+        crashes=(),
+        up_since=None if state.up_since is None else 0.0,
+        restart=None,
+    )
+    world = replace(
+        world,
+        alive=frozenset(rank[n] for n in world.alive),
+        ended=frozenset(rank[n] for n in world.ended),
+        writers=frozenset(rank[n] for n in world.writers),
+        stale=frozenset(rank[n] for n in world.stale),
+    )
+    return state, world
+
+
+# What a person or an editor may do at any moment. In sets, since what they do is independent
+# and each more doubles the states.
+ALWAYS: tuple[ev.Event, ...] = (
+    ev.StartRequested(),
+    ev.StopRequested(),
+    ev.SourceChanged(("bot.py",), 0.0, 0.0, 0.0),
+)
+HURRY: tuple[ev.Event, ...] = (ev.StopRequested(hurry=True), ev.RestartRequested())
+PAUSE: tuple[ev.Event, ...] = (ev.PauseRequested(), ev.ResumeRequested())
+OPERATE: tuple[ev.Event, ...] = (ev.OperationRequested(ev.Operation("clear")),)
+
+
+def jobs(phase: str, ticket: int) -> list[ev.Event]:
+    """Every result that the job of a phase may have."""
+    results: dict[str, list[ev.Event]] = {
+        "claiming": [ev.OwnerTaken(ticket, 0), ev.OwnerBusy(ticket, 1)],
+        "sweeping": [ev.SurvivorsFound(ticket, ()), ev.SurvivorsFound(ticket, (7,))],
+        "evicting": [ev.SurvivorsGone(ticket)],
+        "checking session": [
+            ev.SessionChecked(ticket, "passed", linked=True, identity="A"),
+            ev.SessionChecked(ticket, "passed", linked=False),
+            ev.SessionChecked(ticket, "damaged", linked=True, identity="A"),
+            ev.SessionChecked(ticket, "absent", linked=True, identity="A"),
+            ev.SessionChecked(ticket, "absent", linked=False),
+        ],
+        "restoring": [ev.SessionRestored(ticket), ev.NothingToRestore(ticket, "none")],
+        "operating": [ev.OperationDone(ticket)],
+        "starting": [ev.SeatCommitted(ticket)],
+        "activating": [ev.SeatCommitted(ticket)],
+        "preflight": [ev.PreflightPassed(ticket), ev.PreflightFailed(ticket)],
+        "snapshotting": [ev.SnapshotTaken(ticket)],
+        "sealing": [ev.Sealed(ticket, intact=True), ev.Sealed(ticket, intact=False)],
+    }
+    return [*results.get(phase, []), ev.JobFailed(ticket, "no")]
+
+
+def facts(generation: int, world: World) -> Iterator[ev.Event]:
+    """Everything that a process which exists may do."""
+    if generation not in world.ended:
+        yield ev.Spawned(generation, 1)
+        yield ev.CapsDeclared(generation, standby=True, checkpoint=True, roundtrip=True)
+        yield ev.CapsDeclared(generation, standby=False, checkpoint=False, roundtrip=False)
+        yield ev.StandbyReached(generation)
+        for said in ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline"):
+            yield ev.SessionReported(generation, said, "A")
+        yield ev.SessionReported(generation, "restored", "B")
+        yield ev.SessionReported(generation, "lost", reason="401 device removed")
+        yield ev.BotReady(generation)
+        yield ev.ProofGiven(generation, "roundtrip")
+        yield ev.UndecryptableSeen(generation, 1)
+        yield ev.Checkpointed(generation)
+        yield ev.Released(generation)
+        yield ev.Exited(generation, 0)
+        yield ev.Exited(generation, 1)
+        yield ev.Exited(generation, -9)
+    else:
+        yield ev.TreeGone(generation)
+
+
+def environment(state: State, world: World) -> Iterator[ev.Event]:
+    """Everything that may come by itself."""
+    if state.awaits:
+        yield from jobs(state.phase, state.ticket)
+    yield ev.DeadlinePassed()
+    for generation in sorted(world.alive):
+        yield from facts(generation, world)
+    if state.phase == "starting" and state.current is not None:
+        yield ev.SpawnFailed(state.current, "no such command")
+
+
+def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effect, ...]) -> World:
+    """Let the world feel the event and the orders; say where an order was wrong."""
+    match event:
+        case ev.SourceChanged():
+            world = replace(world, unapplied=True, stale=world.alive)
+        case ev.Exited(generation):
+            world = replace(world, ended=world.ended | {generation})
+        case ev.TreeGone(generation) | ev.SpawnFailed(generation):
+            world = replace(
+                world,
+                alive=world.alive - {generation},
+                ended=world.ended - {generation},
+                writers=world.writers - {generation},
+                stale=world.stale - {generation},
+            )
+        case ev.OwnerTaken() if before.phase == "claiming":
+            world = replace(world, owner=True)
+        case ev.OperationRequested():
+            assert not (world.asked and before.operation is None)
+            world = replace(world, asked=True)
+        case ev.Sealed() | ev.JobFailed() | ev.DeadlinePassed() if before.phase == "sealing":
+            world = replace(world, sealing=False)
+    for order in orders:
+        world = obey(world, order)
+    return world
+
+
+def obey(world: World, order: do.Effect) -> World:
+    """One order."""
+    match order:
+        case do.SpawnCold(generation):
+            assert not world.alive, "started beside another generation"
+            assert world.owner, "started without the lock"
+            assert not world.sealing, "started while the seal still reads the session"
+            return replace(
+                world,
+                alive=frozenset({generation}),
+                writers=frozenset({generation}),
+                unapplied=False,
+            )
+        case do.SpawnStandby(generation):
+            assert generation not in world.alive
+            assert len(world.alive) == 1, "a third generation beside two"
+            return replace(world, alive=world.alive | {generation})
+        case do.Activate(generation):
+            assert world.alive == {generation}, "activated beside another generation"
+            assert not world.writers, "activated while another may write"
+            assert generation not in world.ended
+            assert generation not in world.stale, "activated with old source"
+            assert world.owner
+            assert not world.sealing, "activated while the seal still reads the session"
+            return replace(world, writers=frozenset({generation}), unapplied=False)
+        case do.RestoreSession() | do.Operate():
+            assert not world.alive, "changed the session under a generation"
+            assert world.owner, "changed the session without the lock"
+            asked = world.asked and not (
+                isinstance(order, do.Operate) and order.operation.kind != "close"
+            )
+            return replace(world, asked=asked)
+        case do.RefuseOperation():
+            return replace(world, asked=False)
+        case do.Terminate(generation) | do.Kill(generation):
+            assert generation in world.alive, "signalled a tree that is gone"
+        case do.Seal(generation=generation):
+            assert generation not in world.alive, "sealed a session that may still change"
+            assert not world.writers
+            return replace(world, sealing=True)
+        case do.ReleaseOwner():
+            assert not world.alive, "gave the lock back under a generation"
+            return replace(world, owner=False)
+        case do.Report("held"):
+            return replace(world, unapplied=False)
+    return world
+
+
+def hold(state: State, world: World, event: ev.Event) -> None:
+    """What must be true in every state."""
+    assert state.phase in WAITING | RESTING
+    if state.phase in WAITING:
+        assert state.deadline is not None, f"{state.phase} may wait for ever"
+    if state.phase == "up":
+        assert not state.dirty or state.paused, "UP while dirty"
+        assert not world.unapplied or state.paused, "a change is forgotten"
+        assert state.wanted_up
+        assert state.current in world.writers
+        assert state.operation is None
+    if isinstance(event, ev.SourceChanged):
+        assert state.standby is None, "a standby outlived its source"
+    if state.phase in ("down", "refused"):
+        assert not world.alive
+        assert not world.asked, "a person waits for an operation that will not come"
+    if state.phase == "failed" and world.alive:
+        assert state.current is not None or state.doomed, "a tree was forgotten"
+    assert len(world.writers) <= 1, "two may write"
+    assert world.alive <= {state.current, state.standby} | state.doomed, "a tree was forgotten"
+
+
+def search(policy: Policy, persons: tuple[ev.Event, ...]) -> Graph:
+    """Visit all that can be reached from DOWN."""
+    graph = Graph()
+    first = canonical(State(), World())
+    queue = deque([first])
+    graph.nodes.add(first)
+    while queue:
+        node = queue.popleft()
+        state, world = node
+        graph.onward[node] = set()
+        alone = list(environment(state, world))
+        for number, event in enumerate([*alone, *ALWAYS, *persons]):
+            after, orders = step(state, event, 0.0, policy)
+            if after == state and not orders and not isinstance(event, (ev.Exited, ev.TreeGone)):
+                continue
+            try:
+                reached = advance(world, event, state, orders)
+                hold(after, reached, event)
+            except AssertionError as error:
+                pytest.fail(f"{error}\n{event}\nin {state}\n   {world}\n-> {after}\n{orders}")
+            following = canonical(after, reached)
+            graph.edges += 1
+            if number < len(alone):
+                graph.onward[node].add(following)
+            if following not in graph.nodes:
+                graph.nodes.add(following)
+                queue.append(following)
+    return graph
+
+
+def can_end(graph: Graph) -> set[Node]:
+    """Return the states from which what comes by itself leads to DOWN."""
+    back: dict[Node, set[Node]] = {}
+    for node, onward in graph.onward.items():
+        for following in onward:
+            back.setdefault(following, set()).add(node)
+    queue = deque(node for node in graph.nodes if node[0].phase == "down")
+    ends = set(queue)
+    while queue:
+        for node in back.get(queue.popleft(), ()):
+            if node not in ends:
+                ends.add(node)
+                queue.append(node)
+    return ends
+
+
+@pytest.mark.parametrize("persons", [HURRY, PAUSE, OPERATE], ids=["hurry", "pause", "operate"])
+@pytest.mark.parametrize("policy", [DEV, SERVICE, COMPANION], ids=["dev", "service", "companion"])
+def test_every_reachable_state_keeps_the_promises(
+    policy: Policy, persons: tuple[ev.Event, ...]
+) -> None:
+    """No two writers, no change forgotten, no phase without a deadline, and stop ends in DOWN."""
+    graph = search(policy, persons)
+    ends = can_end(graph)
+    unkillable = {"killing", "failed"}  # a process that hangs in the kernel ends nothing
+    for state, world in graph.nodes:
+        if state.wanted_up or state.phase in unkillable:
+            continue
+        assert (state, world) in ends, f"a stop never ends: {state}"
+    assert len(graph.nodes) > 50

@@ -1,0 +1,193 @@
+"""End a process before each call into the kernel that changes something, and look what is left.
+
+Run as a program: `python -m tests.unit.session.crashpoints SCENARIO`. For n = 1, 2, ... a fork of
+it does the operation and dies before its n-th changing call; the parent then recovers as the next
+supervisor would, and says on stdout what went wrong, and how many points there were.
+"""
+
+import functools
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from supervisor.session import checks
+from supervisor.session.model import NothingToRestore
+from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
+
+CHANGING = (
+    *("open", "write", "fsync", "rename", "mkdir", "rmdir", "unlink", "symlink", "chmod"),
+    *("fchmod", "ftruncate", "utime", "copy_file_range"),
+)
+CRASHED = 77
+
+
+def arm(at: int) -> None:
+    """Die before the `at`-th changing call. fsync itself is skipped: the machine stays up."""
+    left = [at]
+
+    def counted(really: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(really)
+        def call(*args: Any, **more: Any) -> Any:
+            left[0] -= 1
+            if not left[0]:
+                os._exit(CRASHED)
+            return None if really.__name__ == "fsync" else really(*args, **more)
+
+        return call
+
+    for name in CHANGING:
+        setattr(os, name, counted(getattr(os, name)))
+
+
+def crashed(act: Callable[[], object], at: int) -> bool:
+    """Do `act` in a fork that dies at its `at`-th call. Returns whether it did die there."""
+    pid = os.fork()
+    if not pid:
+        code = 1
+        try:
+            arm(at)
+            act()
+            code = 0
+        finally:
+            os._exit(code)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    assert code in (0, CRASHED), f"the operation itself failed with {code}"
+    return code == CRASHED
+
+
+def whole(place: Place) -> None:
+    """Nothing half-done is left, and every listed snapshot can be read back."""
+    manager = place.manager()
+    manager.cleanup_old_backups(ID)
+    listing = manager.store.listing(ID)
+    assert not listing.unreadable
+    assert all(not manager.verify(ID, s.id) for s in manager.snapshots(ID))
+    needed = {blob.pack for m in listing.manifests for blob in m.blobs()}
+    assert set(place.packs()) == needed, "a pack that nobody needs, or a needed one gone"
+    left = [path.name for path in (place.store / "tmp").iterdir()]
+    assert not left, f"left in tmp: {left}"
+    assert not list(place.live.parent.glob(".session-*.new")), "a half-built session"
+    assert not list(place.store.glob(".intent*")), "an intent that nobody finished"
+
+
+def held(place: Place) -> list[Mapping[str, object]]:
+    """Return what lies in quarantine."""
+    return [tree(path) for path in (place.store / "quarantine").iterdir()]
+
+
+def snapshot(place: Place, at: int) -> bool:
+    """The live session is untouched; the old snapshot or the new one restores, never a mixture."""
+    old = tree(place.live)
+    write_key(place.live, "new")
+    (place.live / "keys" / "three").write_bytes(os.urandom(3000))
+    new = tree(place.live)
+    died = crashed(lambda: place.manager().backup(ID), at)
+    assert tree(place.live) == new
+    whole(place)
+    assert len(place.manager().snapshots(ID)) >= 1
+    shutil.rmtree(place.live)
+    assert place.manager().restore(ID).action == "restored"
+    assert tree(place.live) in (old, new)
+    assert died or tree(place.live) == new
+    return died
+
+
+def restore(place: Place, at: int) -> bool:
+    """The session is whole afterwards, counted once, and the damaged one lies in quarantine."""
+    wanted = tree(place.live)
+    (place.live / "creds.json").write_text("{torn")
+    (place.live / "store.db-wal").write_text("of the old one")
+    broken = tree(place.live)
+    died = crashed(lambda: place.manager().restore(ID), at)
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
+    assert held(place) == [broken]
+    assert place.manager().record(ID).rollback_count == 1
+    whole(place)
+    return died
+
+
+def clear(place: Place, at: int) -> bool:
+    """Either nothing happened, or it is cleared for good; the session is lost in no case."""
+    wanted = tree(place.live)
+    died = crashed(lambda: place.manager().clear(ID), at)
+    whole(place)
+    for state in ("kept", "lost"):
+        record = place.manager().record(ID)
+        if record.state == "closed":
+            assert not place.live.exists()
+            assert held(place) == [wanted]
+            try:
+                place.manager().restore(ID)
+            except NothingToRestore:
+                pass
+            else:
+                raise AssertionError("a cleared session came back")
+        else:
+            assert died
+            assert tree(place.live) == wanted
+        if state == "kept":
+            place.state.unlink()
+    return died
+
+
+def relink(place: Place, at: int) -> bool:
+    """The new device's session is never replaced by the old one's."""
+    shutil.rmtree(place.live)
+    fill(place.live, device=2)
+    wanted = tree(place.live)
+    died = crashed(lambda: place.manager().note_linked(ID, "2:bb"), at)
+    whole(place)
+    record = place.manager().record(ID)
+    assert record.state == "closed" or (record.epoch, record.identity) in [
+        (1, "1:aa"),
+        (2, "2:bb"),
+    ]
+    assert place.manager().restore(ID).action == "kept"
+    assert tree(place.live) == wanted
+    place.manager().note_linked(ID, "2:bb")
+    shutil.rmtree(place.live)
+    try:
+        place.manager().restore(ID)
+    except NothingToRestore:
+        pass
+    else:
+        raise AssertionError("the old device came back")
+    return died
+
+
+SCENARIOS = {"snapshot": snapshot, "restore": restore, "clear": clear, "relink": relink}
+
+
+def main(scenario: str) -> None:
+    """Try every point of one scenario."""
+    # A subprocess for each would take minutes; what it does is no part of these promises.
+    checks.deep_problems = lambda *_args: []
+    problems: list[str] = []
+    base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only for speed
+    with tempfile.TemporaryDirectory(dir=base) as folder:
+        template = Place(Path(folder, "template"))
+        template.root.mkdir()
+        template.linked()
+        at, died = 0, True
+        while died:
+            at += 1
+            place = Place(Path(folder, f"at-{at}"))
+            shutil.copytree(template.root, place.root, symlinks=True)
+            try:
+                died = SCENARIOS[scenario](place, at)
+            except Exception as error:  # noqa: BLE001 - each point is reported, whatever it did
+                problems.append(f"point {at}: {type(error).__name__}: {error}")
+                if len(problems) > 5:
+                    break
+            shutil.rmtree(place.root)
+    json.dump({"points": at - 1, "problems": problems}, sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,108 @@
+"""Small sessions, and managers over them, for the tests of the session room."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from supervisor.session.manager import SessionManager
+
+ID = "971505760056"
+
+
+@dataclass(slots=True)
+class Clock:
+    """A clock that a test may move."""
+
+    now: float = 1_795_557_600.0  # 2026-11-24T22:00:00Z
+
+    def __call__(self) -> float:
+        """Return the time, a second later each time."""
+        self.now += 1.0
+        return self.now
+
+
+@dataclass(slots=True)
+class Place:
+    """A project's folder with one session in it."""
+
+    root: Path
+    clock: Clock = field(default_factory=Clock)
+
+    @property
+    def live(self) -> Path:
+        """The session's folder."""
+        return self.root / "sessions" / f"session-{ID}"
+
+    @property
+    def store(self) -> Path:
+        """The snapshots' folder."""
+        return self.root / ".session-cache"
+
+    @property
+    def state(self) -> Path:
+        """The state file."""
+        return self.root / "session-state.json"
+
+    def manager(self, **options: Any) -> SessionManager:
+        """Return a new manager, as another process would make one."""
+        return SessionManager(
+            self.root / "sessions", self.store, self.state, clock=self.clock, **options
+        )
+
+    def linked(self, **options: Any) -> SessionManager:
+        """Return a manager of a linked session that has one good snapshot."""
+        fill(self.live)
+        manager = self.manager(**options)
+        manager.note_linked(ID, "1:aa")
+        assert manager.backup(ID, "linked").verdict == "good"
+        return manager
+
+    def manifests(self) -> list[str]:
+        """Return the manifests' names."""
+        return sorted(path.name for path in self.store.glob("session-*.json"))
+
+    def packs(self) -> list[str]:
+        """Return the packs' names."""
+        return sorted(path.name for path in (self.store / "packs").iterdir())
+
+
+def fill(folder: Path, device: int = 1, *, rows: int = 20) -> None:
+    """Write a session of the bot that ships."""
+    folder.mkdir(parents=True, exist_ok=True)
+    creds = {"device_id": device, "fingerprint": "aa" if device == 1 else "bb"}
+    (folder / "creds.json").write_text(json.dumps(creds))
+    with closing(sqlite3.connect(folder / "store.db")) as database, database:
+        database.execute("CREATE TABLE keys(id INTEGER PRIMARY KEY, key BLOB)")
+        keys = [(os.urandom(400),) for _ in range(rows)]
+        database.executemany("INSERT INTO keys(key) VALUES (?)", keys)
+    (folder / "keys").mkdir()
+    (folder / "keys" / "one").write_bytes(b"first key")
+    (folder / "keys" / "two").write_bytes(b"second key")
+
+
+def write_key(folder: Path, text: str) -> None:
+    """Change the session, as a bot does."""
+    (folder / "keys" / "one").write_text(text)
+
+
+def tree(folder: Path) -> Mapping[str, bytes | str | None]:
+    """Return all that lies in `folder`: files' bytes, links' targets, None for folders."""
+    found: dict[str, bytes | str | None] = {}
+    for path in sorted(folder.rglob("*")):
+        name = str(path.relative_to(folder))
+        if path.is_symlink():
+            found[name] = str(path.readlink())
+        else:
+            found[name] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def modes(folder: Path) -> set[tuple[bool, int]]:
+    """Return (is a folder, mode) of `folder` and all that is in it."""
+    found = (path for path in [folder, *folder.rglob("*")] if not path.is_symlink())
+    return {(path.is_dir(), path.stat().st_mode & 0o7777) for path in found}

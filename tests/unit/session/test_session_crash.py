@@ -1,0 +1,22 @@
+"""Whenever the process dies: nothing is lost, nothing is half, nothing ended comes back."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.mark.parametrize(
+    ("scenario", "at_least"), [("snapshot", 25), ("restore", 60), ("clear", 20), ("relink", 12)]
+)
+def test_a_crash_anywhere_is_recovered(scenario: str, at_least: int) -> None:
+    """The process ends before each call that changes something, one after the other."""
+    command = [sys.executable, "-m", "tests.unit.session.crashpoints", scenario]
+    done = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=100)
+    result = json.loads(done.stdout)
+    assert result["problems"] == []
+    assert result["points"] >= at_least

@@ -1,0 +1,126 @@
+"""Sessions go elsewhere and come back whole, and nothing else comes in with them."""
+
+import io
+import os
+import shutil
+import tarfile
+from pathlib import Path
+
+import pytest
+import zstandard
+
+from supervisor.core.errors import SupervisorError
+from supervisor.session.model import NothingToRestore
+from tests.unit.session.sessionkit import ID, Place, modes, tree
+
+
+@pytest.mark.parametrize("name", ["out", "out.tar.zst"])
+def test_export_and_import_bring_it_back(place: Place, tmp_path: Path, name: str) -> None:
+    """Byte for byte, with odd names and links; in a new epoch that its first return adopts."""
+    manager = place.linked()
+    (place.live / "away").symlink_to("creds.json")
+    Path(os.fsdecode(os.fsencode(place.live) + b"/odd\xff")).write_text("odd")
+    (place.live / "empty").mkdir()
+    manager.backup(ID)
+    wanted = tree(place.live)
+    path = manager.export(ID, tmp_path / name)
+    assert not {mode for folder, mode in modes(path) if mode & 0o077}
+    (place.live / "keys" / "one").write_text("of the old one")
+    old = tree(place.live)
+    quarantined = manager.import_(ID, path)
+    assert quarantined
+    assert tree(place.live) == wanted
+    assert tree(place.store / "quarantine" / quarantined) == old
+    assert manager.check(ID).verdict == "passed"
+    info = manager.info(ID)
+    assert (info["state"], info["epoch"]) == ("none", 2)
+    manager.note_verified(ID, "1:aa", "roundtrip", 0.1)
+    info = place.manager().info(ID)
+    assert (info["state"], info["epoch"], info["restore_count"]) == ("linked", 2, 0)
+    shutil.rmtree(place.live)
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID)
+
+
+def test_an_older_snapshot_may_be_exported_by_name(place: Place, tmp_path: Path) -> None:
+    """Also one of an ended epoch: that is how it comes back, if a person means it."""
+    manager = place.linked()
+    wanted = tree(place.live)
+    manager.clear(ID)
+    manager.export(ID, tmp_path / "out", snapshot="1")
+    assert tree(tmp_path / "out") == wanted
+    manager.import_(ID, tmp_path / "out")
+    assert tree(place.live) == wanted
+    with pytest.raises(NothingToRestore):
+        manager.export(ID, tmp_path / "other")
+
+
+def test_nothing_is_overwritten_by_an_export(place: Place, tmp_path: Path) -> None:
+    """The path must be new; a failed one leaves nothing."""
+    manager = place.linked()
+    (tmp_path / "there").mkdir()
+    (tmp_path / "there" / "precious").write_text("precious")
+    with pytest.raises(SupervisorError, match="there already"):
+        manager.export(ID, tmp_path / "there")
+    (place.store / "packs" / place.packs()[0]).write_bytes(b"sick")
+    before = sorted(path.name for path in tmp_path.iterdir())
+    for name in ("out", "out.tar.zst"):
+        with pytest.raises(SupervisorError):
+            manager.export(ID, tmp_path / name)
+    assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def _archive(path: Path, *members: tuple[str, str, str]) -> Path:
+    raw = io.BytesIO()
+    with tarfile.open(fileobj=raw, mode="w") as tar:
+        for name, kind, content in members:
+            member = tarfile.TarInfo(name)
+            if kind == "file":
+                member.size = len(content)
+                tar.addfile(member, io.BytesIO(content.encode()))
+            else:
+                member.type = {"link": tarfile.SYMTYPE, "dir": tarfile.DIRTYPE}[kind]
+                member.linkname = content
+                tar.addfile(member)
+    path.write_bytes(zstandard.compress(raw.getvalue()))
+    return path
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("../outside", "file", "x")],
+        [("/tmp/outside", "file", "x")],  # noqa: S108 - never written
+        [("a", "link", ".."), ("a/outside", "file", "x")],
+        [("a/../../outside", "file", "x")],
+        [("a", "file", "x"), ("a", "file", "y")],
+        [("empty", "dir", "")],
+        [("creds.json", "file", "{torn")],
+    ],
+)
+def test_an_enemys_archive_changes_nothing(
+    place: Place, tmp_path: Path, members: list[tuple[str, str, str]]
+) -> None:
+    """Nothing outside, nothing through a link, nothing that is no whole session."""
+    manager = place.linked()
+    wanted = tree(place.live)
+    path = _archive(tmp_path / "bad.tar.zst", *members)
+    before = sorted(path.name for path in place.live.parent.iterdir())
+    with pytest.raises(SupervisorError):
+        manager.import_(ID, path)
+    assert tree(place.live) == wanted
+    assert sorted(path.name for path in place.live.parent.iterdir()) == before
+    assert not (tmp_path / "outside").exists()
+    assert manager.info(ID)["epoch"] == 1
+
+
+def test_a_torn_archive_is_refused(place: Place, tmp_path: Path) -> None:
+    """At any place where it may be cut."""
+    manager = place.linked()
+    whole = manager.export(ID, tmp_path / "out.tar.zst").read_bytes()
+    for length in (0, 3, len(whole) // 2, len(whole) - 5):
+        (tmp_path / "torn.tar.zst").write_bytes(whole[:length])
+        with pytest.raises(SupervisorError):
+            manager.import_(ID, tmp_path / "torn.tar.zst")
+    with pytest.raises(SupervisorError, match="neither"):
+        manager.import_(ID, tmp_path / "nothing-there")

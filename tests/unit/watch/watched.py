@@ -1,0 +1,67 @@
+"""A watcher at work on real files, with what it tells kept in order."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from supervisor.watch.kernel import Events, Notify, rust_notify
+from supervisor.watch.watcher import Change, Watcher
+
+BOUND_S = 10.0
+
+
+class Watched(Watcher):
+    """Keeps what is told, and lets a test wait for an event instead of for time."""
+
+    def __init__(self, roots: Sequence[Path], **options: Any) -> None:
+        self.problems: list[str] = []
+        self.changes: asyncio.Queue[Change] = asyncio.Queue()
+        self.folders: list[tuple[str, ...]] = []
+        self._event_came = asyncio.Event()
+        self._make = options.pop("notify", rust_notify)
+        options.setdefault("on_problem", self.problems.append)
+        super().__init__(roots, notify=self._noting, **options)
+
+    def _noting(self, folders: Sequence[str]) -> Notify:
+        self.folders.append(tuple(folders))
+        made: Notify = self._make(folders)
+        return made
+
+    def _on_events(self, events: Events | None) -> None:
+        before = self._detected_at
+        super()._on_events(events)
+        if self._detected_at != before:
+            self._event_came.set()
+
+    async def heard(self) -> None:
+        """Return when an event of a watched file came since the last call."""
+        await self._event_came.wait()
+        self._event_came.clear()
+
+    async def change(self) -> Change:
+        """Return the next change that is told."""
+        return await self.changes.get()
+
+    async def paths(self) -> tuple[str, ...]:
+        """Return the paths of the next change that is told."""
+        return (await self.changes.get()).paths
+
+
+@contextlib.asynccontextmanager
+async def watching(*roots: Path, **options: Any) -> AsyncIterator[Watched]:
+    """Run a watcher that is in place, and end it; all within a bound."""
+    async with asyncio.timeout(BOUND_S):
+        watched = options.pop("watched", None)
+        watched = watched or Watched(roots, **{"base": roots[0], **options})
+        task = asyncio.create_task(watched.run(watched.changes.put_nowait))
+        ready = asyncio.create_task(watched.ready.wait())
+        await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
+        try:
+            yield watched
+        finally:
+            ready.cancel()
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
