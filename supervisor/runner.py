@@ -305,6 +305,10 @@ class Supervisor:
                 return
             self._changed.clear()
             await self._changed.wait()
+            if self._stopping:
+                for charge in self._to_stop():
+                    if charge.state.wanted_up:
+                        charge.post(ev.StopRequested(hurry=self._hurry))
 
     def request_stop(self, *, hurry: bool = False) -> None:
         """Stop all bots in good order, or at once; then `run` returns."""
@@ -312,9 +316,18 @@ class Supervisor:
             self.note(None, "supervisor_stopping", {})
         self._stopping = True
         self._hurry = self._hurry or hurry
-        for charge in self.charges.values():
-            charge.post(ev.StopRequested(hurry=hurry))
+        for charge in self._to_stop():
+            charge.post(ev.StopRequested(hurry=self._hurry))
         self.something_changed()
+
+    def _to_stop(self) -> list[Charge]:
+        """Return whom to stop now: companions serve the bots, so they go last."""
+        charges = list(self.charges.values())
+        bots = [charge for charge in charges if charge.bot.session is not None]
+        done = (*SETTLED, Phase.FAILED) if self._hurry else SETTLED
+        if self._hurry or all(charge.state.phase in done for charge in bots):
+            return charges
+        return bots
 
     def _exit_code(self) -> int:
         phases = [charge.state.phase for charge in self.charges.values()]

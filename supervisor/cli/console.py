@@ -5,7 +5,6 @@ A QR code never passes here.
 """
 
 from collections.abc import Mapping
-from typing import Any
 
 from supervisor.cli import words
 from supervisor.cli.tell import (
@@ -21,6 +20,7 @@ from supervisor.cli.tell import (
     info,
     warn,
     what_changed,
+    where_it_broke,
     which,
 )
 from supervisor.cli.words import get
@@ -48,10 +48,10 @@ class Console:
         everybody = speakers or list(self._sessions)
         self._only = everybody[0] if len(everybody) == 1 else None
         self._checked: set[str] = set()
-        self._ending: set[tuple[str, Any]] = set()
+        self._ending: set[tuple[str, str]] = set()
         self._explained: set[str] = set()
         self._paired: set[str] = set()
-        self._asking: dict[str, Any] = {}
+        self._asking: dict[str, str] = {}
         self._told: dict[str, Teller] = {
             **TELL,
             "paused": self._paused,
@@ -115,10 +115,15 @@ class Console:
         if event.get("verdict") == "damaged":
             return warn(f"SessionManager: {session} is damaged{because(event)}: restore follows")
         if snapshots:
-            return warn(f"SessionManager: {session} is missing, {snapshots} snapshots are there")
+            return warn(
+                f"SessionManager: {session} is missing, {words.clean(snapshots)} snapshots are there"
+            )
         return info(f"SessionManager: {session} is new: nothing to restore")
 
     def _session_restored(self, bot: str, event: Event) -> list[Line]:
+        if event.get("action") == "kept":
+            what = "restore not needed: the live session passed its check"
+            return info(f"SessionManager: {self._session(bot, event)}: {what}")
         aside = get(event, "quarantined")
         return warn(
             f"SessionManager: restore done in {words.span(event.get('duration_s'))}: "
@@ -129,9 +134,10 @@ class Console:
         )
 
     def _pairing(self, bot: str, event: Event) -> list[Line]:
-        if self._asking.get(bot) == event.get("generation"):
+        generation = get(event, "generation")
+        if self._asking.get(bot) == generation:
             return []
-        self._asking[bot] = event.get("generation")
+        self._asking[bot] = generation
         scan = self._scan.get(bot)
         how = f"in another terminal: {scan}" if scan else "on the phone: Linked devices"
         show = "" if self._shows_qr else f"to see it, in a terminal: stillhere link {bot}".rstrip()
@@ -157,9 +163,9 @@ class Console:
 
     def _preflight_failed(self, bot: str, event: Event) -> list[Line]:
         self._explained.add(bot)
-        found = [e for e in event.get("errors") or [] if isinstance(e, dict)]
+        found = [e for e in words.listed(event, "errors") if isinstance(e, dict)]
         where = [
-            f"{get(e, 'path')}:{e['line']}" if e.get("line") is not None else get(e, "path")
+            f"{get(e, 'path')}:{get(e, 'line')}" if e.get("line") is not None else get(e, "path")
             for e in found
         ]
         told = [f"{w}: {get(e, 'text')}" for w, e in zip(where, found, strict=True)]
@@ -169,6 +175,7 @@ class Console:
         self._explained.add(bot)
         return bad(
             f"the new code does not start{because(event)}",
+            where_it_broke(event.get("tail")),
             "the old bot is still online; save the fix to go on",
         )
 
@@ -182,11 +189,11 @@ class Console:
         )
 
     def _stopping(self, bot: str, event: Event) -> list[Line]:
-        self._ending.add((bot, event.get("generation")))
+        self._ending.add((bot, get(event, "generation")))
         return detail(f"generation {get(event, 'generation')} stops{because(event)}")
 
     def _killed(self, bot: str, event: Event) -> list[Line]:
-        self._ending.add((bot, event.get("generation")))
+        self._ending.add((bot, get(event, "generation")))
         return warn(f"generation {get(event, 'generation')} is killed{because(event)}")
 
     def _exited(self, bot: str, event: Event) -> list[Line]:
@@ -197,23 +204,23 @@ class Console:
             f"generation {get(event, 'generation')} exited with {how} "
             f"after {words.span(event.get('uptime_s'))}"
         )
-        key = (bot, event.get("generation"))
+        key = (bot, get(event, "generation"))
         if key in self._ending:
             self._ending.discard(key)
             return detail(text)
         return warn(text)
 
     def _restarted(self, bot: str, event: Event) -> list[Line]:
-        record = event.get("record") or {}
+        record = words.inner(event, "record")
         self._explained.discard(bot)
         weight, device = self._device(bot, record)
         reason = record.get("reason")
-        seconds = record.get("save_to_ready_s")
-        took = "" if seconds is None else f" in {seconds:.2f} s"
+        ready = words.seconds(record.get("save_to_ready_s"))
+        took = f" in {ready}" if ready else ""
         if reason == "start":
             return [Line(weight, f"ready{took}" + (f": {device}" if device else ""))]
-        gap = record.get("gap_s")
-        parts = [f"back{took}", "" if gap is None else f"offline {gap:.2f} s", device]
+        gap = words.seconds(record.get("gap_s"))
+        parts = [f"back{took}", f"offline {gap}" if gap else "", device]
         why = {
             "change": f"{what_changed(record.get('changed'))} changed",
             "manual": "restarted by hand",

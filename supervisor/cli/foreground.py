@@ -73,6 +73,7 @@ class Foreground:
         self._interrupts = 0
         self._paused = False
         self._hung_up = False
+        self._terminated = False
 
     async def run(
         self,
@@ -224,7 +225,10 @@ class Foreground:
             os._exit(INTERRUPTED)
 
     def _terminate(self) -> None:
-        self._stop("SIGTERM: stopping all bots in good order")
+        # `timeout` and `make` may both pass it on: it is said once.
+        if not self._terminated:
+            self._terminated = True
+            self._stop("SIGTERM: stopping all bots in good order")
 
     def _hang_up(self) -> None:
         # SIGHUP, the keys and the screen may all notice it.

@@ -14,10 +14,9 @@ def _last(record: Any) -> str:
     if not isinstance(record, dict):
         return ""
     parts = [words.clean(record.get("reason") or "")]
-    if record.get("save_to_ready_s") is not None:
-        parts.append(f"{record['save_to_ready_s']:.2f} s")
-    if record.get("gap_s") is not None:
-        parts.append(f"offline {record['gap_s']:.2f} s")
+    parts.append(words.seconds(record.get("save_to_ready_s")))
+    gap = words.seconds(record.get("gap_s"))
+    parts.append(f"offline {gap}" if gap else "")
     proof = words.clean(record.get("proof") or "")
     parts.append(proof if record.get("verified") else "not verified")
     return ", ".join(part for part in parts if part)
@@ -65,4 +64,5 @@ def status(ctx: click.Context, *, as_json: bool) -> int:
         click.echo(f"stillhere {supervisor.get('version')}, pid {supervisor.get('pid')}, up {up}")
         for line in table(HEAD, [_row(name, bot) for name, bot in bots.items()]):
             click.echo(line)
-    return BOT_FAILED if any(bot.get("phase") == "FAILED" for bot in bots.values()) else 0
+    phases = [str(bot.get("phase")).upper() for bot in bots.values()]
+    return BOT_FAILED if "FAILED" in phases else 0

@@ -1,5 +1,7 @@
-"""What each journal event means to a person, where nothing has to be remembered. Pure."""
+"""What each journal event means to a person, where nothing has to be remembered. No I/O."""
 
+import os
+import re
 from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
@@ -17,6 +19,7 @@ class Line(NamedTuple):
     text: str
 
 
+_FRAME = re.compile(r'\s*File "(?P<path>[^"]+)", line (?P<line>\d+)')
 Teller = Callable[[str, Event], list[Line]]
 
 
@@ -50,6 +53,25 @@ def what_changed(paths: object) -> str:
     changed = paths if isinstance(paths, list | tuple) and paths else ["the source"]
     first = words.clean(changed[0])
     return first if len(changed) == 1 else f"{first} and {len(changed) - 1} more"
+
+
+def where_it_broke(tail: object) -> str:
+    """Say where a program's last words show an error: `bot/main.py:12: ImportError: no x`.
+
+    Python's tracebacks are understood; of any other language the last line is said as it is.
+    """
+    lines = [str(line) for line in tail] if isinstance(tail, list | tuple) else []
+    last = next((words.clean(line) for line in reversed(lines) if line.strip()), "")
+    for line in reversed(lines):
+        found = _FRAME.match(line)
+        if found and not found["path"].startswith("<"):
+            return f"{words.clean(_short(found['path']))}:{found['line']}: {last}"
+    return last
+
+
+def _short(path: str) -> str:
+    here = os.getcwd().rstrip("/") + "/"  # noqa: PTH109 - text against text
+    return path.removeprefix(here)
 
 
 def which(snapshot: object) -> str:
@@ -143,12 +165,23 @@ def _epoch_closed(_bot: str, event: Event) -> list[Line]:
 
 
 def _snapshot_taken(_bot: str, event: Event) -> list[Line]:
-    snapshot = event.get("snapshot") or {}
+    snapshot = words.inner(event, "snapshot")
     text = (
         f"SessionManager: snapshot {words.clean(snapshot.get('id', ''))} taken "
         f"({words.size(snapshot.get('size_bytes'))}, {words.clean(snapshot.get('verdict'))})"
     )
     return info(text) if snapshot.get("reason") == "manual" else detail(text)
+
+
+def _snapshot_judged(_bot: str, event: Event) -> list[Line]:
+    snapshot = event.get("snapshot")
+    verdict = words.clean(snapshot.get("verdict")) if isinstance(snapshot, dict) else ""
+    text = f"SessionManager: snapshot {which(snapshot)} is {verdict}"
+    return warn(text) if verdict == "bad" else detail(text)
+
+
+def _note_failed(_bot: str, event: Event) -> list[Line]:
+    return warn(f"SessionManager: the session's record could not be written{because(event)}")
 
 
 def _sealed(_bot: str, event: Event) -> list[Line]:
@@ -244,6 +277,8 @@ TELL: dict[str, Teller] = {
     "epoch_closed": _epoch_closed,
     "snapshot_taken": _snapshot_taken,
     "sealed": _sealed,
+    "snapshot_judged": _snapshot_judged,
+    "note_failed": _note_failed,
     "undecryptable": _undecryptable,
     "spawned": _spawned,
     "trespass": _trespass,

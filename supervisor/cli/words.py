@@ -55,7 +55,7 @@ def age_s(taken_at: object, now: datetime | None = None) -> float | None:
 
 def count(number: object, thing: str) -> str:
     """Say `1 file`, `2 files`."""
-    return f"{number} {thing}" if number == 1 else f"{number} {thing}s"
+    return f"{clean(number)} {thing}" if number == 1 else f"{clean(number)} {thing}s"
 
 
 def names(values: object) -> str:
@@ -67,3 +67,20 @@ def get(event: dict[str, Any], key: str) -> str:
     """Return a field of an event as harmless text; empty if it is not there."""
     value = event.get(key)
     return "" if value is None else clean(value)
+
+
+def inner(event: dict[str, Any], key: str) -> dict[str, Any]:
+    """Return a field that is an object; empty if it is not."""
+    value = event.get(key)
+    return value if isinstance(value, dict) else {}
+
+
+def seconds(value: object) -> str:
+    """Say a measured time, `0.31 s`; empty if there is none."""
+    return f"{value:.2f} s" if isinstance(value, int | float) else ""
+
+
+def listed(event: dict[str, Any], key: str) -> list[Any]:
+    """Return a field that is a list; empty if it is not."""
+    value = event.get(key)
+    return value if isinstance(value, list) else []

@@ -283,7 +283,8 @@ class Turn:
         if self.state.verified and self.policy.has_session:
             self.set(to_seal=current)
         self.mark(terminated_at=self.now)
-        self.report("stopping", generation=current, why=why or self.state.after.value)
+        usual = self.state.after.value if self.state.wanted_up else "asked to stop"
+        self.report("stopping", generation=current, why=why or usual)
         self.forget_generation()
         self.forget_job()
         self.go(Phase.STOPPING, self.policy.stop_timeout_s)

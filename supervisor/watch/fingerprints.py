@@ -62,7 +62,8 @@ class Scan:
 class Diff:
     """What a look found.
 
-    `newest_ns` and `saved_ns`: the newest ctime and mtime among what changed, 0 if none has one.
+    `newest_ns`: the newest ctime among what changed (of the folder, where a file is gone);
+    `saved_ns`: the newest mtime. 0 if there is none.
     `torn`: a file moved while it was read.
     """
 
@@ -262,7 +263,9 @@ def compare(
     now_ns = time.time_ns()
     now: dict[str, Known] = {}
     changed = [path for path in known if path not in files]
-    newest_ns = saved_ns = 0
+    # A file that is gone has no time; the folder that lost it has.
+    newest_ns = max((_folder_ns(each) for each in {os.path.dirname(p) for p in changed}), default=0)
+    saved_ns = 0
     torn = False
     for path, stamp in files.items():
         before = known.get(path)
@@ -316,6 +319,13 @@ def stamp_of(status: os.stat_result) -> Stamp:
 def _any_of(patterns: Iterable[str]) -> re.Pattern[str] | None:
     joined = "|".join(fnmatch.translate(one) for one in patterns if one)
     return re.compile(joined) if joined else None
+
+
+def _folder_ns(folder: str) -> int:
+    try:
+        return os.stat(_existing(folder)).st_ctime_ns
+    except OSError:
+        return 0
 
 
 def _existing(folder: str) -> str:

@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from supervisor.cli.console import Console
-from supervisor.cli.tell import TELL
 
 
 def event(kind: str, bot: str | None = "echo", **fields: Any) -> dict[str, Any]:
@@ -181,6 +180,32 @@ def test_a_standby_that_fails() -> None:
     ]
 
 
+def test_where_the_new_code_broke() -> None:
+    """A Python traceback gives file and line; other last words are said as they are."""
+    traceback = [
+        "Traceback (most recent call last):",
+        '  File "<frozen runpy>", line 198, in _run_module_as_main',
+        '  File "/p/bot/main.py", line 12, in <module>',
+        "    import nothing",
+        "ModuleNotFoundError: No module named 'nothing'",
+    ]
+    why = "it exited with status 1"
+    for tail, said in (
+        (traceback, "/p/bot/main.py:12: ModuleNotFoundError: No module named 'nothing'"),
+        (["Error: Cannot find module 'x'", ""], "Error: Cannot find module 'x'"),
+    ):
+        told = event("standby_failed", generation=4, why=why, tail=tail)
+        assert calm(console(), told)[1] == said
+
+
+def test_a_restore_that_was_not_needed() -> None:
+    """A person's `session restore` of a whole session says that nothing was done."""
+    what = "restore not needed: the live session passed its check"
+    assert calm(console(), event("session_restored", action="kept", snapshot=None)) == [
+        f"SessionManager: session-971505760056: {what}"
+    ]
+
+
 def test_a_change_that_waits_is_said_once_more_later() -> None:
     """`held` speaks for itself where nothing else explained it."""
     assert calm(console(), event("held", why="a person is pairing", paths=["a.py", "b.py"])) == [
@@ -347,12 +372,17 @@ _VALUE = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner),
     max_leaves=5,
 )
-_FIELDS = ["why", "generation", "paths", "errors", "snapshot", "record", "pids", "age_s", "reason"]
+_FIELDS = [
+    *("why", "generation", "paths", "errors", "snapshot", "record", "pids", "age_s", "reason"),
+    *("size_bytes", "verdict", "uptime_s", "tail", "snapshots", "count", "files", "state"),
+]
+_RECORD = st.dictionaries(st.sampled_from([*restarted()["record"]]), _VALUE)
+_ERRORS = st.lists(st.dictionaries(st.sampled_from(["path", "line", "text"]), _VALUE), max_size=2)
 
 
 @given(
-    st.sampled_from([*TELL, "pairing", "linked", "exited", "held", "session_checked", "other"]),
-    st.dictionaries(st.sampled_from([*_FIELDS, "size_bytes", "verdict", "uptime_s"]), _VALUE),
+    st.sampled_from(sorted(console()._told)),
+    st.dictionaries(st.sampled_from(_FIELDS), _VALUE | _RECORD | _ERRORS),
 )
 def test_no_event_is_wide_or_breaks_it(kind: str, fields: dict[str, Any]) -> None:
     """Whatever an event's fields hold, each of its lines is one printable line."""

@@ -341,6 +341,43 @@ def test_a_refused_session_is_restored_once_per_snapshot(place: Place) -> None:
     assert manager.restore(ID, because="pairing").snapshot == proved
 
 
+def test_a_copy_of_the_refused_session_is_no_cure(place: Place) -> None:
+    """What was sealed after it was refused is skipped; an older proved one comes back."""
+    manager = place.linked()
+    manager.set_seat(ID, 1)
+    manager.set_seat(ID, 2)
+    write_key(place.live, "overwritten while pairing")
+    manager.commit(manager.capture(ID, reason="seal", generation=2, hot=False))
+    restored = manager.restore(ID, because="pairing")
+    assert restored.snapshot == manager.snapshots(ID)[0]
+
+
+def test_a_second_refusal_needs_a_proof_in_between(place: Place) -> None:
+    """Else each generation's copies would be tried for ever."""
+    manager = place.linked()
+    manager.set_seat(ID, 1)
+    manager.set_seat(ID, 2)
+    manager.restore(ID, because="pairing")
+    manager.set_seat(ID, 3)
+    write_key(place.live, "never verified")
+    manager.commit(manager.capture(ID, reason="stop", generation=3, hot=False))
+    manager.set_seat(ID, 4)
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID, because="pairing")
+
+
+def test_with_older_auto_each_snapshot_is_tried_once(place: Place) -> None:
+    """From the newest back, and then no more."""
+    manager = place.linked(older="auto")
+    write_key(place.live, "two")
+    manager.backup(ID)
+    manager.set_seat(ID, 1)
+    for snapshot in reversed(manager.snapshots(ID)):
+        assert manager.restore(ID, because="pairing").snapshot == snapshot
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID, because="pairing")
+
+
 def test_pairing_outside_a_link_restores_nothing(place: Place) -> None:
     """There is no device to bring back."""
     fill(place.live)

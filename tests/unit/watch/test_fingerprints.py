@@ -1,6 +1,7 @@
 """The map behind the watcher, without events and without waiting."""
 
 import os
+import shutil
 import threading
 from dataclasses import replace
 from pathlib import Path
@@ -47,6 +48,17 @@ def test_a_file_that_moves_while_it_is_read_is_torn(tmp_path: Path) -> None:
     assert not fingerprint(str(path), stamp)[1]
     path.unlink()
     assert fingerprint(str(path), stamp) == (None, False)
+
+
+def test_when_a_file_went_is_told_by_its_folder(tmp_path: Path) -> None:
+    """Otherwise a deletion that a look happens upon would be told in the midst of a checkout."""
+    (tmp_path / "pkg" / "inner").mkdir(parents=True)
+    (tmp_path / "pkg" / "inner" / "a.py").write_text("1")
+    _, known = look(tmp_path)
+    shutil.rmtree(tmp_path / "pkg" / "inner")
+    diff = compare(known, Tree([tmp_path], base=tmp_path, ignore=[], never=[]).scan().files)
+    assert len(diff.changed) == 1
+    assert diff.newest_ns == (tmp_path / "pkg").stat().st_ctime_ns
 
 
 def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
