@@ -8,6 +8,7 @@ import asyncio
 import functools
 import os
 import re
+import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -460,6 +461,15 @@ class Hands:
         return env
 
     def _heard(self, event: ev.Event) -> None:
+        child = self._children.get(getattr(event, "generation", 0))
+        if isinstance(event, ev.Exited) and child is not None:
+            self._tools.report(
+                "exited",
+                generation=event.generation,
+                status=max(event.status, 0),
+                signal=max(-event.status, 0) or None,
+                uptime_s=round(time.monotonic() - child.started_at, 3),
+            )
         self._tools.post(event)
         if isinstance(event, ev.TreeGone):
             self._children.pop(event.generation, None)

@@ -114,11 +114,10 @@ class Console:
             return [Line("info" if first else "detail", text) for text in found]
         if event.get("verdict") == "damaged":
             return warn(f"SessionManager: {session} is damaged{because(event)}: restore follows")
-        if snapshots:
-            return warn(
-                f"SessionManager: {session} is missing, {words.clean(snapshots)} snapshots are there"
-            )
-        return info(f"SessionManager: {session} is new: nothing to restore")
+        if event.get("linked"):
+            kept = words.count(snapshots, "snapshot")
+            return warn(f"SessionManager: {session} is missing, {kept} kept: restore follows")
+        return info(f"SessionManager: {session} is not linked: nothing to restore")
 
     def _session_restored(self, bot: str, event: Event) -> list[Line]:
         if event.get("action") == "kept":

@@ -1,5 +1,6 @@
 """What the processes did and said: the standby's facts, the seat holder's facts, and ends."""
 
+from dataclasses import replace
 from typing import assert_never
 
 from supervisor.core.effects import (
@@ -88,7 +89,8 @@ def handle(turn: Turn, event: Fact) -> None:
             _trespass(turn, "proof") if is_standby else _proof(turn, event.proof)
         case UndecryptableSeen():
             if not is_standby and event.count > 0:
-                turn.set(deaf=True)
+                # It heard what it cannot open: a round trip will not come.
+                turn.set(caps=replace(turn.state.caps, roundtrip=False))
                 turn.report("undecryptable", generation=event.generation, count=event.count)
                 judge(turn)
         case Checkpointed():
@@ -177,9 +179,7 @@ def judge(turn: Turn, *, out_of_time: bool = False) -> None:
         turn.up(state.proof)
     elif not state.reported or not state.identity:
         turn.up("ready")
-    elif state.reported in ("restored", "linked") and (
-        out_of_time or state.deaf or not state.caps.roundtrip
-    ):
+    elif state.reported in ("restored", "linked") and (out_of_time or not state.caps.roundtrip):
         turn.up("identity")
 
 

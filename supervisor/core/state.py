@@ -91,7 +91,6 @@ class State:
     identity: str = ""
     ready: bool = False
     proof: str = ""
-    deaf: bool = False
     verified: bool = False
     fresh_link: Literal["", "paired", "adopted"] = ""
     late: bool = False

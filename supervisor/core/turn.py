@@ -95,9 +95,23 @@ class Turn:
         if self.state.current is not None or self.state.doomed:
             self.kill_again()
             return
-        self.set(killing=False)
+        self.forget_all()
         self.go(Phase.CLAIMING, JOB_TIMEOUT_S)
         self.do(ClaimOwner(self.new_ticket()))
+
+    def forget_all(self) -> None:
+        """Nothing runs: all that was known of the last run has to be looked at anew."""
+        self.forget_generation()
+        self.set(
+            after=After.RESTART,
+            why="",
+            clean=False,
+            to_seal=None,
+            killing=False,
+            cold_once=False,
+            linked=False,
+            known_identity="",
+        )
 
     def kill_again(self) -> None:
         """Something that was killed still stands: nothing may start beside it."""
@@ -183,7 +197,6 @@ class Turn:
             identity="",
             ready=False,
             proof="",
-            deaf=False,
             verified=False,
             fresh_link="",
             late=False,
@@ -198,7 +211,7 @@ class Turn:
         began = None if state.restart is None else state.restart.activated_at
         seconds = 0.0 if began is None else max(0.0, self.now - began)
         self.mark(verified_at=self.now, verified=True, proof=proof, late=state.late)
-        self.set(verified=True, proof=proof, held="", up_since=self.now, late=False, deaf=False)
+        self.set(verified=True, proof=proof, held="", up_since=self.now, late=False)
         if self.policy.has_session and state.fresh_link != "paired":
             self.do(NoteVerified(state.current, state.identity, proof, seconds))
         self.report(
@@ -367,7 +380,8 @@ class Turn:
 
     def down(self) -> None:
         """The end of it: nothing runs, the lock is given back."""
-        self.set(restart=None, attempt=0, crashes=(), killing=False, after=After.RESTART)
+        self.forget_all()
+        self.set(restart=None, attempt=0, crashes=())
         self.drop_operation("the bot was stopped")
         self.report("down")
         self.go(Phase.DOWN)

@@ -107,7 +107,7 @@ def content_problems(root: Path, seen: Mapping[str, Seen], formats: Mapping[str,
 
 
 def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> list[str]:
-    """Return what opening the files shows, in a subprocess.
+    """Return what opening the files shows, in a subprocess; after `content_problems`.
 
     `work`: where databases are copied to first; None when `root` is a copy itself. Raises:
     OSError; SupervisorError when the validator can't be run.
@@ -116,6 +116,8 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
     names: dict[str, str] = {}
     for number, (path, form) in enumerate(formats.items()):
         target = root / path
+        if form == "json" and target.stat().st_size <= _SMALL_JSON_BYTES:
+            continue  # read already
         if form == "sqlite" and work is not None:
             target = _copy_database(target, work / str(number))
         jobs.append((form, str(target)))

@@ -181,7 +181,7 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(
     fifo = tmp_path / "alive"
     os.mkfifo(fifo)
     # The shell's child holds the pipe open as long as it lives.
-    check = ReadyCheck(kind="command", value=("sh", "-c", "sleep 1000 > alive; true"))
+    check = ReadyCheck(kind="command", value=("sh", "-c", "sleep 20 > alive; true"))
 
     async def main() -> None:
         waiting = asyncio.create_task(wait(check, tmp_path))

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.cli.console import Console
@@ -206,6 +206,17 @@ def test_a_restore_that_was_not_needed() -> None:
     ]
 
 
+def test_a_missing_session_is_not_a_new_one() -> None:
+    """Linked and gone: it comes back. Never linked, or cleared: nothing to restore."""
+    missing: dict[str, Any] = {"verdict": "absent", "snapshots": 5}
+    assert calm(console(), event("session_checked", linked=True, **missing)) == [
+        "SessionManager: session-971505760056 is missing, 5 snapshots kept: restore follows"
+    ]
+    assert calm(console(), event("session_checked", linked=False, **missing)) == [
+        "SessionManager: session-971505760056 is not linked: nothing to restore"
+    ]
+
+
 def test_a_change_that_waits_is_said_once_more_later() -> None:
     """`held` speaks for itself where nothing else explained it."""
     assert calm(console(), event("held", why="a person is pairing", paths=["a.py", "b.py"])) == [
@@ -246,7 +257,7 @@ def test_a_new_session_and_its_qr_code() -> None:
         restarted(reason="start", save_to_ready_s=1.0, gap_s=None),
         restarted(),
     ) == [
-        "SessionManager: session-971505760056 is new: nothing to restore",
+        "SessionManager: session-971505760056 is not linked: nothing to restore",
         "QR code needed: a person must link this device",
         "scan it in another terminal: make scan",
         "linked: device d1 (talk to it: make chat)",
@@ -380,6 +391,7 @@ _RECORD = st.dictionaries(st.sampled_from([*restarted()["record"]]), _VALUE)
 _ERRORS = st.lists(st.dictionaries(st.sampled_from(["path", "line", "text"]), _VALUE), max_size=2)
 
 
+@settings(deadline=None)
 @given(
     st.sampled_from(sorted(console()._told)),
     st.dictionaries(st.sampled_from(_FIELDS), _VALUE | _RECORD | _ERRORS),

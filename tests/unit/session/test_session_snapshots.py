@@ -54,6 +54,22 @@ def test_only_changed_blocks_are_stored(place: Place) -> None:
     assert manager.backup(ID).new_bytes == 0
 
 
+def test_a_hole_stays_a_hole(place: Place) -> None:
+    """A sparse file comes back with its bytes in their place, and no larger on the disk."""
+    manager = place.linked()
+    sparse = place.live / "sparse.bin"
+    with sparse.open("wb") as file:
+        file.write(b"begin")
+        file.seek(WHOLE_BYTES * 8)
+        file.write(b"end")
+    wanted = sparse.read_bytes()
+    assert manager.backup(ID).new_bytes < BLOCK_BYTES
+    sparse.unlink()
+    manager.restore_from_backup(ID)
+    assert sparse.read_bytes() == wanted
+    assert sparse.stat().st_blocks * 512 < WHOLE_BYTES
+
+
 @pytest.mark.parametrize("umask", [0o000, 0o077, 0o777])
 def test_everything_is_private_whatever_the_umask(place: Place, umask: int) -> None:
     """Folders 0700, files 0600, also what is restored."""

@@ -1,0 +1,68 @@
+# make dev   the main job: a bot that survives every save
+# make test  format, lint, types, tests
+# Both set up their own environment in .venv/ first; nothing else on the machine is touched.
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+# The first Python that will do: the machine's own, else a newer or older one beside it.
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	2>/dev/null && echo "$$python" && break; done)
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+WORKERS ?= 4
+
+.PHONY: help dev scan chat test format check clean
+
+help:
+	@echo 'make dev    run the bot that ships: it links once and survives every save'
+	@echo 'make scan   link it: be the phone that scans the QR code'
+	@echo 'make chat   talk to it'
+	@echo 'make test   format, lint, types and tests'
+	@echo 'make clean  remove the environment (sessions and snapshots stay)'
+
+dev: $(VENV)/.ready
+	@exec $(BIN)/stillhere dev
+
+scan: $(VENV)/.ready
+	@exec $(BIN)/python -m bot.phone scan
+
+chat: $(VENV)/.ready
+	@exec $(BIN)/python -m bot.phone chat
+
+test: check
+	@echo 'test: the tests, on $(WORKERS) workers (about two minutes)'
+	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+check: $(VENV)/.ready-for-tests
+	@echo 'test: format'
+	@$(BIN)/ruff format --check --quiet .
+	@echo 'test: lint'
+	@$(BIN)/ruff check --quiet .
+	@echo 'test: types'
+	@$(BIN)/mypy
+
+format: $(VENV)/.ready-for-tests
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+$(VENV)/bin/python:
+	@test -n '$(PYTHON)' || { \
+		echo 'stillhere needs Python 3.11, 3.12 or 3.13, and none is on PATH.' >&2; \
+		echo 'Install one, or name it: make PYTHON=/path/to/python3.12 dev' >&2; exit 2; }
+	@echo 'setup: a virtual environment in $(VENV)/, with $(PYTHON)'
+	@$(PYTHON) -m venv $(VENV) || { \
+		echo 'On Debian and Ubuntu the package python3-venv is needed for that.' >&2; exit 2; }
+
+$(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
+	@echo 'setup: stillhere and what it needs (once; about ten seconds)'
+	@$(PIP) install --editable '.[bot]'
+	@touch $@
+
+$(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
+	@echo 'setup: stillhere and the tools that test it (once; about twenty seconds)'
+	@$(PIP) install --editable '.[bot,dev]'
+	@touch $@ $(VENV)/.ready
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
