@@ -129,8 +129,7 @@ class Hands:
                 with self._lock:
                     return self._manager.backup(self._session).as_json()
             return self._manager.backup(self._session).as_json()
-        name = self._snapshot(reason="manual", generation=generation or 0)
-        self._validate()
+        name = self._snapshot(reason="manual", generation=generation or 0, validate=True)
         found = [s for s in self._manager.snapshots(self._session) if s.id == name]
         return found[-1].as_json() if found else {}
 
@@ -341,7 +340,7 @@ class Hands:
         self._snapshot(reason=reason, generation=generation)
         return ev.SnapshotTaken(ticket) if ticket else None
 
-    def _snapshot(self, *, reason: str, generation: int) -> str:
+    def _snapshot(self, *, reason: str, generation: int, validate: bool = False) -> str:
         child = self.child(generation)
         pids = [] if child is None else child.members()
         pre = self._manager.precapture(self._session)
@@ -350,10 +349,10 @@ class Hands:
             capture = self._manager.capture(
                 self._session, reason=reason, generation=generation, hot=True, pre=pre, frozen=still
             )
-        return self._commit(capture)
+        return self._commit(capture, validate=validate)
 
-    def _commit(self, capture: Capture) -> str:
-        snapshot = self._manager.commit(capture, validate=False)
+    def _commit(self, capture: Capture, *, validate: bool = False) -> str:
+        snapshot = self._manager.commit(capture, validate=validate)
         if snapshot.verdict == "pending":
             self._unvalidated.append(snapshot.id)
         event = "snapshot_taken" if capture.hot else "sealed"

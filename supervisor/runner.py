@@ -36,6 +36,10 @@ OutputSink = Callable[[str, str, bytes], None]
 EXIT_FAILED = 3
 EXIT_REFUSED = 1
 SETTLED = (Phase.DOWN, Phase.REFUSED)
+COMING_UP = (Phase.CLAIMING, Phase.SWEEPING, Phase.EVICTING, Phase.STARTING, Phase.VERIFYING)
+# A companion that is slower than this is not waited for: its bots can wait by themselves.
+COMPANIONS_S = 3.0
+WATCH_READY_S = 30.0
 
 
 class Charge:
@@ -256,10 +260,7 @@ class Supervisor:
                 self.charges[name] = Charge(self, self.config.bots[name], manager)
             watchers = [loop.create_task(charge.watch()) for charge in self.charges.values()]
             try:
-                for charge in self.charges.values():
-                    if charge.watcher is not None:
-                        await asyncio.wait_for(charge.watcher.ready.wait(), 30)
-                    charge.post(ev.StartRequested())
+                await self._start_all()
                 await self._until_stopped()
             finally:
                 for task in watchers:
@@ -289,6 +290,21 @@ class Supervisor:
             paths=elsewhere,
             owned=True,
         )
+
+    async def _start_all(self) -> None:
+        """Start the companions, give them a moment to be there, then the bots."""
+        charges = list(self.charges.values())
+        companions = [charge for charge in charges if charge.bot.session is None]
+        for charge in companions:
+            charge.post(ev.StartRequested())
+        ready = self._wait_for(companions, lambda state: state.phase not in COMING_UP)
+        with suppress(TimeoutError):
+            await asyncio.wait_for(ready, COMPANIONS_S)
+        for charge in charges:
+            if charge.watcher is not None:
+                await asyncio.wait_for(charge.watcher.ready.wait(), WATCH_READY_S)
+            if charge not in companions and not self._stopping:
+                charge.post(ev.StartRequested())
 
     async def _until_stopped(self) -> None:
         while True:

@@ -227,8 +227,8 @@ def _online(turn: Turn, event: SessionReported) -> None:
         turn.report("adopted", identity=identity, instead_of=known)
         turn.set(fresh_link="adopted")
     turn.set(linked=True, known_identity=identity or known)
-    if state.phase is Phase.PAIRING:
-        turn.mark(activated_at=turn.now)
+    if state.phase is Phase.PAIRING:  # what a person took to scan is not what the start took
+        turn.mark(begun_at=turn.now, activated_at=turn.now)
         turn.go(Phase.VERIFYING, turn.policy.restore_timeout_s)
     judge(turn)
 

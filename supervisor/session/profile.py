@@ -62,14 +62,14 @@ MAY_BE_EMPTY = ("*-wal", "*-journal", "*.log", "LOG", "LOG.old", "*.lock", "*.pi
 
 
 def shipped_identity(folder: Path) -> str | None:
-    """Return `<device_id>:<fingerprint>` from creds.json, or None where that can't be read."""
+    """Return `<device>:<fingerprint>` from creds.json, or None where that can't be read."""
     try:
         creds = json.loads(read_file(folder / "creds.json", _SMALL))
     except (OSError, ValueError, RecursionError):
         return None
     if not isinstance(creds, dict):
         return None
-    device, fingerprint = creds.get("device_id"), creds.get("fingerprint")
+    device, fingerprint = creds.get("device"), creds.get("fingerprint")
     if not (isinstance(device, str | int) and isinstance(fingerprint, str)):
         return None
     return f"{device}:{fingerprint}" if fingerprint else None

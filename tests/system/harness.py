@@ -216,6 +216,14 @@ class Running:
                 if e["event"] == event and all(e.get(k) == v for k, v in fields.items())
             ]
 
+    def shows(self, text: str, timeout_s: float = WAIT_S) -> str:
+        """Return the console once it shows this; it is written a moment after the journal."""
+        until = time.monotonic() + timeout_s
+        while text not in (console := self.console):
+            assert time.monotonic() < until, f"{text!r} is not shown:\n{console[-4000:]}"
+            self.process_waits()
+        return console
+
     def status(self, bot: str = "echo") -> dict[str, Any]:
         """Return what `status --json` says of one bot."""
         found: dict[str, Any] = self.client.call("status")["bots"][bot]

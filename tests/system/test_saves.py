@@ -1,7 +1,7 @@
-"""Twenty-five saves in a row, while messages arrive all the time."""
+"""Twenty-five saves in a row, and a message at every moment of every restart."""
 
 import json
-import threading
+import os
 from collections import Counter
 from itertools import pairwise
 
@@ -14,23 +14,121 @@ COMMAND = "bot/commands/number.py"
 
 
 def code(number: int) -> str:
-    """Return the command's file; every number makes a file of the same length."""
+    """Return the command's file. Every number makes a file of the same length."""
     return (
         '"""`!number`: which code this is."""\n\nfrom bot.commands import Context\n\n'
         'name = "number"\nhelp = "!number: which code this is"\n\n\n'
-        f'async def run(_ctx: Context, _args: str) -> str:\n    return "{number:04d}"\n'
+        "async def run(_ctx: Context, _args: str) -> str:\n"
+        f'    """Answer."""\n    return "{number:04d}"\n'
     )
 
 
-def save(folder: Folder, number: int) -> int:
-    """Save the next code: in turn in place and atomically. Return its second of change.
+def save(folder: Folder, number: int) -> None:
+    """Save the next code, in place and atomically by turns.
 
-    Every third file is given the second of the one before, which is what two saves within one
-    second leave: the same size, the same second, other content.
+    Every third file gets the time of the one before it: the same second, the same size, other
+    code. Two saves within one second leave just that, however slow the machine is.
     """
     path = folder.root / COMMAND
-    before = path.stat().st_mtime_ns
+    before_ns = path.stat().st_mtime_ns
     (folder.replace if number % 2 else folder.write)(COMMAND, code(number))
     if number % 3 == 0:
-        os_utime(path, before)
-    return path.stat().st_mtime_ns // 1_000_000_000
+        os.utime(path, ns=(before_ns, before_ns))
+
+
+def talk_until_restarted(
+    supervisor: Running, phone: PhoneClient, mark: int, asked: list[str]
+) -> Event:
+    """Send a message at every event of the restart; return its record."""
+    while True:
+        event = supervisor.wait_for(lambda _: True, mark, 20.0, "event")
+        asked.append(phone.send("!number"))
+        mark += 1
+        if event["event"] == "restarted" and event["bot"] == "echo":
+            record: Event = event["record"]
+            return record
+
+
+def spans(folder: Folder) -> list[tuple[float, float]]:
+    """Return when each generation had the session, by the bot's own clock: first to last word."""
+    lines = [json.loads(line) for line in (folder.root / "trace.jsonl").read_text().splitlines()]
+    first = {line["pid"]: line["mono"] for line in lines if line["event"] == "activated"}
+    last = {line["pid"]: line["mono"] for line in lines if line["event"] == "released"}
+    assert first.keys() == last.keys()
+    return sorted((first[pid], last[pid]) for pid in first)
+
+
+def connections(folder: Folder) -> list[tuple[float, float]]:
+    """Return when each was connected: from the bot's own first moment to the server's last."""
+    since = {entry["conn"]: entry["since"] for entry in folder.server_log("connected")}
+    until = {entry["conn"]: entry["mono"] for entry in folder.server_log("disconnected")}
+    assert since.keys() == until.keys()
+    return sorted((since[conn], until[conn]) for conn in since)
+
+
+def test_25_saves_lose_no_message_and_never_the_device(folder: Folder) -> None:
+    """25 restarts by save: new code each time, one device, each message answered exactly once."""
+    folder.write(COMMAND, code(0))
+    asked: list[str] = []
+    stamps: list[tuple[int, int]] = []
+    with (
+        running(folder, STILLHERE_BOT_TRACE=str(folder.root / "trace.jsonl")) as supervisor,
+        link(supervisor) as phone,
+    ):
+        before = supervisor.status()["session"]
+        records: list[Event] = []
+        for number in range(1, SAVES + 1):
+            mark = supervisor.mark()
+            save(folder, number)
+            status = (folder.root / COMMAND).stat()
+            stamps.append((status.st_mtime_ns // 1_000_000_000, status.st_size))
+            records.append(talk_until_restarted(supervisor, phone, mark, asked))
+            asked.append(phone.send("!number"))
+            assert phone.wait_reply(asked[-1], 20.0).text == f"{number:04d}"  # the new code runs
+        phone.settle(20.0)
+        session = supervisor.status()["session"]
+        stats = ask_admin(folder.chat_data, "stats")
+        replies = list(phone.replies)
+        verified = supervisor.seen("verified", bot="echo")
+        pairings = supervisor.seen("pairing")
+        assert supervisor.stop() == 0
+
+    # Several saves had the size and the second of the one before.
+    assert sum(one == other for one, other in pairwise(stamps)) >= SAVES // 3
+
+    # One device, linked once.
+    assert len(pairings) == 1
+    assert (session["qr_count"], session["link_count"]) == (1, 1)
+    assert {event["identity"] for event in verified} == {before["identity"]}
+    assert session["identity"] == before["identity"]
+    assert len(folder.server_log("device_linked")) == 1
+
+    # Each restart is verified by a round trip, and the server's log confirms it.
+    assert [record["generation"] for record in records] == sorted(
+        {record["generation"] for record in records}
+    )
+    for record in records:
+        assert (record["verified"], record["proof"], record["late"]) == (True, "roundtrip", False)
+        assert (record["reason"], record["changed"]) == ("change", [COMMAND])
+    probed = Counter(entry["generation"] for entry in folder.server_log("probe_answered"))
+    assert {record["generation"]: 1 for record in records}.items() <= probed.items()
+    assert not folder.server_log("probe_failed")
+    assert session["restore_count"] - before["restore_count"] == SAVES
+    assert session["rollback_count"] == 0
+
+    # Exactly once: as the phone counts, as the server counts, and by name.
+    assert Counter(reply.re for reply in replies) == Counter(asked)
+    assert (stats["messages"], stats["answered"]) == (len(asked), len(asked))
+    assert (stats["answered_twice"], stats["undecryptable"], stats["queued"]) == (0, 0, 0)
+    accepted = [entry["re"] for entry in folder.server_log("reply_accepted")]
+    assert Counter(accepted) == Counter(asked)
+    # No message was ever answered by older code than the one before it.
+    texts = {reply.re: reply.text for reply in replies}
+    assert [texts[re] for re in accepted] == sorted(texts.values())
+
+    # Never two at once.
+    assert len(supervisor.seen("restarted", bot="echo")) == SAVES + 1
+    assert not folder.server_log("conflict")
+    for found in (spans(folder), connections(folder)):
+        assert len(found) >= SAVES + 1
+        assert [(one, other) for one, other in pairwise(found) if other[0] < one[1]] == []

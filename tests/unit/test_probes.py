@@ -178,20 +178,31 @@ def test_a_command_that_hangs_is_killed_with_all_it_started(
 ) -> None:
     """Nothing of a probe is left, neither after its time nor after a cancellation."""
     monkeypatch.setattr(probes, "COMMAND_TRY_S", 0.3)
-    fifo = tmp_path / "alive"
-    os.mkfifo(fifo)
-    # The shell's child holds the pipe open as long as it lives.
-    check = ReadyCheck(kind="command", value=("sh", "-c", "sleep 20 > alive; true"))
+    script = "sleep 20 & echo $! > new; mv new pid; wait"
+    check = ReadyCheck(kind="command", value=("sh", "-c", script))
+
+    async def grandchild() -> int:
+        while not (tmp_path / "pid").exists():
+            await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+        pid = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        (tmp_path / "pid").unlink()
+        return pid
+
+    async def ended(pid: int) -> None:
+        gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(pid, gone.set)
+        await gone.wait()
+        asyncio.get_running_loop().remove_reader(pid)
+        os.close(pid)
 
     async def main() -> None:
-        waiting = asyncio.create_task(wait(check, tmp_path))
-        loop = asyncio.get_running_loop()
-        for _ in range(2):
-            # Opened when a probe's child opened it; at its end when none is left that did.
-            await loop.run_in_executor(None, fifo.read_bytes)
-        waiting.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await waiting
+        async with asyncio.timeout(10):
+            waiting = asyncio.create_task(wait(check, tmp_path))
+            await ended(await grandchild())
+            second = await grandchild()
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+            await ended(second)
 
     asyncio.run(main())
     assert not probes.running

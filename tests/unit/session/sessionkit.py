@@ -74,7 +74,7 @@ class Place:
 def fill(folder: Path, device: int = 1, *, rows: int = 20) -> None:
     """Write a session of the bot that ships."""
     folder.mkdir(parents=True, exist_ok=True)
-    creds = {"device_id": device, "fingerprint": "aa" if device == 1 else "bb"}
+    creds = {"device": device, "fingerprint": "aa" if device == 1 else "bb"}
     (folder / "creds.json").write_text(json.dumps(creds))
     with closing(sqlite3.connect(folder / "store.db")) as database, database:
         database.execute("CREATE TABLE keys(id INTEGER PRIMARY KEY, key BLOB)")
