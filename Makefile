@@ -13,13 +13,14 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 4
 
-.PHONY: help dev scan chat test format check clean
+.PHONY: help dev scan chat test soak format check clean
 
 help:
 	@echo 'make dev    run the bot that ships: it links once and survives every save'
 	@echo 'make scan   link it: be the phone that scans the QR code'
 	@echo 'make chat   talk to it'
 	@echo 'make test   format, lint, types and tests'
+	@echo 'make soak   the tests that take minutes'
 	@echo 'make clean  remove the environment (sessions and snapshots stay)'
 
 dev: $(VENV)/.ready
@@ -34,6 +35,10 @@ chat: $(VENV)/.ready
 test: check
 	@echo 'test: the tests, on $(WORKERS) workers (about two minutes)'
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+soak: $(VENV)/.ready-for-tests
+	@echo 'soak: the tests that take minutes'
+	@$(BIN)/python -m pytest -n $(WORKERS) -m long
 
 check: $(VENV)/.ready-for-tests
 	@echo 'test: format'

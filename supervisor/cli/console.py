@@ -52,6 +52,7 @@ class Console:
         self._explained: set[str] = set()
         self._paired: set[str] = set()
         self._asking: dict[str, str] = {}
+        self._newest: dict[str, str] = {}
         self._told: dict[str, Teller] = {
             **TELL,
             "paused": self._paused,
@@ -60,6 +61,8 @@ class Console:
             "pairing": self._pairing,
             "linked": self._linked,
             "session_cleared": self._session_cleared,
+            "snapshot_taken": self._snapshot_taken,
+            "sealed": self._sealed,
             "snapshot_failed": self._snapshot_failed,
             "preflight_failed": self._preflight_failed,
             "standby_failed": self._standby_failed,
@@ -152,6 +155,17 @@ class Console:
         aside = get(event, "quarantined")
         where = f": the old one is kept in {aside}" if aside else ""
         return info(f"SessionManager: {self._session(bot, event)} cleared{where}")
+
+    def _snapshot_taken(self, bot: str, event: Event) -> list[Line]:
+        name = which(event.get("snapshot"))
+        if self._newest.get(bot) == name:
+            return detail(f"SessionManager: nothing changed since snapshot {name}")
+        self._newest[bot] = name
+        return TELL["snapshot_taken"](bot, event)
+
+    def _sealed(self, bot: str, event: Event) -> list[Line]:
+        self._newest[bot] = which(event.get("snapshot"))
+        return TELL["sealed"](bot, event)
 
     def _snapshot_failed(self, bot: str, event: Event) -> list[Line]:
         self._explained.add(bot)

@@ -19,6 +19,7 @@ from supervisor.cli.console import Console
 from supervisor.cli.keys import Keys
 from supervisor.cli.screen import Screen
 from supervisor.config import BotConfig, Config
+from supervisor.control.journal import now
 from supervisor.core.errors import SupervisorError
 
 HELP = "keys: r restart, s snapshot, p pause, q quit"
@@ -176,7 +177,11 @@ class Foreground:
             self._do(self._call(self._supervisor, command, {"bot": name}))
 
     async def _call(self, supervisor: Runs, command: str, args: dict[str, Any]) -> None:
-        await supervisor.call(command, args)
+        asked = now()
+        found = await supervisor.call(command, args)
+        # A new one is an event; of an old one that is still the newest, only we can tell.
+        if command == "session" and str(found.get("taken_at")) < asked:
+            logger.info("nothing changed since snapshot {}", words.get(found, "id"))
 
     def _do(self, work: Coroutine[Any, Any, None]) -> None:
         task = asyncio.ensure_future(work)

@@ -97,6 +97,29 @@ def _supervisor_stopping(_bot: str, _event: Event) -> list[Line]:
     return detail("the supervisor stops")
 
 
+def _claimed(_bot: str, _event: Event) -> list[Line]:
+    return detail("the session's lock is ours")
+
+
+def _changed(_bot: str, event: Event) -> list[Line]:
+    return detail(f"changed: {what_changed(event.get('paths'))}")
+
+
+def _standby_waiting(_bot: str, event: Event) -> list[Line]:
+    return detail(f"generation {get(event, 'generation')} stands by: all is imported")
+
+
+def _checkpoint_missed(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"generation {get(event, 'generation')} did not answer its checkpoint in time",
+        "the session is copied as it is; what the bot had in memory only is not in that copy",
+    )
+
+
+def _activated(_bot: str, event: Event) -> list[Line]:
+    return detail(f"generation {get(event, 'generation')} has the session")
+
+
 def _refused(_bot: str, event: Event) -> list[Line]:
     return bad(
         f"another supervisor (pid {get(event, 'pid') or 'unknown'}) owns this session",
@@ -262,6 +285,11 @@ def _down(_bot: str, _event: Event) -> list[Line]:
 TELL: dict[str, Teller] = {
     "supervisor_started": _supervisor_started,
     "supervisor_stopping": _supervisor_stopping,
+    "claimed": _claimed,
+    "changed": _changed,
+    "standby_waiting": _standby_waiting,
+    "checkpoint_missed": _checkpoint_missed,
+    "activated": _activated,
     "refused": _refused,
     "survivors_found": _survivors_found,
     "survivors_gone": _survivors_gone,

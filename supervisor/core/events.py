@@ -127,10 +127,11 @@ class SessionRestored:
 
 @dataclass(frozen=True, slots=True)
 class NothingToRestore:
-    """No snapshot may or can be brought back."""
+    """No snapshot may be brought back unasked. `older`: with a person's consent one could be."""
 
     ticket: int
     why: str
+    older: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -216,6 +216,8 @@ def _session(turn: Turn, event: SessionReported) -> None:
 
 def _online(turn: Turn, event: SessionReported) -> None:
     state = turn.state
+    if state.verified:
+        return  # said again; who it is was settled when it was verified
     identity = state.identity
     known = state.known_identity if state.linked else ""
     if event.state == "linked" and state.fresh_link != "paired":
@@ -245,7 +247,7 @@ def _pairing(turn: Turn) -> None:
         # A restart that was under way is not forgotten: it waits for the link.
         dirty = turn.state.dirty or turn.state.phase in RESTARTING
         turn.forget_job()
-        turn.set(verified=False, ready=False, proof="", dirty=dirty)
+        turn.set(verified=False, ready=False, proof="", late=False, dirty=dirty)
         turn.go(Phase.PAIRING)
 
 

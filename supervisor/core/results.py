@@ -66,6 +66,8 @@ def handle(turn: Turn, event: Result) -> None:
             _checked(turn, event)
         case SessionRestored() if phase is Phase.RESTORING:
             _ready_to_start(turn)
+        case NothingToRestore(why=why, older=True) if phase is Phase.RESTORING:
+            turn.give_up(why)
         case NothingToRestore(why=why) if phase is Phase.RESTORING:
             # The link is lost for good; the damaged session is kept aside, not overwritten.
             turn.set(linked=False, known_identity="")

@@ -56,7 +56,7 @@ class Turn:
 
     def set(self, **changes: Any) -> None:
         """Change the state."""
-        self.state = replace(self.state, **changes)
+        self.state = self.state.but(**changes)
 
     def do(self, *effects: Effect) -> None:
         """Give orders."""
@@ -252,7 +252,7 @@ class Turn:
         """Begin a restart: first see whether the new code can start at all."""
         if self.state.restart is None or known:
             self.begin_record(reason, changed=self.state.changed, **known)
-        self.set(dirty=False)
+        self.set(dirty=False, held="")
         self.go(Phase.PREFLIGHT, JOB_TIMEOUT_S)
         self.do(RunPreflight(self.new_ticket(), self.state.changed))
 

@@ -34,16 +34,21 @@ from supervisor.core.events import (
 from supervisor.process import output
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.signals import send
-from supervisor.process.tree import TOKEN, members
+from supervisor.process.tree import TOKEN, lock_holders, members
+from supervisor.session.lock import OwnerLock
 
 _SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline")
 _TAIL_LINES = 30
+_TAIL_CHARS = 2000
 _RECHECK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """How to start one generation. `lock_fd` is inherited: the generation's byte of the lock."""
+    """How to start one generation.
+
+    `lock_fd` is inherited: the generation's byte of `lock`, which is free once all of it is gone.
+    """
 
     generation: int
     token_prefix: str
@@ -54,6 +59,7 @@ class Plan:
     session_dir: Path | None  # None: it stands by, and is told later
     notify: bool
     socket_dir: Path
+    lock: OwnerLock | None = None
     lock_fd: int | None = None
     stop_signal: signal.Signals = signal.SIGTERM
     terminal: bool = False
@@ -171,7 +177,7 @@ class Child:
     def _line(self, stream: str, line: bytes) -> None:
         if self.heard.qr:
             line = line.replace(self.heard.qr.encode(), b"[QR code]")
-        self.heard.tail.append(line.decode("utf-8", "replace"))
+        self.heard.tail.append(line[:_TAIL_CHARS].decode("utf-8", "replace"))
         self._on_line(stream, line)
 
     # Towards the bot.
@@ -223,10 +229,19 @@ class Child:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def members(self) -> list[int]:
-        """Return the live processes of the tree, parents first."""
+        """Return the live processes of the tree, parents first.
+
+        Once the main process is dead: whoever holds the generation's byte of the lock, too.
+        """
         found = members(self.pid, self.token)
+        lock = self.plan.lock
+        if not found and lock is not None and not lock.free(self.generation):
+            found = lock_holders(lock.path, [self.generation])
         self._seen.update(found)
         return found
+
+    def _byte_free(self) -> bool:
+        return self.plan.lock is None or self.plan.lock.free(self.generation)
 
     # From the bot.
 
@@ -323,13 +338,13 @@ class Child:
             with suppress(OSError):
                 self._watched[pid] = os.pidfd_open(pid)
                 self._loop.add_reader(self._watched[pid], self.recheck)
-        if not alive:
+        if not alive and self._byte_free():
             self.gone = True
             self._drain()
             self._close_channels()
             os.close(self._pidfd)
             self._emit(TreeGone(self.generation))
-        elif len(self._watched) < len(alive):
+        elif not alive or len(self._watched) < len(alive):
             self._recheck = self._loop.call_later(_RECHECK_S, self.recheck)
 
     def _close_channels(self) -> None:

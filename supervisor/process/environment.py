@@ -12,18 +12,18 @@ _OURS = (
     "LISTEN_FDNAMES",
     "WATCHDOG_USEC",
     "WATCHDOG_PID",
+    "STILLHERE_TOKEN",
+    "STILLHERE_SESSION_ID",
+    "STILLHERE_SESSION_DIR",
+    "STILLHERE_GENERATION",
+    "STILLHERE_STANDBY_FD",
+    "STILLHERE_CHANGED",
 )
 
 
 def base(config_env: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
     """Return what every generation of a bot gets: ours, the env file's, the config's."""
-    env = {
-        key: value
-        for key, value in os.environ.items()
-        if key not in _OURS and not key.startswith("STILLHERE_TOKEN")
-    }
-    env.pop("STILLHERE_SESSION_DIR", None)
-    env.pop("STILLHERE_STANDBY_FD", None)
+    env = {key: value for key, value in os.environ.items() if key not in _OURS}
     env["PYTHONUNBUFFERED"] = "1"
     if env_file is not None:
         env.update(read_env_file(env_file))

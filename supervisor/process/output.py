@@ -10,8 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 _CHUNK_BYTES = 65536
-LINE_MAX_BYTES = 1 << 20
+# More than a pipe or a terminal holds by default: all that a dead process had written.
+_DRAIN_BYTES = 1 << 20
+LINE_MAX_BYTES = 1 << 16
 KEPT_LINES = 10_000
+KEPT_BYTES = 16 << 20
 
 Sink = Callable[[str, bytes], None]
 
@@ -50,23 +53,29 @@ class LineReader:
         self._stream = stream
         self._sink = sink
         self._partial = bytearray()
-        asyncio.get_running_loop().add_reader(fd, self.drain)
+        asyncio.get_running_loop().add_reader(fd, self._read)
 
     def drain(self) -> None:
-        """Read all that is there now."""
-        while self._fd is not None:
-            try:
-                chunk = os.read(self._fd, _CHUNK_BYTES)
-            except BlockingIOError:
-                return
-            except OSError:  # a terminal whose last user is gone says EIO
-                chunk = b""
-            if not chunk:
-                self.close()
-                return
+        """Read all that is there now; bounded, for somebody may go on writing."""
+        rest = _DRAIN_BYTES
+        while rest > 0 and (count := self._read()):
+            rest -= count
+
+    def _read(self) -> int:
+        """Read one chunk and return its size: a bot that never stops printing gets one a turn."""
+        if self._fd is None:
+            return 0
+        try:
+            chunk = os.read(self._fd, _CHUNK_BYTES)
+        except BlockingIOError:
+            return 0
+        except OSError:  # a terminal whose last user is gone says EIO
+            chunk = b""
+        if chunk:
             self._feed(chunk)
-            if len(chunk) < _CHUNK_BYTES:
-                return
+        else:
+            self.close()
+        return len(chunk)
 
     def close(self) -> None:
         """Stop reading; what is left of a line is given out."""
@@ -82,21 +91,33 @@ class LineReader:
     def _feed(self, chunk: bytes) -> None:
         *lines, rest = chunk.split(b"\n")
         for line in lines:
-            self._partial += line
+            self._add(line)
             self._sink(self._stream, bytes(self._partial).removesuffix(b"\r"))
             self._partial.clear()
-        self._partial += rest
-        if len(self._partial) > LINE_MAX_BYTES:
-            self._sink(self._stream, bytes(self._partial))
-            self._partial.clear()
+        self._add(rest)
+
+    def _add(self, data: bytes) -> None:
+        """Add to the line; what gets too long is given out in pieces."""
+        self._partial += data
+        while len(self._partial) > LINE_MAX_BYTES:
+            self._sink(self._stream, bytes(self._partial[:LINE_MAX_BYTES]))
+            del self._partial[:LINE_MAX_BYTES]
 
 
 class Kept:
-    """The last lines of a bot's output, over its generations."""
+    """The last lines of a bot's output, over its generations: bounded in number and in bytes."""
 
     def __init__(self) -> None:
-        self.lines: deque[dict[str, object]] = deque(maxlen=KEPT_LINES)
+        self._lines: deque[dict[str, object]] = deque()
+        self._bytes = 0
+
+    def add(self, record: dict[str, object]) -> None:
+        """Keep a record with its `line`; the oldest ones go."""
+        self._lines.append(record)
+        self._bytes += len(str(record["line"]))
+        while len(self._lines) > KEPT_LINES or self._bytes > KEPT_BYTES:
+            self._bytes -= len(str(self._lines.popleft()["line"]))
 
     def tail(self, count: int) -> list[dict[str, object]]:
         """Return the last `count` lines, oldest first."""
-        return list(self.lines)[-count:] if count > 0 else []
+        return list(self._lines)[-count:] if count > 0 else []

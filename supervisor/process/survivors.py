@@ -1,45 +1,48 @@
-"""What an earlier supervisor left running: found by its lock byte and its token, then ended."""
+"""What an earlier supervisor left running: found by its lock byte and its token, then ended.
+
+And who else uses a session: only found, for it is not ours to end.
+"""
 
 import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from supervisor.process.signals import send
-from supervisor.process.tree import descendants, marked, with_descendants
+from supervisor.process.tree import descendants, lock_holders, marked, with_descendants
 
 _POLL_S = 0.02
 
 
 def find(token_prefix: str, held: Iterable[int], lock: Path) -> list[int]:
-    """Return the pids of survivors: by the token, and by an open lock file if a byte is held."""
+    """Return the pids of survivors: by the token, and by a held byte of the lock."""
     own = {os.getpid(), *descendants(os.getpid())}
     found = marked(token_prefix + ".")
-    if list(held):
-        found += [pid for pid in _holders(lock) if pid not in found]
+    if held := list(held):
+        found += [pid for pid in lock_holders(lock, held) if pid not in found]
     return [pid for pid in with_descendants(found) if pid not in own]
 
 
-def _holders(lock: Path) -> list[int]:
-    """Return who has the lock file open; without the right to look, nobody."""
-    try:
-        wanted = lock.stat()
-    except OSError:
-        return []
+def copies(folder: Path) -> list[int]:
+    """Return who else has a file below `folder` open, as far as we may look."""
+    own = {os.getpid(), *descendants(os.getpid())}
+    inside = f"{folder.resolve()}/"
     found: list[int] = []
     for name in os.listdir("/proc"):
-        if not name.isdigit() or int(name) == os.getpid():
-            continue
-        try:
-            for fd in os.listdir(f"/proc/{name}/fd"):
-                status = Path(f"/proc/{name}/fd/{fd}").stat()
-                if (status.st_dev, status.st_ino) == (wanted.st_dev, wanted.st_ino):
+        if name.isdigit() and int(name) not in own:
+            with suppress(OSError):
+                fds = os.listdir(f"/proc/{name}/fd")
+                if any(_leads_into(f"/proc/{name}/fd/{fd}", inside) for fd in fds):
                     found.append(int(name))
-                    break
-        except OSError:
-            continue
-    return found
+    return sorted(found)
+
+
+def _leads_into(link: str, inside: str) -> bool:
+    with suppress(OSError):
+        return str(Path(link).readlink()).startswith(inside)
+    return False
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:

@@ -100,6 +100,35 @@ def marked(prefix: str) -> list[int]:
     return sorted(found)
 
 
+def lock_holders(lock: Path, held: Iterable[int]) -> list[int]:
+    """Return who else holds one of these bytes of a lock file (proc_pid_fdinfo(5)).
+
+    Not who merely has it open: that may be a command that looks. Without the right to see a
+    process's descriptors, it is not found.
+    """
+    wanted = {str(byte) for byte in held}
+    try:
+        status = lock.stat()
+    except OSError:
+        return []
+    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
+    return [pid for pid in pids if pid != os.getpid() and _holds(pid, status, wanted)]
+
+
+def _holds(pid: int, lock: os.stat_result, wanted: set[str]) -> bool:
+    with suppress(OSError):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with suppress(FileNotFoundError):  # it was closed meanwhile
+                status = Path(f"/proc/{pid}/fd/{fd}").stat()
+                if (status.st_dev, status.st_ino) != (lock.st_dev, lock.st_ino):
+                    continue
+                lines = Path(f"/proc/{pid}/fdinfo/{fd}").read_text().splitlines()
+                # The last two words of a lock's line are its first and last byte.
+                if any(line.startswith("lock:") and line.split()[-2] in wanted for line in lines):
+                    return True
+    return False
+
+
 def with_descendants(pids: Iterable[int]) -> list[int]:
     """Return `pids` and all below them, parents first, each once."""
     found: dict[int, None] = {}

@@ -44,6 +44,7 @@ class Base:
         self._profile = profile
         self._owned = owned
         self._held: set[str] = set()
+        self._pinned: list[str] = []
         self._clock = clock
         self._state = StateFile(
             Path(state).absolute(),

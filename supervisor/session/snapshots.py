@@ -107,6 +107,19 @@ class Snapshots(Base):
         """Return the session's snapshots, oldest first, of all epochs."""
         return [manifest.snapshot() for manifest in self.store.listing(session_id).snapshots]
 
+    def pin(self, session_id: str, snapshot: str) -> str:
+        """Keep a snapshot, whatever is pruned, until as many `unpin`. Returns its id.
+
+        Raises: SupervisorError, with the ones there are.
+        """
+        name = self.store.find(session_id, snapshot).name
+        self._pinned.append(name)
+        return name
+
+    def unpin(self, snapshot: str) -> None:
+        """Let a snapshot go the way of all others again."""
+        self._pinned.remove(snapshot)
+
     def backup(self, session_id: str, reason: str = "manual") -> Snapshot:
         """Take a snapshot now. If somebody is writing the session, the verdict says fuzzy.
 
@@ -259,7 +272,7 @@ class Snapshots(Base):
             else:
                 ended_at = since_1970((end or own[-1]).taken_at)
                 stay = retention.kept_after_end(own, ended_at, now)
-            doomed += [m for m in own if m.seq not in stay]
+            doomed += [m for m in own if m.seq not in stay and m.name not in self._pinned]
         ends = [m for m in listing.manifests if m.kind == "tombstone"]
         doomed += ends[:-_TOMBSTONES_KEPT]
         self.store.drop(session_id, doomed)

@@ -9,36 +9,32 @@ import contextlib
 import os
 import shutil
 import stat
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-
-from blake3 import blake3
 
 from supervisor.core.errors import SupervisorError
 from supervisor.watch import compiling, interpreters
 
-# Names the project a folder belongs to, so that those of projects that are gone can go too.
-OWNER_FILE = "project"
+# Touched when the folder was last looked through for what no longer has a source.
+SWEPT = ".swept"
+SWEEP_EVERY_S = 86400.0
 # No folder can be made there: Python then compiles at each start, slower and just as right.
 NOWHERE = Path("/dev/null/stillhere")
 
 
-def prefix(config_path: Path) -> Path:
+def prefix() -> Path:
     """Return the folder for PYTHONPYCACHEPREFIX, made (0700) if it can be.
 
-    When it is new, the folders of projects that no longer exist are removed.
+    Bytecode lies in it under its source's full path, so one folder serves all projects and the
+    libraries are compiled once. Once a day what has lost its source's folder is removed.
     """
-    config = os.path.abspath(config_path)  # noqa: PTH100 - the path as it is named, links included
-    store = _cache_home() / "stillhere" / "pycache"
-    folder = store / blake3(os.fsencode(config)).hexdigest(length=8)
+    folder = _cache_home() / "stillhere" / "pycache"
     try:
-        new = not folder.exists()
-        for each in (store.parent, store, folder):
+        for each in (folder.parent, folder):
             each.mkdir(mode=0o700, parents=True, exist_ok=True)
             _keep_private(each)
-        if new:
-            (folder / OWNER_FILE).write_bytes(os.fsencode(config_path.absolute().parent))
-            _prune(store)
+        _sweep(folder)
     except OSError:
         # A read-only home or somebody else's folder: bytecode that others can write is code.
         return NOWHERE
@@ -87,8 +83,15 @@ def _keep_private(folder: Path) -> None:
         folder.chmod(0o700)
 
 
-def _prune(store: Path) -> None:
-    for folder in store.iterdir():
-        with contextlib.suppress(OSError):
-            if not os.path.isdir((folder / OWNER_FILE).read_bytes()):  # noqa: PTH112 - bytes: any name
-                shutil.rmtree(folder, ignore_errors=True)
+def _sweep(folder: Path) -> None:
+    mark = folder / SWEPT
+    with contextlib.suppress(OSError):
+        if time.time() - mark.stat().st_mtime < SWEEP_EVERY_S:
+            return
+    mark.touch(mode=0o600)
+    for place, names, _ in os.walk(folder):
+        source = os.path.join("/", os.path.relpath(place, folder))  # noqa: PTH118 - os.walk's strings
+        for name in list(names):
+            if not os.path.isdir(os.path.join(source, name)):  # noqa: PTH112, PTH118 - the same
+                names.remove(name)
+                shutil.rmtree(os.path.join(place, name), ignore_errors=True)  # noqa: PTH118 - the same

@@ -145,7 +145,8 @@ class _Hidden:
 
 
 def _belongs(name: str, folder: str, never: str) -> bool:
-    # Its own locks, temporary files and SQLite's side files stand beside what is hidden.
+    # Its own locks, temporary files, what was kept aside and SQLite's side files stand beside
+    # what is hidden.
     parent, _, own = never.rpartition("/")
     if folder != (parent or "/"):
         return False
@@ -153,7 +154,7 @@ def _belongs(name: str, folder: str, never: str) -> bool:
     return (
         name.startswith("." + own.removeprefix("."))
         or rest in {"", "-wal", "-shm", "-journal"}
-        or (rest != name and rest.startswith(".") and "tmp" in rest)
+        or (rest != name and rest.startswith(".") and ("tmp" in rest or "unreadable" in rest))
     )
 
 

@@ -62,7 +62,7 @@ class Watcher:
 
     `never`: the session's files, wherever they lie. `quiet_s`: how long nothing must move before
     a change is told, at most `quiet_cap_s` after it began. `on_problem` is told what makes
-    watching worse, once each.
+    watching worse, once each, in the thread of `run`.
     """
 
     def __init__(
@@ -84,6 +84,9 @@ class Watcher:
         self._on_problem = on_problem
         self._notify = notify
         self._told: set[str] = set()
+        # While `run` runs, what its worker thread has to say is said in the loop's thread.
+        self._home = 0
+        self._tell_from_thread: Callable[..., object] | None = None
         # The map, and the lock of whoever compares: `check` may come from any thread.
         self._lock = threading.Lock()
         self._known: dict[str, Known] | None = None
@@ -103,10 +106,15 @@ class Watcher:
         """Compare now, without waiting for quiet. What is returned is told nobody else.
 
         The first look of all takes the baseline. It reads the tree in the caller's thread: 3 ms
-        per 1,000 files. Raises: OSError when the tree can't be read.
+        per 1,000 files. If the tree can't be read, that is told as a problem, and nothing counts
+        as seen.
         """
         now = time.monotonic()
-        diff = self._look(threading.Event(), quiet_s=0.0)
+        try:
+            diff = self._look(threading.Event(), quiet_s=0.0)
+        except OSError as error:
+            self._cant_read(error)
+            return None
         return self._change(diff, now) if isinstance(diff, Diff) and diff.changed else None
 
     def sources(self) -> list[Path]:
@@ -117,6 +125,7 @@ class Watcher:
     async def run(self, emit: Callable[[Change], None]) -> None:
         """Call `emit` with each change until cancelled. What is different already comes first."""
         loop = asyncio.get_running_loop()
+        self._home, self._tell_from_thread = threading.get_ident(), loop.call_soon_threadsafe
         stopping = threading.Event()
         # Of its own: a look must not wait behind other people's work in the shared threads.
         pool = ThreadPoolExecutor(1, thread_name_prefix="watch")
@@ -130,7 +139,7 @@ class Watcher:
             try:
                 return await loop.run_in_executor(pool, self._look, stopping, quiet_s)
             except OSError as error:
-                self._problem(f"the watched files can't be read: {error}; trying again")
+                self._cant_read(error)
                 return None
 
         kernel = Kernel(wake, self._notify)
@@ -277,10 +286,18 @@ class Watcher:
         paths = sorted(os.path.relpath(path, self._tree.base) for path in diff.changed)
         return Change(tuple(paths), saved_at, max(saved_at, detected_at), now)
 
+    def _cant_read(self, error: OSError) -> None:
+        self._problem(f"the watched files can't be read: {error}; trying again")
+
     def _problem(self, text: str) -> None:
-        if text not in self._told:
-            self._told.add(text)
+        if text in self._told:
+            return
+        self._told.add(text)
+        if self._tell_from_thread is None or threading.get_ident() == self._home:
             self._on_problem(text)
+        else:
+            with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
+                self._tell_from_thread(self._on_problem, text)
 
 
 def _age_s(paths: Sequence[str]) -> float:

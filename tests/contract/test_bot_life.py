@@ -146,6 +146,7 @@ def test_kills_lose_nothing_and_double_nothing(here: World) -> None:
         for generation in range(2, 12):
             bot = here.bot(generation=generation)
             assert bot.ready().get("X_STILLHERE_PROOF") == "roundtrip", f"deaf, seed {seed}"
+            phone.wait_more(len(phone.replies) + 1, PATIENCE_S)  # it works: now at any moment
             timer = threading.Timer(dice.uniform(0, 0.03), bot.popen.kill)
             timer.start()
             assert bot.popen.wait(PATIENCE_S) == -9
@@ -154,7 +155,7 @@ def test_kills_lose_nothing_and_double_nothing(here: World) -> None:
         here.bot(generation=12)
         over.set()
         talking.join(PATIENCE_S)
-    assert len(sent) > 20
+    assert len(sent) >= 20
     assert_answered_once(here, phone, sent)
     assert here.log("conflict") == []
 

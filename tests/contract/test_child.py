@@ -1,7 +1,7 @@
 """What a real child process may do to us, and what of ours it may see."""
 
-import array
 import asyncio
+import ctypes
 import fcntl
 import json
 import os
@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -40,18 +40,27 @@ def hold():
 """
 
 
+def _adopt(on: int) -> None:
+    assert ctypes.CDLL(None).prctl(tree.PR_SET_CHILD_SUBREAPER, on, 0, 0, 0) == 0
+
+
 @pytest.fixture(autouse=True)
 def _adopting() -> Iterator[None]:
     """Adopt orphans as a supervisor does; afterwards none is left and the process is as before."""
-    tree.become_subreaper()
+    _adopt(1)
     before = set(tree.children(os.getpid()))
     yield
     left = [pid for pid in tree.children(os.getpid()) if pid not in before]
     for pid in left:
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-    tree.set_subreaper(adopt=False)
+    _adopt(0)
     assert not left, "left behind"
+
+
+def live(pids: Iterable[int]) -> list[int]:
+    """Return those that are no zombies."""
+    return [pid for pid in pids if tree.Stat(pid).state not in "ZX"]
 
 
 class Watched:
@@ -144,7 +153,7 @@ def test_a_stranger_is_counted_and_its_message_dropped() -> None:
         script = (
             "say(b'STATUS=main')\n"
             "code = 'import os, socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM);'"
-            "'s.sendto(b\"STATUS=helper\\\\nREADY=1\", os.environ[\"NOTIFY_SOCKET\"]);'"
+            '\'s.sendto(b"STATUS=helper\\\\nREADY=1", os.environ["NOTIFY_SOCKET"]);\''
             "'sys.stdin.read()'\n"
             "helper = subprocess.Popen([sys.executable, '-I', '-S', '-c', code],"
             " stdin=subprocess.PIPE, start_new_session=True)\n"
@@ -180,7 +189,8 @@ def test_torn_messages_and_sent_descriptors_do_no_harm() -> None:
             "fds = array.array('i', [0] * 10)\n"
             "for n in range(20):\n"
             "    s.sendmsg([b'STATUS=%d' % n], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, fds)])\n"
-            "s.send(b'\\xff\\xfe=\\n=\\n\\nno assignment\\nSTATUS=\\xf0\\x9f\\x99\\x82 ok\\nREADY=1')\n"
+            "s.send(b'\\xff\\xfe=\\n=\\n\\nno assignment\\nREADY=1\\n'"
+            " b'STATUS=\\xf0\\x9f\\x99\\x82 ok')\n"
             "hold()"
         )
         before = len(os.listdir("/proc/self/fd"))
@@ -193,7 +203,6 @@ def test_torn_messages_and_sent_descriptors_do_no_harm() -> None:
             assert len(os.listdir("/proc/self/fd")) < before + 20
         assert len(os.listdir("/proc/self/fd")) <= before + 3
 
-    assert array.array("i").itemsize == 4
     asyncio.run(run())
 
 
@@ -260,13 +269,10 @@ def test_a_bot_that_never_stops_printing_does_not_take_the_loop() -> None:
     """Between its lines everything else gets its turn, and it can be stopped."""
 
     async def run() -> None:
-        script = (
-            "data = b'y\\n' * 65536\n"
-            "say(b'READY=1')\n"
-            "while True: os.write(1, data)"
-        )
+        script = "data = b'y\\n' * 65536\nsay(b'READY=1')\nwhile True: os.write(1, data)"
         async with watched(script) as bot:
             await bot.heard(ev.BotReady)
+            await bot.until(lambda: bot.lines, "printing")
             for _ in range(20):
                 await asyncio.wait_for(asyncio.to_thread(os.getpid), PATIENCE_S)
             bot.child.kill()
@@ -376,7 +382,7 @@ def test_the_tree_is_gone_only_when_all_of_it_is() -> None:
             assert "TreeGone" not in bot.kinds()
             bot.child.kill()
             await bot.heard(ev.TreeGone)
-            assert not Path(f"/proc/{deaf}").exists() or tree.Stat(deaf).state == "Z"
+            assert deaf not in live(tree.children(os.getpid()))
 
     asyncio.run(run())
 
@@ -390,15 +396,14 @@ def test_an_orphan_that_hid_its_origin_still_belongs_to_the_tree() -> None:
         script = (
             "code = 'import signal, sys\\nprint(\"hidden\", flush=True)\\n'"
             "'while True: signal.pause()'\n"
-            "middle = 'import subprocess, sys; subprocess.Popen([sys.executable, \"-I\", \"-S\",'"
+            'middle = \'import subprocess, sys; subprocess.Popen([sys.executable, "-I", "-S",\''
             "' \"-c\", sys.argv[1]], env={}, start_new_session=True, close_fds=False)'\n"
             "subprocess.run([sys.executable, '-I', '-S', '-c', middle, code], close_fds=False)\n"
             "sys.stdin.readline()"
         )
-        async with watched(script, stdin=True, lock_fd=fd) as bot:
+        async with watched(script, stdin=True, lock=lock, lock_fd=fd) as bot:
             os.close(fd)
             await bot.printed(b"hidden")
-            assert len(bot.child.members()) == 2
             bot.child.write_line("end")
             await bot.heard(ev.Exited)
             assert lock.survivors() == (1,)
@@ -411,21 +416,27 @@ def test_an_orphan_that_hid_its_origin_still_belongs_to_the_tree() -> None:
 
 
 def test_the_lock_s_byte_is_the_child_s_alone() -> None:
-    """It holds its byte as long as it runs; our copies are closed; the byte is free with its end."""
+    """It holds its byte as long as it runs; our copies are closed; then it is free."""
 
     async def run(folder: Path) -> None:
         lock = OwnerLock(folder, "x")
         with lock:
             fd = lock.generation_fd(7)
-            async with watched("print('up', flush=True)\nhold()", lock_fd=fd) as bot:
+            async with watched("print('up', flush=True)\nhold()", lock=lock, lock_fd=fd) as bot:
                 os.close(fd)
                 await bot.printed(b"up")
                 assert lock.survivors() == (7,)
-                assert survivors._holders(lock.path) == [bot.child.pid]
+                assert tree.lock_holders(lock.path, [7]) == [bot.child.pid]
+                assert tree.lock_holders(lock.path, [1, 8]) == []
             assert lock.survivors() == ()
 
     with tempfile.TemporaryDirectory(prefix="n") as folder:
         asyncio.run(run(Path(folder)))
+
+
+def start(script: str, *fds: int, mark: str = "") -> "subprocess.Popen[bytes]":
+    """Start a process with an environment of its own."""
+    return subprocess.Popen((*PYTHON, script), env={tree.TOKEN: mark}, pass_fds=fds)
 
 
 def test_survivors_are_found_by_token_and_by_byte() -> None:
@@ -435,27 +446,20 @@ def test_survivors_are_found_by_token_and_by_byte() -> None:
         lock = OwnerLock(folder, "x")
         fd = lock.generation_fd(3)
         script = "import signal\nwhile True: signal.pause()"
-        # Below a process of its own, they are no descendants of ours as far as `find` can see.
-        hold = subprocess.Popen((*PYTHON, script), env={}, pass_fds=(fd,))
-        mark = {tree.TOKEN: "abc.3.0"}
-        marked = subprocess.Popen((*PYTHON, script), env=mark)
-        other = subprocess.Popen((*PYTHON, script), env={tree.TOKEN: "abcd.3.0"})
+        hold = start(script, fd)
+        marked = start(script, mark="abc.3.0")
+        other = start(script, mark="abcd.3.0")
         os.close(fd)
         procs = (hold, marked, other)
         try:
-            own = {os.getpid()}
-            assert survivors._holders(lock.path) == [hold.pid]
+            assert tree.lock_holders(lock.path, lock.survivors()) == [hold.pid]
             assert tree.marked("abc.") == [marked.pid]
             assert survivors.find("abc", lock.survivors(), lock.path) == []  # our own children
             found = {hold.pid, marked.pid}
 
-            def look() -> list[int]:
-                alive = {pid for pid in found if tree.Stat(pid).state not in "ZX"}
-                return sorted(alive - own)
-
             os.kill(hold.pid, signal.SIGSTOP)
             async with asyncio.timeout(PATIENCE_S):
-                await survivors.evict(look, kill=False)
+                await survivors.evict(lambda: live(found), kill=False)
             assert [proc.wait(5) for proc in (hold, marked)] == [-signal.SIGTERM, -signal.SIGTERM]
             assert other.poll() is None
             assert lock.survivors() == ()
@@ -501,6 +505,9 @@ def test_frozen_means_every_thread_and_thaws_on_every_way_out() -> None:
                 raise RuntimeError("inside")
             assert "T" not in states(pids)
             os.kill(pids[1], signal.SIGSTOP)  # somebody looks at it with a debugger
+            async with asyncio.timeout(PATIENCE_S):
+                while states(pids[1:]) != {"T"}:
+                    await asyncio.to_thread(os.sched_yield)
             with frozen(pids, 5.0) as still:
                 assert still
             assert states(pids[1:]) == {"T"}
@@ -547,7 +554,7 @@ def test_the_bot_sees_nothing_of_our_own_supervisor(monkeypatch: pytest.MonkeyPa
         "LISTEN_FDNAMES": "x",
         "WATCHDOG_USEC": "1000",
         "WATCHDOG_PID": "1",
-        "STILLHERE_TOKEN": "outer.1.2",
+        tree.TOKEN: "outer.1.2",
         "STILLHERE_SESSION_DIR": "/outer",
         "STILLHERE_STANDBY_FD": "99",
         "STILLHERE_SESSION_ID": "outer",
@@ -576,7 +583,7 @@ def test_the_bot_sees_nothing_of_our_own_supervisor(monkeypatch: pytest.MonkeyPa
     assert "STILLHERE_STANDBY_FD" not in silent
     waiting = asyncio.run(run(session_dir=None))
     assert "STILLHERE_SESSION_DIR" not in waiting
-    assert os.environ["STILLHERE_TOKEN"] == "outer.1.2"  # ours is never mutated
+    assert os.environ[tree.TOKEN] == "outer.1.2"  # ours is never mutated
 
 
 def test_the_standby_s_pipe() -> None:
@@ -648,14 +655,14 @@ def test_only_what_it_needs_is_inherited() -> None:
         with lock:
             fd = lock.generation_fd(1)
             ours = os.open("/dev/null", os.O_RDONLY)
-            os.set_inheritable(ours, True)
+            fcntl.fcntl(ours, fcntl.F_SETFD, 0)
             script = (
                 "known = {0, 1, 2, int(os.environ['STILLHERE_STANDBY_FD'])}\n"
                 "names = [(int(f), os.readlink('/proc/self/fd/' + f))"
                 " for f in os.listdir('/proc/self/fd') if os.path.exists('/proc/self/fd/' + f)]\n"
                 "print([name for f, name in names if f not in known], flush=True)"
             )
-            async with watched(script, lock_fd=fd) as bot:
+            async with watched(script, lock=lock, lock_fd=fd) as bot:
                 os.close(fd)
                 await bot.heard(ev.TreeGone)
                 assert bot.text.decode() == f"['{lock.path}']\n"
@@ -687,7 +694,7 @@ def test_a_program_that_cannot_start_is_told_clearly(
             with pytest.raises(SupervisorError) as failure:
                 Watched(tmp_path, "", command=command, cwd=cwd, socket_dir=Path(sockets))
             assert words in failure.value.message
-            assert "command" in failure.value.hint
+            assert failure.value.hint
             assert os.listdir(sockets) == []
         assert set(os.listdir("/proc/self/fd")) == before
 
@@ -725,10 +732,11 @@ def test_the_terminal_is_a_terminal() -> None:
     """On a terminal of ours the bot has one too, and its bytes come as they were written."""
 
     async def run() -> None:
-        script = "print(os.isatty(1), os.isatty(2))\nsys.stdout.flush()\nos.write(2, b'\\x1b[31mr\\n')"
+        script = (
+            "print(os.isatty(1), os.isatty(2))\nsys.stdout.flush()\nos.write(2, b'\\x1b[31mr\\n')"
+        )
         async with watched(script, terminal=True) as bot:
             await bot.heard(ev.TreeGone)
             assert bot.text == b"True True\n\x1b[31mr\n"
 
-    assert fcntl.fcntl(1, fcntl.F_GETFD) is not None
     asyncio.run(run())

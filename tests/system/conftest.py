@@ -47,9 +47,7 @@ def linked_once(tmp_path_factory: pytest.TempPathFactory, bytecode_cache: Path) 
 
 
 @pytest.fixture
-def linked(
-    linked_once: Path, tmp_path: Path, bytecode_cache: Path
-) -> Iterator[Folder]:
+def linked(linked_once: Path, tmp_path: Path, bytecode_cache: Path) -> Iterator[Folder]:
     """The folder of somebody who linked the bot that ships, and stopped it."""
     shutil.copytree(linked_once, tmp_path / "project", ignore=shutil.ignore_patterns("console-*"))
     folder = Folder(tmp_path / "project", bytecode_cache)

@@ -46,6 +46,7 @@ class Folder:
     def __init__(self, root: Path, cache: Path, config: str = SHIPPED) -> None:
         self.root = root
         self.cache = cache
+        self.module = "supervisor"  # what `python -m` runs as the supervisor
         root.mkdir(parents=True, exist_ok=True)
         self.write("config.toml", config)
 
@@ -136,7 +137,7 @@ class Running:
         self.log = folder.root / f"console-{time.monotonic_ns()}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "supervisor", mode],
+                [sys.executable, "-m", folder.module, mode],
                 cwd=folder.root,
                 env=folder.environment(**extra),
                 stdin=subprocess.DEVNULL,
@@ -244,6 +245,32 @@ class Running:
         """SIGKILL to the supervisor alone."""
         self.process.kill()
         self.process.wait(10)
+
+
+def alive(pid: int) -> bool:
+    """Say whether a process runs; a zombie that nobody collects does not."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except OSError:
+        return False
+    return text.rpartition(")")[2].split()[0] not in ("Z", "X")
+
+
+@contextmanager
+def serving(folder: Folder) -> Iterator["subprocess.Popen[bytes]"]:
+    """Run the chat server for the block, outside of any supervisor: it outlives them."""
+    with subprocess.Popen(
+        [sys.executable, "-m", "bot.server"],
+        cwd=folder.root,
+        env=folder.environment(),
+        stdout=subprocess.PIPE,
+    ) as server:
+        try:
+            assert server.stdout is not None
+            assert b"listening" in server.stdout.readline()
+            yield server
+        finally:
+            server.kill()
 
 
 def processes_of(folder: Folder) -> list[tuple[int, str]]:

@@ -17,7 +17,7 @@ from typing import Any
 from bot.phone import PhoneClient, ask_admin
 
 ROOT = Path(__file__).resolve().parents[3]
-PATIENCE_S = 15.0
+PATIENCE_S = 30.0
 
 
 class Ear:

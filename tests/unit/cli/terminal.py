@@ -1,5 +1,6 @@
 """A real shell on a real pseudo-terminal, read until it shows what is expected."""
 
+import codecs
 import contextlib
 import os
 import pty
@@ -28,6 +29,7 @@ class Terminal:
         self._folder = folder
         self._environ = environ
         self.seen = ""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._mark = 0
 
     def __enter__(self) -> Self:
@@ -86,7 +88,7 @@ class Terminal:
             left = deadline - time.monotonic()
             ready = left > 0 and select.select([self.master], [], [], left)[0]
             assert ready, f"{text!r} was not shown; all that was:\n{self.seen}"
-            self.seen += os.read(self.master, 65536).decode("utf-8", "replace")
+            self.seen += self._decoder.decode(os.read(self.master, 65536))
         came = self.seen[self._mark : at + len(text)]
         self._mark = at + len(text)
         return came

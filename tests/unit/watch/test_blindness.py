@@ -5,6 +5,7 @@ import errno
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -44,17 +45,25 @@ def test_a_limit_of_the_kernel_is_named_and_polling_goes_on(
     def refuse(_: Sequence[str]) -> Notify:
         raise error
 
+    heard: list[str] = []
+    threads: list[int] = []
+
+    def note(problem: str) -> None:
+        threads.append(threading.get_ident())
+        heard.append(problem)
+
     async def main() -> tuple[list[tuple[str, ...]], list[str]]:
-        async with watching(tmp_path, notify=refuse) as watched:
+        async with watching(tmp_path, notify=refuse, on_problem=note) as watched:
             told = []
             for name in ("a.py", "b.py"):
                 (tmp_path / "deep" / name).parent.mkdir(exist_ok=True)
                 (tmp_path / "deep" / name).write_text("new")
                 told.append(await watched.paths())
-            return told, watched.problems
+            return told, heard
 
     told, problems = asyncio.run(main())
     assert told == [("deep/a.py",), ("deep/b.py",)]
+    assert threads == [threading.get_ident()], "told in the loop's thread"
     assert len(problems) == 1
     assert f"the limit {setting} (now " in problems[0]
     assert f"sudo sysctl {setting}=" in problems[0]
@@ -163,6 +172,7 @@ def test_a_tree_that_cant_be_read_is_not_an_empty_tree(
             (tmp_path / "b.py").write_text("1")
             while not failing[1]:
                 await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+            assert watched.check() is None
             failing[0] = False
             return await watched.paths(), watched.problems
 

@@ -60,13 +60,13 @@ def saves_that_ran(project: Path, folder: Path, *, refreshed: bool) -> list[int]
 
 def test_each_of_twenty_saves_of_one_length_in_one_second_runs(tmp_path: Path) -> None:
     """Checked bytecode, written once: each start runs what was saved last."""
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     assert saves_that_ran(tmp_path, folder, refreshed=True) == list(range(SAVES))
 
 
 def test_without_checked_bytecode_the_old_code_runs(tmp_path: Path) -> None:
     """What it is for: without it, the same saves run the first one's code."""
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     assert saves_that_ran(tmp_path, folder, refreshed=False) == [0]
 
 
@@ -74,7 +74,7 @@ def test_a_module_that_the_bot_made_bytecode_of_is_checked_from_the_next_refresh
     tmp_path: Path,
 ) -> None:
     """A file that is new, or was there before us."""
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     source = tmp_path / "module.py"
     (tmp_path / "main.py").write_text("import module; print(module.VALUE)\n")
     save(source, 1)
@@ -104,7 +104,7 @@ def test_only_what_is_missing_stale_or_unchecked_is_written(
 ) -> None:
     """By us or by the bot's own interpreter; what does not compile, or is gone, stops nothing."""
     monkeypatch.setattr(interpreters, "same_version", lambda _: ours)
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     good, bad, gone = (tmp_path / name for name in ("good.py", "bad.py", "gone.py"))
     good.write_text("a = 1\n")
     bad.write_text("a = (\n")
@@ -120,7 +120,7 @@ def test_only_what_is_missing_stale_or_unchecked_is_written(
 
 def test_bytecode_of_a_file_that_no_longer_compiles_is_taken_away(tmp_path: Path) -> None:
     """Unchecked bytecode of the text before could still be run."""
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     source = tmp_path / "module.py"
     (tmp_path / "main.py").write_text("import module; print(module.VALUE)\n")
     save(source, 1)
@@ -132,7 +132,7 @@ def test_bytecode_of_a_file_that_no_longer_compiles_is_taken_away(tmp_path: Path
 
 def test_optimized_bytecode_is_checked_too_where_there_is_any(tmp_path: Path) -> None:
     """A bot that runs under `python -O` has its own."""
-    folder = bytecode.prefix(tmp_path / "config.toml")
+    folder = bytecode.prefix()
     source = tmp_path / "module.py"
     source.write_text("a = 1\n")
     optimized = Path(bytecode_path(str(source), str(folder), ".opt-1"))
@@ -152,43 +152,46 @@ def test_a_failure_never_stops_a_restart(tmp_path: Path) -> None:
     assert bytecode.refresh([source], tmp_path / "file", sys.executable) == 0
 
 
-def test_the_folder_is_the_owners_alone_and_one_for_each_project(
-    tmp_path: Path, own_cache: Path
-) -> None:
+def test_the_folder_is_the_owners_alone(own_cache: Path) -> None:
     """Bytecode is code: whatever the umask was, and whatever was there before."""
     old = os.umask(0)
     try:
         (own_cache / "stillhere").mkdir(parents=True, mode=0o777)
-        folder = bytecode.prefix(tmp_path / "config.toml")
+        folder = bytecode.prefix()
     finally:
         os.umask(old)
-    for each in (folder, folder.parent, folder.parent.parent):
+    for each in (folder, folder.parent):
         assert stat.S_IMODE(each.stat().st_mode) == 0o700
-    assert folder.parent == own_cache / "stillhere" / "pycache"
-    assert bytecode.prefix(tmp_path / "config.toml") == folder
-    assert bytecode.prefix(tmp_path / "other.toml") != folder
+    assert folder == own_cache / "stillhere" / "pycache"
+    assert bytecode.prefix() == folder
 
 
 def test_where_no_private_folder_can_be_had_there_is_none(tmp_path: Path, own_cache: Path) -> None:
     """Python then compiles at each start, and nobody else's bytecode is run."""
     own_cache.touch()
-    assert bytecode.prefix(tmp_path / "config.toml") == bytecode.NOWHERE
+    assert bytecode.prefix() == bytecode.NOWHERE
     own_cache.unlink()
     (own_cache / "stillhere").mkdir(parents=True)
     (own_cache / "stillhere" / "pycache").symlink_to(tmp_path)
-    assert bytecode.prefix(tmp_path / "config.toml") == bytecode.NOWHERE
+    assert bytecode.prefix() == bytecode.NOWHERE
 
 
-def test_the_folders_of_projects_that_are_gone_go_too(tmp_path: Path) -> None:
-    """When a new project comes."""
-    projects = [tmp_path / name for name in ("a", "b", "c")]
-    for project in projects:
+def test_what_has_lost_its_source_goes_once_a_day(tmp_path: Path) -> None:
+    """Else a cache that serves all projects would keep those that are long gone."""
+    stays, goes = tmp_path / "stays", tmp_path / "goes"
+    for project in (stays, goes):
         project.mkdir()
-    first, second = (bytecode.prefix(project / "config.toml") for project in projects[:2])
-    (first / "x.pyc").touch()
-    shutil.rmtree(projects[0])
-    third = bytecode.prefix(projects[2] / "config.toml")
-    assert (first.exists(), second.exists(), third.exists()) == (False, True, True)
+    folder = bytecode.prefix()
+    kept, lost = (folder / str(project).lstrip("/") for project in (stays, goes))
+    for mirror in (kept, lost):
+        mirror.mkdir(parents=True)
+        (mirror / "x.pyc").touch()
+    goes.rmdir()
+    bytecode.prefix()
+    assert lost.exists(), "it was looked through today already"
+    os.utime(folder / bytecode.SWEPT, (0, 0))
+    bytecode.prefix()
+    assert (kept.exists(), lost.exists()) == (True, False)
 
 
 def test_a_bots_own_settings_come_first(tmp_path: Path) -> None:

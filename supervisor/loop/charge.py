@@ -1,0 +1,207 @@
+"""One bot in our care: its state, its one deadline, its hands, its source."""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from supervisor.config import BotConfig, Config
+from supervisor.core import events as ev
+from supervisor.core.machine import step
+from supervisor.core.state import Phase, State
+from supervisor.loop.hands import Hands, Tools
+from supervisor.process import output
+from supervisor.session.manager import SessionManager
+from supervisor.session.state import Record
+from supervisor.watch.watcher import Change, Watcher
+
+
+@dataclass(slots=True, kw_only=True)
+class House:
+    """What all bots of a supervisor share. `changed` is called after each step of any bot."""
+
+    config: Config
+    dev: bool
+    terminal: bool
+    control: str
+    socket_dir: Path
+    changed: Callable[[], None]
+    note: Callable[[str | None, str, dict[str, Any]], None]
+    print: Callable[[str, str, bytes, dict[str, Any]], None]
+
+    def watches(self, bot: BotConfig) -> bool:
+        """Return whether changed source restarts this bot."""
+        return bot.session is not None and bool(bot.watch) and (self.dev or bot.watch_in_service)
+
+
+class Charge:
+    """One bot in our care: its state, its deadline, its hands."""
+
+    def __init__(self, house: House, bot: BotConfig, manager: SessionManager) -> None:
+        self.bot = bot
+        self.state = State()
+        self.restarts = 0
+        self.last_restart: dict[str, Any] | None = None
+        self.kept = output.Kept()
+        self.changed = asyncio.Event()
+        self._house = house
+        self._queue: deque[ev.Event] = deque()
+        self._working = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._periodic: asyncio.TimerHandle | None = None
+        self._policy = bot.policy(on_change=house.watches(bot))
+        self.watcher = self._make_watcher(manager) if house.watches(bot) else None
+        self.hands = Hands(
+            Tools(
+                config=house.config,
+                bot=bot,
+                manager=manager,
+                watcher=self.watcher,
+                socket_dir=house.socket_dir,
+                control=house.control,
+                post=self.post,
+                report=self.report,
+                on_line=self._line,
+                on_qr=self._qr_changed,
+                terminal=house.terminal,
+                stdin=house.dev,
+            )
+        )
+
+    def _make_watcher(self, manager: SessionManager) -> Watcher:
+        config = self._house.config
+        never = [config.sessions, config.snapshots, config.state]
+        # Every bot's: they may lie anywhere, the lock is beside the folder.
+        for each in config.bots.values():
+            if each.session is not None:
+                never += [config.session_dir(each), manager.lock_for(each.session).path]
+        return Watcher(
+            self.bot.watch,
+            base=config.root,
+            ignore=self.bot.ignore,
+            never=never,
+            on_problem=lambda text: self.report("watch_degraded", why=text),
+        )
+
+    # The loop.
+
+    def post(self, event: ev.Event) -> None:
+        """Take an event; those that it causes wait their turn."""
+        self._queue.append(event)
+        if self._working:
+            return
+        self._working = True
+        try:
+            while self._queue:
+                self._step(self._queue.popleft())
+        finally:
+            self._working = False
+        self._set_timer()
+        self.changed.set()
+        self._house.changed()
+
+    def _step(self, event: ev.Event) -> None:
+        before = self.state.phase
+        self.state, effects = step(self.state, event, time.monotonic(), self._policy)
+        for effect in effects:
+            self.hands.perform(effect)
+        if self.state.phase is not before:
+            self._entered(self.state.phase)
+
+    def _entered(self, phase: Phase) -> None:
+        if phase is Phase.UP:
+            self._schedule_snapshot()
+            if self.watcher is not None and (change := self.watcher.check()) is not None:
+                self._source_changed(change)
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self.state.deadline is not None:
+            loop = asyncio.get_running_loop()
+            wait_s = max(0.0, self.state.deadline - time.monotonic())
+            self._timer = loop.call_later(wait_s, self.post, ev.DeadlinePassed())
+
+    def _schedule_snapshot(self) -> None:
+        if self.bot.session is None or self.bot.snapshots.every_s <= 0:
+            return
+        if self._periodic is not None:
+            self._periodic.cancel()
+        loop = asyncio.get_running_loop()
+        self._periodic = loop.call_later(self.bot.snapshots.every_s, self._snapshot_due)
+
+    def _snapshot_due(self) -> None:
+        if self.state.phase is Phase.UP and self.state.current is not None:
+            self.hands.snapshot(0, "periodic", self.state.current)
+        self._schedule_snapshot()
+
+    # What comes in.
+
+    async def watch(self) -> None:
+        """Follow the source until cancelled."""
+        if self.watcher is not None:
+            await self.watcher.run(self._source_changed)
+
+    def _source_changed(self, change: Change) -> None:
+        self.post(
+            ev.SourceChanged(change.paths, change.saved_at, change.detected_at, change.quiet_at)
+        )
+
+    def _line(self, generation: int, stream: str, line: bytes) -> None:
+        text = line.decode("utf-8", "replace")
+        record = {"bot": self.bot.name, "generation": generation, "stream": stream, "line": text}
+        self.kept.add(record)
+        self._house.print(self.bot.name, stream, line, record)
+
+    def _qr_changed(self) -> None:
+        self.changed.set()
+        self._house.changed()
+
+    # What goes out.
+
+    def report(self, event: str, **fields: Any) -> None:
+        """Write a line of the journal, and keep what `status` shows."""
+        if event == "restarted":
+            self.last_restart = fields["record"]
+            if fields["record"]["reason"] != "start":
+                self.restarts += 1
+        self._house.note(self.bot.name, event, fields)
+
+    def status(self, record: Record | None) -> dict[str, Any]:
+        """Return what `status --json` promises of one bot; `record` is the session's."""
+        session = None
+        if record is not None:
+            session = {
+                "id": self.bot.session,
+                "state": self.state.reported or record.state,
+                "identity": self.state.identity or record.identity,
+                "epoch": record.epoch,
+                "restore_count": record.restore_count,
+                "rollback_count": record.rollback_count,
+                "link_count": record.link_count,
+                "qr_count": record.qr_count,
+            }
+        child = self.hands.child(self.state.current)
+        return {
+            "phase": self.state.phase.value,
+            "pid": None if child is None else child.pid,
+            "generation": self.state.current or self.state.generation,
+            "restarts": self.restarts,
+            "paused": self.state.paused,
+            "held": self.state.held or None,
+            "why": self.state.why or None,
+            "status": None if child is None else child.heard.status or None,
+            "session": session,
+            "last_restart": self.last_restart,
+        }
+
+    async def close(self) -> None:
+        """Let go of everything. Only once it is down."""
+        for timer in (self._timer, self._periodic):
+            if timer is not None:
+                timer.cancel()
+        await self.hands.jobs.close()

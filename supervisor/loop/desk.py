@@ -1,0 +1,196 @@
+"""Answers those who ask: what the control socket and the console may want of the bots."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from supervisor.control.journal import Journal
+from supervisor.core import events as ev
+from supervisor.core.errors import SupervisorError
+from supervisor.core.state import Phase, State
+from supervisor.loop.charge import Charge
+
+SETTLED = (Phase.DOWN, Phase.REFUSED)
+_BACKLOG_EVENTS = 1000
+_WAITING_LINES = 1000
+
+
+async def all_reach(charges: Sequence[Charge], reached: Callable[[State], bool]) -> None:
+    """Wait until each of the bots is in such a state."""
+    for charge in charges:
+        while not reached(charge.state):
+            charge.changed.clear()
+            await charge.changed.wait()
+
+
+def own_version() -> str:
+    """Return the installed version."""
+    try:
+        return version("stillhere")
+    except PackageNotFoundError:
+        return "unknown"
+
+
+class Desk:
+    """Implements `control.requests.Requests`."""
+
+    def __init__(self, charges: Mapping[str, Charge], journal: Journal) -> None:
+        self._charges = charges
+        self._journal = journal
+        self._started_at = time.monotonic()
+        self._log_readers: set[asyncio.Queue[dict[str, Any]]] = set()
+
+    def offer_line(self, record: dict[str, Any]) -> None:
+        """Pass a line of a bot's output to those who follow; a slow reader misses some."""
+        for reader in self._log_readers:
+            with suppress(asyncio.QueueFull):
+                reader.put_nowait(record)
+
+    async def call(self, command: str, args: dict[str, Any]) -> Any:
+        """Do it and return what a JSON line can hold. Raises: SupervisorError."""
+        match command:
+            case "ping":
+                return {"pid": os.getpid(), "version": own_version()}
+            case "status":
+                return await self._status()
+            case "session":
+                return await self._session(args)
+            case "start" | "stop" | "restart" | "pause" | "resume":
+                return await self._command(command, args.get("bot"))
+            case _:
+                raise SupervisorError(f"unknown command {command!r}")
+
+    async def _status(self) -> dict[str, Any]:
+        bots: dict[str, Any] = {}
+        for name, charge in self._charges.items():
+            bots[name] = charge.status(await asyncio.to_thread(charge.hands.session.record))
+        return {
+            "supervisor": {
+                "pid": os.getpid(),
+                "version": own_version(),
+                "uptime_s": round(time.monotonic() - self._started_at, 3),
+            },
+            "bots": bots,
+        }
+
+    async def _command(self, command: str, name: str | None) -> dict[str, Any]:
+        events: dict[str, ev.Event] = {
+            "start": ev.StartRequested(),
+            "stop": ev.StopRequested(),
+            "restart": ev.RestartRequested(),
+            "pause": ev.PauseRequested(),
+            "resume": ev.ResumeRequested(),
+        }
+        chosen = self._chosen(name, companions=command in ("start", "stop"))
+        for charge in chosen:
+            charge.post(events[command])
+        if command == "stop":
+            await all_reach(chosen, lambda state: state.phase in SETTLED)
+        return {charge.bot.name: charge.state.phase.value for charge in chosen}
+
+    async def _wait_for(self, charges: Sequence[Charge], reached: Callable[[State], bool]) -> None:
+        for charge in charges:
+            while not reached(charge.state):
+                charge.changed.clear()
+                await charge.changed.wait()
+
+    def _chosen(self, name: str | None, *, companions: bool) -> list[Charge]:
+        if name is not None:
+            if name not in self._charges:
+                raise SupervisorError(
+                    f"there is no bot {name!r} running here", "one of " + ", ".join(self._charges)
+                )
+            return [self._charges[name]]
+        bots = list(self._charges.values())
+        return [charge for charge in bots if companions or charge.bot.session is not None]
+
+    async def _session(self, args: dict[str, Any]) -> Any:
+        charge = self._charge_of(args.get("id"))
+        session, jobs = charge.hands.session, charge.hands.jobs
+        operation, snapshot = args["op"], args.get("snapshot")
+        if operation == "backup":
+            return await jobs.result(partial(session.backup, charge.state.current))
+        if operation == "prune":
+            return await jobs.result(session.prune)
+        if operation == "restore" and snapshot:
+            snapshot = await jobs.result(partial(session.pin, snapshot))
+        asked, outcome = session.ask(operation, snapshot)
+        charge.post(ev.OperationRequested(asked))
+        return await outcome
+
+    def _charge_of(self, session: str | None) -> Charge:
+        own = [charge for charge in self._charges.values() if charge.bot.session is not None]
+        if session is None and len(own) == 1:
+            return own[0]
+        for charge in own:
+            if charge.bot.session == session:
+                return charge
+        raise SupervisorError(
+            f"session {session} belongs to no bot that runs here",
+            "one of " + ", ".join(str(charge.bot.session) for charge in own),
+        )
+
+    async def stream(self, command: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        """Yield objects until it ends or the asker is gone. Raises: SupervisorError."""
+        match command:
+            case "events":
+                source = self._events(args)
+            case "logs":
+                source = self._logs(args)
+            case "link":
+                source = self._link(args.get("bot"))
+            case _:
+                raise SupervisorError(f"unknown command {command!r}")
+        async for item in source:
+            yield item
+
+    async def _events(self, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        if not args.get("follow"):
+            for record in self._journal.backlog(args.get("bot")):
+                yield record
+            return
+        with self._journal.subscribe(args.get("bot"), backlog=1000) as reader:
+            async for record in reader:
+                yield record
+
+    async def _logs(self, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
+        chosen = self._chosen(args.get("bot"), companions=True)
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1000)
+        self._log_readers.add(queue)
+        names = {charge.bot.name for charge in chosen}
+        try:
+            for charge in chosen:
+                for record in charge.kept.tail(int(args.get("lines", 100))):
+                    yield record
+            while args.get("follow"):
+                record = await queue.get()
+                if record["bot"] in names:
+                    yield record
+        finally:
+            self._log_readers.discard(queue)
+
+    async def _link(self, name: str | None) -> AsyncIterator[dict[str, Any]]:
+        """Yield each QR code as it rotates, then who was linked. Payloads stay out of all logs."""
+        chosen = self._chosen(name, companions=False)
+        if len(chosen) != 1:
+            raise SupervisorError("which bot?", "one of " + ", ".join(self._charges))
+        charge = chosen[0]
+        shown: str | None = None
+        while True:
+            charge.changed.clear()
+            child = charge.hands.child(charge.state.current)
+            heard = None if child is None else child.heard
+            if charge.state.verified:
+                yield {"linked": charge.state.identity}
+                return
+            if heard is not None and heard.qr and heard.qr != shown:
+                shown = heard.qr
+                until = heard.qr_until
+                ttl_s = None if until is None else max(0.0, until - time.monotonic())
+                yield {"qr": shown, "ttl_s": ttl_s}
+            await charge.changed.wait()

@@ -1,0 +1,271 @@
+"""The hands of one bot: they perform the core's effects, and tell what came of them as events."""
+
+import asyncio
+import os
+import re
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, assert_never
+
+from supervisor.config import BotConfig, Config, interpreter, resolved_command
+from supervisor.core import effects as do
+from supervisor.core import events as ev
+from supervisor.core.errors import SupervisorError
+from supervisor.loop.jobs import Jobs
+from supervisor.loop.session_work import SessionWork
+from supervisor.process import environment, probes
+from supervisor.process.child import Child, Plan
+from supervisor.session.manager import SessionManager
+from supervisor.watch import bytecode
+from supervisor.watch.preflight import preflight
+from supervisor.watch.watcher import Watcher
+
+
+@dataclass(slots=True, kw_only=True)
+class Tools:
+    """What a pair of hands is given."""
+
+    config: Config
+    bot: BotConfig
+    manager: SessionManager
+    watcher: Watcher | None
+    socket_dir: Path
+    control: str
+    post: Callable[[ev.Event], None]
+    report: Callable[..., None]
+    on_line: Callable[[int, str, bytes], None]
+    on_qr: Callable[[], None]
+    terminal: bool = False
+    stdin: bool = False
+
+
+class Hands:
+    """Performs the effects of one bot."""
+
+    def __init__(self, tools: Tools) -> None:
+        self._tools = tools
+        self._bot = tools.bot
+        self._loop = asyncio.get_running_loop()
+        self._children: dict[int, Child] = {}
+        self.jobs = Jobs(tools.bot.name, tools.post, tools.report)
+        self.session = SessionWork(
+            tools.config,
+            tools.bot,
+            tools.manager,
+            control=tools.control,
+            jobs=self.jobs,
+            report=tools.report,
+            tree=self._tree,
+        )
+
+    # What others may look at.
+
+    @property
+    def pids(self) -> list[int]:
+        """The main processes that somebody waits for."""
+        return [child.pid for child in self._children.values()]
+
+    def child(self, generation: int | None) -> Child | None:
+        """Return a generation that is not yet gone."""
+        return None if generation is None else self._children.get(generation)
+
+    def _tree(self, generation: int) -> list[int]:
+        child = self.child(generation)
+        return [] if child is None else child.members()
+
+    # Effects.
+
+    def perform(self, effect: do.Effect) -> None:  # noqa: C901, PLR0912, PLR0915 - a table
+        """Start what is asked for."""
+        session, jobs = self.session, self.jobs
+        match effect:
+            case do.ClaimOwner(ticket):
+                jobs.job(ticket, session.claim)
+            case do.ReleaseOwner():
+                jobs.note(session.commit_seals)
+                jobs.note(session.validate)
+                jobs.note(session.release)
+            case do.FindSurvivors(ticket):
+                jobs.job(ticket, session.find_survivors)
+            case do.EvictSurvivors(ticket, kill):
+                jobs.task(session.evict(ticket, self._tools.post, kill=kill))
+            case do.CheckSession(ticket, full):
+                jobs.job(ticket, partial(session.check, full=full))
+            case do.RestoreSession(ticket, because):
+                jobs.note(session.commit_seals)
+                jobs.job(ticket, partial(session.restore, because=because))
+            case do.Operate(ticket, operation):
+                jobs.note(session.commit_seals)
+                jobs.job(ticket, partial(session.operate, operation=operation))
+            case do.RefuseOperation(operation, why):
+                session.settle(operation, SupervisorError(f"not done: {why}"))
+            case do.CommitSeat(ticket, generation):
+                jobs.job(ticket, partial(session.commit_seat, generation=generation))
+            case do.RunPreflight(ticket, paths):
+                jobs.task(self._preflight(ticket, paths))
+            case do.SpawnStandby(generation):
+                self._spawn(generation, cold=False)
+            case do.SpawnCold(generation):
+                self._spawn(generation, cold=True)
+                jobs.note(session.commit_seals)
+            case do.Activate(generation):
+                if child := self.child(generation):
+                    child.activate(session.folder)
+                jobs.note(session.commit_seals)
+            case do.RequestCheckpoint(generation):
+                if child := self.child(generation):
+                    child.request_checkpoint()
+            case do.TakeSnapshot(ticket, reason, generation):
+                self.snapshot(ticket, reason, generation)
+            case do.Seal(ticket, generation):
+                jobs.job(ticket, partial(session.seal, generation=generation))
+            case do.Terminate(generation):
+                if child := self.child(generation):
+                    child.terminate()
+            case do.Kill(generation):
+                if child := self.child(generation):
+                    child.kill()
+            case do.NoteLinked(identity):
+                jobs.note(partial(session.note_linked, identity))
+            case do.NoteVerified(generation, identity, proof, seconds):
+                jobs.note(partial(session.note_verified, generation, identity, proof, seconds))
+                jobs.note(session.validate)
+            case do.NoteProof(generation, proof):
+                jobs.note(partial(session.note_proof, generation, proof))
+            case do.NoteState(state):
+                jobs.note(partial(session.note_state, state))
+            case do.NoteQr():
+                jobs.note(session.note_qr)
+            case do.Report(event, fields):
+                self._report(event, dict(fields))
+            case _:
+                assert_never(effect)
+
+    def snapshot(self, ticket: int, reason: str, generation: int) -> None:
+        """Copy the session of a running bot; with ticket 0 nobody waits."""
+        work = partial(self.session.snapshot, reason=reason, generation=generation)
+        self.jobs.job(ticket, work)
+
+    async def _preflight(self, ticket: int, paths: tuple[str, ...]) -> None:
+        root = self._tools.config.root
+        python = interpreter(self._bot, root)
+        problems = [] if python is None else await preflight(paths, base=root, python=python)
+        if problems:
+            self._tools.report("preflight_failed", errors=[asdict(found) for found in problems])
+            self._tools.post(ev.PreflightFailed(ticket))
+        else:
+            self._tools.post(ev.PreflightPassed(ticket))
+
+    def _report(self, event: str, fields: dict[str, Any]) -> None:
+        if event == "standby_failed" and (child := self.child(fields.get("generation"))):
+            fields["tail"] = [line for line in child.heard.tail if line.strip()]
+        if event == "conflict":
+            self.jobs.note(partial(self.session.report_conflict, **fields))
+            return
+        self._tools.report(event, **fields)
+
+    # Generations.
+
+    def _spawn(self, generation: int, *, cold: bool) -> None:
+        tools = self._tools
+        lock_fd: int | None = None
+        try:
+            self._look_at_source()
+            lock_fd = self.session.lock.generation_fd(generation)
+            self.session.prepare_folder()
+            plan = self._plan(generation, lock_fd, cold=cold)
+            child = Child(
+                plan,
+                emit=self._heard,
+                on_line=partial(self._line, generation),
+                on_qr=tools.on_qr,
+            )
+        except (SupervisorError, OSError) as error:
+            self._loop.call_soon(tools.post, ev.SpawnFailed(generation, str(error)))
+            return
+        finally:
+            if lock_fd is not None:
+                os.close(lock_fd)
+        self._children[generation] = child
+        mode = "cold" if cold else "standby"
+        tools.report("spawned", generation=generation, pid=child.pid, mode=mode)
+        self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid))
+        if self._bot.ready.kind not in ("notify", "log"):
+            self.jobs.task(self._probe(child, time.time_ns()))
+
+    def _look_at_source(self) -> None:
+        """See what changed since the last look: this generation may have it, or be dirty soon."""
+        watcher = self._tools.watcher
+        if watcher is not None and (change := watcher.check()) is not None:
+            event = ev.SourceChanged(
+                change.paths, change.saved_at, change.detected_at, change.quiet_at
+            )
+            self._loop.call_soon(self._tools.post, event)
+
+    def _plan(self, generation: int, lock_fd: int, *, cold: bool) -> Plan:
+        tools, bot, session = self._tools, self._bot, self.session
+        return Plan(
+            generation=generation,
+            token_prefix=session.token_prefix,
+            command=resolved_command(bot, tools.config.root),
+            cwd=bot.cwd,
+            env=self._environment(),
+            session_id=session.id or bot.name,
+            session_dir=session.folder if cold and session.id else None,
+            notify=bot.ready.kind == "notify",
+            socket_dir=tools.socket_dir,
+            lock=session.lock,
+            lock_fd=lock_fd,
+            stop_signal=bot.stop_signal,
+            terminal=tools.terminal,
+            stdin=tools.stdin,
+        )
+
+    def _environment(self) -> dict[str, str]:
+        tools, bot = self._tools, self._bot
+        env = environment.base(bot.env, bot.env_file)
+        python = interpreter(bot, tools.config.root)
+        # Where nothing is watched, nothing is saved twice within a second either.
+        if python is not None and tools.watcher is not None:
+            folder = bytecode.prefix()
+            if extra := bytecode.variables(env, folder):
+                bytecode.refresh(tools.watcher.sources(), folder, python)
+                env.update(extra)
+        return env
+
+    def _heard(self, event: ev.Event) -> None:
+        if isinstance(event, ev.Exited) and (child := self.child(event.generation)):
+            self._tools.report(
+                "exited",
+                generation=event.generation,
+                status=max(event.status, 0),
+                signal=max(-event.status, 0) or None,
+                uptime_s=round(time.monotonic() - child.started_at, 3),
+            )
+        self._tools.post(event)
+        if isinstance(event, ev.TreeGone):
+            self._children.pop(event.generation, None)
+
+    def _line(self, generation: int, stream: str, line: bytes) -> None:
+        self._tools.on_line(generation, stream, line)
+        check = self._bot.ready
+        if check.kind == "log" and re.search(str(check.value), line.decode("utf-8", "replace")):
+            self._loop.call_soon(self._tools.post, ev.BotReady(generation))
+
+    async def _probe(self, child: Child, since_ns: int) -> None:
+        probe = asyncio.ensure_future(
+            probes.wait_ready(
+                self._bot.ready, cwd=self._bot.cwd, env=child.plan.env, since_ns=since_ns
+            )
+        )
+        try:
+            while not probe.done() and child.status is None:
+                await asyncio.wait([probe], timeout=1.0)
+            if probe.done():
+                probe.result()
+                self._tools.post(ev.BotReady(child.generation))
+        finally:
+            probe.cancel()

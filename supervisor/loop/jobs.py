@@ -1,0 +1,94 @@
+"""Work that takes a while, kept apart from the loop: its result comes back as an event.
+
+Work on the session runs in one thread per bot, in the order in which it was asked for: no two
+jobs ever touch one session, and the lock is given back last.
+"""
+
+import asyncio
+import functools
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from typing import Any
+
+from supervisor.core import events as ev
+from supervisor.core.errors import SupervisorError
+
+CLOSE_S = 5.0
+
+
+class Jobs:
+    """The jobs of one bot. `post` takes events, `report` lines of the journal."""
+
+    def __init__(
+        self, name: str, post: Callable[[ev.Event], None], report: Callable[..., None]
+    ) -> None:
+        self._post = post
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"session-{name}")
+        self._running: set[asyncio.Future[Any]] = set()
+
+    def job(self, ticket: int, work: Callable[[int], ev.Event | None]) -> None:
+        """Run a job of the core in the session's thread; its event, or JobFailed, follows.
+
+        With ticket 0 the core does not wait: what goes wrong is only reported.
+        """
+
+        def done(error: BaseException | None, event: Any) -> None:
+            if error is None and event is not None:
+                self._post(event)
+            elif error is not None and ticket:
+                self._post(ev.JobFailed(ticket, in_words(error)))
+            elif error is not None:
+                self._report("snapshot_failed", why=in_words(error))
+
+        self._follow(self._loop.run_in_executor(self._thread, work, ticket), done)
+
+    def note(self, work: Callable[[], Any]) -> None:
+        """Run what nobody waits for in the session's thread; what goes wrong is reported."""
+        self._follow(self._loop.run_in_executor(self._thread, work), self._noted)
+
+    def task(self, work: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine of the loop; what goes wrong is reported."""
+        self._follow(self._loop.create_task(work), self._noted)
+
+    async def result(self, work: Callable[[], Any]) -> Any:
+        """Run `work` in the session's thread, in turn, and return what it returns."""
+        return await self._loop.run_in_executor(self._thread, work)
+
+    def soon(self, call: Callable[..., None], *args: Any, **fields: Any) -> None:
+        """Call from the session's thread what belongs to the loop's."""
+        self._loop.call_soon_threadsafe(functools.partial(call, *args, **fields))
+
+    async def close(self) -> None:
+        """Let what runs end, each within a bound; then the thread."""
+        for future in list(self._running):
+            with suppress(Exception):
+                await asyncio.wait_for(asyncio.shield(future), CLOSE_S)
+        self._thread.shutdown(wait=True)
+
+    def _noted(self, error: BaseException | None, _result: Any) -> None:
+        if error is not None:
+            self._report("note_failed", why=in_words(error))
+
+    def _follow(
+        self, future: asyncio.Future[Any], done: Callable[[BaseException | None, Any], None]
+    ) -> None:
+        def ended(finished: asyncio.Future[Any]) -> None:
+            self._running.discard(finished)
+            if finished.cancelled():
+                return
+            error = finished.exception()
+            if error is not None and not isinstance(error, (SupervisorError, OSError)):
+                context = {"message": "a job failed", "exception": error}
+                self._loop.call_exception_handler(context)
+            done(error, None if error is not None else finished.result())
+
+        self._running.add(future)
+        future.add_done_callback(ended)
+
+
+def in_words(error: BaseException) -> str:
+    """Return what a person reads of an error."""
+    return str(error) or type(error).__name__

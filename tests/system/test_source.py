@@ -1,0 +1,200 @@
+"""What counts as a change, and that none is forgotten, whenever it comes."""
+
+import itertools
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from bot.phone_client import PhoneClient
+from tests.system.gates import Gate
+from tests.system.harness import PHONE, SHIPPED, Event, Folder, Running, running
+
+BOTS = Path(__file__).parent / "bots"
+BURST = 1000
+BURST_S = 0.4
+PING = "bot/commands/ping.py"
+
+GATED = """
+[bot.echo]
+command = ["python", "src/gated_bot.py"]
+session = "971505760056"
+watch = ["src", "assets"]
+stop_timeout_s = 30
+restore_timeout_s = 30
+checkpoint_timeout_s = 30
+"""
+PHASES = (
+    "preflight",
+    "standby",
+    "checkpointing",
+    "snapshotting",
+    "stopping",
+    "sealing",
+    "activating",
+    "verifying",
+)
+# From here on the new code has taken over: the change is the next restart's.
+TAKEN_OVER = ("verifying",)
+
+
+def save(folder: Folder, number: int) -> None:
+    """Save the next code of the synthetic bot."""
+    folder.replace("src/number.py", f"NUMBER = {number}\n")
+
+
+def synthetic(new_folder: Callable[..., Folder]) -> Folder:
+    """Make the folder of the bot in bots/gated_bot.py."""
+    folder = new_folder(GATED)
+    folder.write("src/gated_bot.py", (BOTS / "gated_bot.py").read_text())
+    save(folder, 0)
+    return folder
+
+
+def restarts(supervisor: Running, mark: int, count: int) -> Event:
+    """Wait for so many restarts after a place in the journal; return the last one's record."""
+    found: list[Event] = []
+
+    def wanted(event: Event) -> bool:
+        if event["event"] == "restarted":
+            found.append(event)
+        return len(found) == count
+
+    record: Event = supervisor.wait_for(wanted, mark, 30.0, f"{count} x restarted")["record"]
+    return record
+
+
+def takeovers(supervisor: Running, mark: int) -> list[Event]:
+    """Return each time the session went to new code, after a place in the journal."""
+    return [
+        *supervisor.seen("activated", mark),
+        *supervisor.seen("spawned", mark, mode="cold", bot="echo"),
+    ]
+
+
+def test_a_change_in_the_middle_of_any_phase(new_folder: Callable[..., Folder]) -> None:
+    """A change in the middle of each phase: exactly one more restart, and the newest code runs."""
+    folder = synthetic(new_folder)
+    folder.module = "tests.system.gated_supervisor"
+    number = 0
+    total = 1  # the first start, which makes the session
+    with running(folder) as supervisor:
+        supervisor.restarted(0)
+        for phase in PHASES:
+            with Gate(folder, phase) as gate:
+                mark = supervisor.mark()
+                save(folder, number + 1)
+                gate.reached()
+                assert supervisor.status()["phase"] == phase
+                middle = supervisor.mark()
+                save(folder, number + 2)
+                supervisor.wait("changed", middle)
+            number += 2
+            due = 2 if phase in TAKEN_OVER else 1
+            record = restarts(supervisor, mark, due)
+            status = supervisor.status()
+            assert (status["phase"], status["status"]) == ("up", f"number {number}"), phase
+            assert (record["verified"], record["proof"]) == (True, "identity"), phase
+            assert len(takeovers(supervisor, middle)) == 1, phase
+            total += due
+        for event in ("held", "failed", "killed", "late", "snapshot_failed", "standby_failed"):
+            assert not supervisor.seen(event), event
+        assert supervisor.stop() == 0
+    assert len(supervisor.seen("restarted")) == total
+    assert len(supervisor.seen("changed")) == 2 * len(PHASES)
+    session = folder.info()
+    assert (session["restore_count"], session["rollback_count"]) == (total - 1, 0)
+
+
+def test_a_burst_a_touch_and_a_folder_made_again(new_folder: Callable[..., Folder]) -> None:
+    """1,000 files at once: one restart. touch, chmod: none. A folder made again: still watched."""
+    folder = synthetic(new_folder)
+    assets = [folder.write(f"assets/{n}.txt", "old") for n in range(BURST)]
+    source, kept = folder.root / "src", folder.root / "kept"
+    with running(folder) as supervisor:
+        supervisor.restarted(0)
+
+        # As a branch switch does, only longer: all the files, then again and again.
+        mark = supervisor.mark()
+        until = time.monotonic() + BURST_S
+        for count in itertools.count():
+            if count >= BURST and time.monotonic() > until:
+                break
+            assets[count % BURST].write_text(f"new {count}")
+        record = supervisor.restarted(mark)
+        assert len(record["changed"]) == BURST
+
+        # The same content: under a new time, a new mode, written anew, as another file.
+        mark = supervisor.mark()
+        for asset in assets:
+            asset.touch()
+        for path in source.iterdir():
+            path.chmod(0o755)
+            path.write_bytes(path.read_bytes())
+            folder.replace(f"src/{path.name}", path.read_text())
+        save(folder, 1)
+        record = supervisor.restarted(mark)
+        assert record["changed"] == ["src/number.py"]
+        assert supervisor.status()["status"] == "number 1"
+        assert len(supervisor.seen("restarted")) == 3
+
+        # Deleted: nothing that could start, so the old bot stays. Made again: watched as before.
+        shutil.copytree(source, kept)
+        (kept / "number.py").write_text("NUMBER = 2\n")
+        pid = supervisor.status()["pid"]
+        mark = supervisor.mark()
+        shutil.rmtree(source)
+        supervisor.wait("standby_failed", mark)
+        assert supervisor.status()["pid"] == pid
+        mark = supervisor.mark()
+        kept.rename(source)
+        supervisor.restarted(mark)
+        assert supervisor.status()["status"] == "number 2"
+        mark = supervisor.mark()
+        save(folder, 3)
+        assert supervisor.restarted(mark)["changed"] == ["src/number.py"]
+
+        # Another folder of the same content in its place: no change, and it is the one watched.
+        shutil.copytree(source, kept)
+        source.rename(folder.root / "aside")
+        kept.rename(source)
+        mark = supervisor.mark()
+        save(folder, 4)
+        assert supervisor.restarted(mark)["changed"] == ["src/number.py"]
+        assert supervisor.status()["status"] == "number 4"
+        assert len(supervisor.seen("restarted")) == 6
+        assert supervisor.stop() == 0
+
+
+def answer(phone: PhoneClient) -> str:
+    """Return what the bot says to !ping."""
+    return phone.wait_reply(phone.send("!ping"), 20.0).text
+
+
+def test_the_sessions_own_files_are_no_source(linked: Folder) -> None:
+    """Whatever the bot and the store write, wherever it lies in what is watched: no restart."""
+    config = SHIPPED.replace('watch = ["bot"]', 'watch = ["."]\nsession_path = "bot/data/x"')
+    linked.write("config.toml", config + 'ignore = [".chat-server", "console-*.log"]\n')
+    (linked.root / "bot/data").mkdir()
+    linked.session.rename(linked.root / "bot/data/x")
+    with running(linked) as supervisor:
+        supervisor.wait("verified", bot="echo")
+        with linked.phone() as phone:
+            for number in range(1, 3):
+                for _ in range(5):
+                    assert answer(phone) == ("pong" if number == 1 else "PONG")
+                taken = supervisor.client.call("session", op="backup", id=PHONE)
+                assert taken["verdict"] in ("good", "pending")
+                linked.write("bot/data/x/media/new.bin", f"written by the bot: {number}")
+                mark = supervisor.mark()
+                text = (linked.root / PING).read_text()
+                new = text.replace("pong", "PONG") if number == 1 else text + "\n"
+                linked.write(PING, new)
+                record = supervisor.restarted(mark)
+                assert record["changed"] == [PING]
+                assert record["proof"] == "roundtrip"
+            assert answer(phone) == "PONG"
+        changed = supervisor.seen("changed")
+        assert [event["paths"] for event in changed] == [[PING], [PING]]
+        assert len(supervisor.seen("restarted", bot="echo")) == 3
+        assert supervisor.stop() == 0

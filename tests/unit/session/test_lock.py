@@ -1,0 +1,172 @@
+"""One copy, ever: the bytes of the lock file, on real descriptors and real processes."""
+
+import json
+import os
+import stat
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from supervisor.core.errors import SessionBusy, SupervisorError
+from supervisor.session.lock import OwnerLock, boot_id, start_ticks
+
+ROOT = Path(__file__).resolve().parents[3]
+HOLDER = """
+import sys
+from pathlib import Path
+from supervisor.session.lock import OwnerLock
+lock = OwnerLock(Path(sys.argv[1]), "x")
+lock.acquire(control="/run/ask-here.sock")
+print("ready", flush=True)
+sys.stdin.readline()
+"""
+
+
+@pytest.fixture
+def lock(tmp_path: Path) -> OwnerLock:
+    """A lock in a folder that is not there yet."""
+    return OwnerLock(tmp_path / "sessions", "x")
+
+
+def test_the_owner_is_named(lock: OwnerLock) -> None:
+    """Who finds it busy is told the pid and whom to ask; killed, the owner has it no more."""
+    command = [sys.executable, "-c", HOLDER, str(lock.path.parent)]
+    with subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as holder:
+        assert holder.stdout
+        assert holder.stdout.readline() == "ready\n"
+        body = json.loads(lock.path.read_text())
+        assert body == {
+            "pid": holder.pid,
+            "start_ticks": start_ticks(holder.pid),
+            "boot_id": boot_id(),
+            "control": "/run/ask-here.sock",
+        }
+        with pytest.raises(SessionBusy, match=f"in use by pid {holder.pid}") as busy:
+            lock.acquire()
+        assert (busy.value.pid, busy.value.control) == (holder.pid, "/run/ask-here.sock")
+        assert not lock.held
+        holder.kill()
+        holder.wait(10)
+        lock.acquire()
+    assert json.loads(lock.path.read_text())["pid"] == os.getpid()
+    lock.release()
+    assert lock.path.read_text() == ""
+    assert lock.path.exists()  # never unlinked: somebody may be about to lock it
+
+
+def test_two_opens_in_one_process_are_two_holders(lock: OwnerLock) -> None:
+    """Closing another descriptor of the file gives nothing away, as it would with POSIX locks."""
+    other = OwnerLock(lock.path.parent, "x")
+    with lock:
+        lock.acquire()  # twice is once
+        with pytest.raises(SessionBusy):
+            other.acquire()
+        os.close(os.open(lock.path, os.O_RDWR))
+        lock.path.read_text()
+        with pytest.raises(SessionBusy):
+            other.acquire()
+    other.acquire()
+    other.release()
+    other.release()
+
+
+@pytest.mark.parametrize("body", ["", "no json", "[1]", '{"pid": "1"}', '{"pid": null}'])
+def test_an_owner_that_is_not_told_is_still_one(lock: OwnerLock, body: str) -> None:
+    """A file's body that says nothing useful changes nothing about who holds it."""
+    with lock:
+        lock.path.write_text(body)
+        with pytest.raises(SessionBusy, match="another process") as busy:
+            OwnerLock(lock.path.parent, "x").acquire()
+        assert busy.value.pid is None
+        assert busy.value.control is None
+
+
+def test_each_generation_has_its_byte(lock: OwnerLock) -> None:
+    """Survivors come by number, with or without an owner; a byte is given out once."""
+    assert lock.survivors() == ()
+    with lock:
+        fds = {number: lock.generation_fd(number) for number in (1, 4, 5, 1 << 40)}
+        assert lock.survivors() == (1, 4, 5, 1 << 40)
+        assert [lock.free(number) for number in (1, 2, 4)] == [False, True, False]
+        with pytest.raises(SessionBusy, match="generation 4"):
+            lock.generation_fd(4)
+        os.close(fds.pop(4))
+        assert lock.survivors() == (1, 5, 1 << 40)
+    assert lock.survivors() == (1, 5, 1 << 40)
+    with OwnerLock(lock.path.parent, "x") as next_owner:  # a survivor does not keep byte 0
+        assert next_owner.survivors() == (1, 5, 1 << 40)
+    for fd in fds.values():
+        os.close(fd)
+    assert lock.survivors() == ()
+
+
+def test_a_byte_ends_with_its_last_holder(lock: OwnerLock) -> None:
+    """Passed on to a child, it stays held until that one ends; the owner's goes to nobody."""
+    with lock:
+        fd = lock.generation_fd(9)
+        with subprocess.Popen(
+            [sys.executable, "-c", "import sys; print('up', flush=True); sys.stdin.read()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            pass_fds=[fd],
+        ) as child:
+            os.close(fd)
+            assert child.stdout
+            assert child.stdin
+            assert child.stdout.readline() == b"up\n"
+            assert lock.survivors() == (9,)
+            lock.release()
+            OwnerLock(lock.path.parent, "x").acquire()  # byte 0 was not inherited
+            child.stdin.close()
+            child.wait(10)
+        assert lock.survivors() == ()
+
+
+def test_a_link_in_its_place_is_refused(lock: OwnerLock, tmp_path: Path) -> None:
+    """Neither followed nor replaced; a folder or a pipe is no lock either."""
+    victim = tmp_path / "victim"
+    victim.write_text("precious")
+    lock.path.parent.mkdir()
+    lock.path.symlink_to(victim)
+    for act in (lock.acquire, lock.survivors, lambda: lock.generation_fd(1)):
+        with pytest.raises(SupervisorError, match="cannot be opened") as refused:
+            act()
+        assert refused.value.hint
+    assert victim.read_text() == "precious"
+    assert stat.S_IMODE(victim.stat().st_mode) != 0o600
+    lock.path.unlink()
+    lock.path.mkdir()
+    with pytest.raises(SupervisorError, match="cannot be opened"):
+        lock.acquire()
+    lock.path.rmdir()
+    os.mkfifo(lock.path)
+    with pytest.raises(SupervisorError, match="not a plain file"):
+        lock.acquire()
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o077])
+def test_it_is_for_its_owner_alone(lock: OwnerLock, umask: int) -> None:
+    """Mode 0600 in a 0700 folder, whatever the umask, and again if somebody widened it."""
+    before = os.umask(umask)
+    try:
+        with lock:
+            assert stat.S_IMODE(lock.path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE(lock.path.parent.stat().st_mode) & 0o077 == 0
+    lock.path.chmod(0o666)
+    with lock:
+        assert stat.S_IMODE(lock.path.stat().st_mode) == 0o600
+
+
+def test_a_process_that_is_gone_has_no_start() -> None:
+    """The start time of a pid tells one process from the next of that number."""
+    with subprocess.Popen([sys.executable, "-c", "pass"]) as child:
+        child.wait(10)
+    with pytest.raises(ProcessLookupError):
+        start_ticks(child.pid)
+    assert start_ticks(os.getpid()) > 0
