@@ -18,9 +18,13 @@ STALL_S = 1.0
 class Screen:
     """A bounded queue of writes. `on_gone` is called once, from the thread, when a fd is lost."""
 
-    def __init__(self, on_gone: Callable[[], object], *, room: int = 5000) -> None:
+    def __init__(
+        self, on_gone: Callable[[], object], *, room: int = 5000, room_bytes: int = 16 << 20
+    ) -> None:
         self._on_gone = on_gone
         self._room = room
+        self._room_bytes = room_bytes
+        self._bytes = 0
         self._queue: deque[tuple[int, bytes]] = deque()
         self._changed = threading.Condition()
         self._dropped = 0
@@ -34,10 +38,11 @@ class Screen:
     def put(self, descriptor: int, data: bytes) -> None:
         """Queue one write; never blocks."""
         with self._changed:
-            if len(self._queue) >= self._room:
-                self._queue.popleft()
-                self._dropped += 1
             self._queue.append((descriptor, data))
+            self._bytes += len(data)
+            while len(self._queue) > self._room or self._bytes > self._room_bytes:
+                self._bytes -= len(self._queue.popleft()[1])
+                self._dropped += 1
             self._changed.notify_all()
 
     def flush(self, timeout_s: float = 0.5) -> bool:
@@ -66,6 +71,7 @@ class Screen:
                 if not self._queue:
                     return
                 descriptor, data = self._queue.popleft()
+                self._bytes -= len(data)
                 self._writing = True
                 if self._dropped:
                     data = f"({self._dropped} lines were too many to show)\n".encode() + data

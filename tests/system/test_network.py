@@ -94,7 +94,7 @@ def test_a_server_that_never_answers(new_folder: Callable[..., Folder]) -> None:
 
 def test_a_silent_server_is_tried_anew_by_a_new_process(new_folder: Callable[..., Folder]) -> None:
     """Past start_timeout_s the bot is relaunched with backoff; the session stays as it is."""
-    patience = IMPATIENT.replace("start_timeout_s = 60", "start_timeout_s = 2")
+    patience = IMPATIENT.replace("start_timeout_s = 60", "start_timeout_s = 3")
     folder = new_folder(patience).with_shipped_bot()
     with serving(folder), running(folder) as supervisor, linked(supervisor) as phone:
         ask_admin(folder.chat_data, "mute", on=True)

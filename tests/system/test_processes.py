@@ -196,4 +196,3 @@ def test_a_missing_program_is_told_and_waits_for_a_change(
         folder.write("src.py", CRASHING.replace("os._exit(5)", "signal.pause()"))
         folder.write("gone", text).chmod(0o755)
         supervisor.wait("verified", mark)
-

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from bot.phone_client import PhoneClient
 from tests.system.gates import Gate
 from tests.system.harness import PHONE, SHIPPED, Event, Folder, Running, running
@@ -24,18 +26,24 @@ stop_timeout_s = 30
 restore_timeout_s = 30
 checkpoint_timeout_s = 30
 """
-PHASES = (
-    "preflight",
-    "standby",
-    "checkpointing",
-    "snapshotting",
-    "stopping",
-    "sealing",
-    "activating",
-    "verifying",
-)
-# From here on the new code has taken over: the change is the next restart's.
-TAKEN_OVER = ("verifying",)
+# By which gate a restart is held, in which phase, and how many are then still to end: once the
+# new code has taken over, the change is the next one's.
+STANDING_BY = [
+    ("preflight", "preflight", 1),
+    ("standby", "standby", 1),
+    ("checkpointing", "checkpointing", 1),
+    ("snapshotting", "snapshotting", 1),
+    ("stopping", "stopping", 1),
+    ("sealing", "sealing", 1),
+    ("activating", "activating", 1),
+    ("verifying", "verifying", 2),
+]
+COLD = [
+    ("sealing", "sealing", 1),
+    ("checking", "checking session", 1),
+    ("activating", "starting", 1),
+    ("verifying", "verifying", 2),
+]
 
 
 def save(folder: Folder, number: int) -> None:
@@ -72,16 +80,20 @@ def takeovers(supervisor: Running, mark: int) -> list[Event]:
     ]
 
 
-def test_a_change_in_the_middle_of_any_phase(new_folder: Callable[..., Folder]) -> None:
+@pytest.mark.parametrize(("standby", "phases"), [("auto", STANDING_BY), ("off", COLD)])
+def test_a_change_in_the_middle_of_any_phase(
+    new_folder: Callable[..., Folder], standby: str, phases: list[tuple[str, str, int]]
+) -> None:
     """A change in the middle of each phase: exactly one more restart, and the newest code runs."""
     folder = synthetic(new_folder)
+    folder.write("config.toml", f'{GATED}standby = "{standby}"\n')
     folder.module = "tests.system.gated_supervisor"
     number = 0
     total = 1  # the first start, which makes the session
     with running(folder) as supervisor:
         supervisor.restarted(0)
-        for phase in PHASES:
-            with Gate(folder, phase) as gate:
+        for name, phase, due in phases:
+            with Gate(folder, name) as gate:
                 mark = supervisor.mark()
                 save(folder, number + 1)
                 gate.reached()
@@ -90,7 +102,6 @@ def test_a_change_in_the_middle_of_any_phase(new_folder: Callable[..., Folder]) 
                 save(folder, number + 2)
                 supervisor.wait("changed", middle)
             number += 2
-            due = 2 if phase in TAKEN_OVER else 1
             record = restarts(supervisor, mark, due)
             status = supervisor.status()
             assert (status["phase"], status["status"]) == ("up", f"number {number}"), phase
@@ -101,7 +112,7 @@ def test_a_change_in_the_middle_of_any_phase(new_folder: Callable[..., Folder]) 
             assert not supervisor.seen(event), event
         assert supervisor.stop() == 0
     assert len(supervisor.seen("restarted")) == total
-    assert len(supervisor.seen("changed")) == 2 * len(PHASES)
+    assert len(supervisor.seen("changed")) == 2 * len(phases)
     session = folder.info()
     assert (session["restore_count"], session["rollback_count"]) == (total - 1, 0)
 

@@ -109,6 +109,11 @@ def linked(life: Reign) -> PhoneClient:
     return phone
 
 
+def state(pid: int) -> str:
+    """Return the state of a process as /proc has it."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def killed_in(life: Reign, phone: PhoneClient, phase: str) -> Event:
     """Save, hold the restart in that phase, SIGKILL the supervisor, see the next one take over."""
     with Gate(life.folder, phase) as gate:
@@ -116,10 +121,9 @@ def killed_in(life: Reign, phone: PhoneClient, phase: str) -> Event:
         gate.reached()
         orphans = bots(life.folder)
         if phase == "frozen":
-            status = Path(f"/proc/{orphans[0]}/stat")
-            assert "T" in {Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in orphans}
+            frozen = [pid for pid in orphans if state(pid) == "T"]
             life.now.kill()
-            assert "T" in status.read_text()
+            assert [state(pid) for pid in frozen] == ["T"]  # nobody thaws it but the next one
         life.killed_by_surprise()
         verified = life.the_same_device(phone)
     alive = bots(life.folder)

@@ -27,10 +27,11 @@ def test_what_is_put_is_written_in_order() -> None:
         assert stream.read().split() == [str(n) for n in range(100)]
 
 
-def test_a_reader_that_stalls_holds_nobody_up() -> None:
+@pytest.mark.parametrize("bound", [{"room": 10}, {"room_bytes": 81_920}])
+def test_a_reader_that_stalls_holds_nobody_up(bound: dict[str, int]) -> None:
     """The queue is bounded, close too, and what was lost is said when it goes on."""
     reader, writer = os.pipe()
-    screen = Screen(lambda: None, room=10)
+    screen = Screen(lambda: None, **bound)
     for _ in range(200):
         screen.put(writer, b"x" * 8191 + b"\n")
     screen.close(0.05)
