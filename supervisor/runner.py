@@ -103,6 +103,7 @@ class Supervisor:
             changed=self._changed.set,
             note=self._note,
             print=self._print,
+            offer=self._desk.offer_line,
         )
 
     def _manager(self, bot: BotConfig) -> SessionManager:
@@ -190,10 +191,9 @@ class Supervisor:
         if self._console is not None:
             self._console(record)
 
-    def _print(self, bot: str, stream: str, line: bytes, record: dict[str, Any]) -> None:
+    def _print(self, bot: str, stream: str, line: bytes) -> None:
         if self._output is not None:
             self._output(bot, stream, line)
-        self._desk.offer_line(record)
 
     # What the control socket and the console ask for.
 

@@ -26,7 +26,7 @@ DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 STAMPED = re.compile(r"\d\d:\d\d:\d\d (.*)")
 # These run until they are stopped, and have nothing to hand over.
-NO_JSON = {"dev", "run"}
+NO_JSON = {"dev", "run", "session export", "session import"}
 
 
 def commands(group: click.Command = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
@@ -159,7 +159,7 @@ def test_the_recording_is_what_the_console_says() -> None:
         if (found := STAMPED.fullmatch(line))
     ]
     console = Console(
-        {"server": None, "echo": "971505760056"}, scan={"echo": "make scan"}, pauses_by_key=True
+        {"server": None, "echo": "971505760056"}, scan={"echo": "make scan"}, has_keys=True
     )
     broken = {
         "path": "bot/commands/ping.py",

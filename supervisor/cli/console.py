@@ -30,6 +30,7 @@ class Console:
     """Turns events into lines. `sessions`: each bot's session id, None for a companion.
 
     `scan`: for a bot, the command that scans its QR code. `shows_qr`: somebody draws it below.
+    `has_keys`: a person may press some.
     """
 
     def __init__(
@@ -38,12 +39,12 @@ class Console:
         *,
         scan: Mapping[str, str] | None = None,
         shows_qr: bool = True,
-        pauses_by_key: bool = False,
+        has_keys: bool = False,
     ) -> None:
         self._sessions = dict(sessions)
         self._scan = dict(scan or {})
         self._shows_qr = shows_qr
-        self._pauses_by_key = pauses_by_key
+        self._has_keys = has_keys
         speakers = [name for name, session in self._sessions.items() if session is not None]
         everybody = speakers or list(self._sessions)
         self._only = everybody[0] if len(everybody) == 1 else None
@@ -59,6 +60,7 @@ class Console:
             "session_checked": self._session_checked,
             "session_restored": self._session_restored,
             "pairing": self._pairing,
+            "line_wanted": self._line_wanted,
             "linked": self._linked,
             "session_cleared": self._session_cleared,
             "snapshot_taken": self._snapshot_taken,
@@ -96,7 +98,7 @@ class Console:
     # The supervisor.
 
     def _paused(self, _bot: str, _event: Event) -> list[Line]:
-        how = "p" if self._pauses_by_key else "stillhere resume"
+        how = "p" if self._has_keys else "stillhere resume"
         return info(f"paused: changes are collected, not acted on; {how} goes on")
 
     def _session_checked(self, bot: str, event: Event) -> list[Line]:
@@ -144,6 +146,10 @@ class Console:
         how = f"in another terminal: {scan}" if scan else "on the phone: Linked devices"
         show = "" if self._shows_qr else f"to see it, in a terminal: stillhere link {bot}".rstrip()
         return warn("QR code needed: a person must link this device", f"scan it {how}", show)
+
+    def _line_wanted(self, _bot: str, _event: Event) -> list[Line]:
+        how = ": press i, type it, Enter" if self._has_keys else " on its standard input"
+        return info(f"the bot asks for a line{how}")
 
     def _linked(self, bot: str, event: Event) -> list[Line]:
         self._paired.add(bot)

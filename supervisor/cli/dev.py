@@ -106,8 +106,8 @@ verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every 
 def dev(ctx: click.Context, bot: str | None, *, verbose: bool) -> int:
     """Watch the source, restart BOT (or all bots) at every save, show the console.
 
-    Keys: r restart, s snapshot, p pause, q quit. COMMAND runs in place of the config's, and needs
-    no config at all.
+    Keys: r restart, s snapshot, p pause, q quit, i a line to the bot (a pair code that it asks
+    for). COMMAND runs in place of the config's, and needs no config at all.
     """
     config, names = _config(ctx, bot)
     return _perform(config, names, dev=True, verbose=verbose)

@@ -10,11 +10,12 @@ import signal
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 from loguru import logger
 
-from supervisor.cli import logs, qr, words
+from supervisor.cli import logs, piped, qr, words
 from supervisor.cli.console import Console
 from supervisor.cli.keys import Keys
 from supervisor.cli.screen import Screen
@@ -22,7 +23,7 @@ from supervisor.config import BotConfig, Config
 from supervisor.control.journal import now
 from supervisor.core.errors import SupervisorError
 
-HELP = "keys: r restart, s snapshot, p pause, q quit"
+HELP = "keys: r restart, s snapshot, p pause, q quit, i a line to the bot"
 AT_ONCE, FORCED = 2, 3
 INTERRUPTED = 130
 # A closing terminal must not keep us: what is not written by then is lost.
@@ -66,8 +67,12 @@ class Foreground:
             {bot.name: bot.session for bot in self._chosen},
             scan={bot.name: "make scan" for bot in self._chosen if shipped(bot)},
             shows_qr=self._terminal,
-            pauses_by_key=dev and os.isatty(0),
+            has_keys=dev and os.isatty(0),
         )
+        # Whom a typed line is for: the one that asked last, else the only one it can be for.
+        with_session = [bot.name for bot in self._chosen if bot.session is not None]
+        self._listener = with_session[0] if len(with_session) == 1 else None
+        self._piped = self._listener if dev and not os.isatty(0) else None
         self._supervisor: Runs | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._drawing: set[str] = set()
@@ -124,6 +129,11 @@ class Foreground:
             logger.info(HELP)
         if kind == "pairing" and isinstance(bot, str) and self._terminal:
             self._draw(bot)
+        if kind == "line_wanted" and isinstance(bot, str):
+            self._listener = bot
+        if kind == "spawned" and bot == self._piped and self._supervisor is not None:
+            self._piped = None
+            self._do(self._forward(self._supervisor, bot))
 
     def _output(self, bot: str, stream: str, line: bytes) -> None:
         name = self._console.name(bot).encode()
@@ -148,6 +158,11 @@ class Foreground:
         finally:
             self._drawing.discard(bot)
 
+    async def _forward(self, supervisor: Runs, bot: str) -> None:
+        """Pass on what comes through a pipe, line by line. Its end means nothing."""
+        async for line in piped.lines():
+            await supervisor.call("input", {"bot": bot, "line": line, "wait": True})
+
     # What a person does.
 
     def _key(self, key: str) -> None:
@@ -162,10 +177,27 @@ class Foreground:
                         self._ask("session", op="backup", id=bot.session)
             case "q":
                 self._stop("stopping all bots in good order")
+            case "i":
+                self._let_type()
             case "?" | "h":
                 logger.info(HELP)
             case _:
                 pass
+
+    def _let_type(self) -> None:
+        bot = self._listener
+        if bot is None:
+            logger.info("no bot has asked for a line")
+        elif self._keys.line(partial(self._typed, bot)):
+            logger.info("a line for {}, then Enter; Ctrl-C: nothing is sent", words.clean(bot))
+
+    def _typed(self, bot: str, line: str | None) -> None:
+        if line is None:
+            self._screen.put(1, b"\n")
+            logger.info("nothing was sent to {}", words.clean(bot))
+        elif self._supervisor is not None:
+            args = {"bot": bot, "line": line, "wait": False}
+            self._do(self._call(self._supervisor, "input", args))
 
     def _ask(self, command: str, **args: Any) -> None:
         if self._supervisor is None:

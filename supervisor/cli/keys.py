@@ -1,4 +1,4 @@
-"""Single keys from a terminal, which is given back as it was on every way out.
+"""Single keys from a terminal, now and then a line; it is given back as it was on every way out.
 
 It reads only while we are in the foreground: a background process that reads, or sets the mode of,
 its terminal is stopped by SIGTTIN or SIGTTOU, and the bots with it.
@@ -15,6 +15,9 @@ from contextlib import contextmanager, suppress
 from typing import Any, Literal
 
 LOOK_AGAIN_S = 1.0
+_LINE_BYTES = 4096  # no terminal holds a longer one
+_CANCEL = b"\x03"  # Ctrl-C
+_NOTHING = b"\0"  # where a control character is disabled
 
 
 @contextmanager
@@ -28,6 +31,20 @@ def _no_stop() -> Iterator[None]:
 
 
 Place = Literal["ours", "background", "gone"]
+
+
+def _key_mode(mode: list[Any]) -> list[Any]:
+    mode[3] &= ~(termios.ECHO | termios.ICANON)
+    mode[6][termios.VMIN], mode[6][termios.VTIME] = 1, 0
+    return mode
+
+
+def _line_mode(mode: list[Any]) -> list[Any]:
+    """Lines and echo. Ctrl-C ends the line, and is no signal: `make` above us would get it too."""
+    mode[0] |= termios.ICRNL
+    mode[3] |= termios.ECHO | termios.ICANON
+    mode[6][termios.VINTR], mode[6][termios.VEOL] = _NOTHING, _CANCEL
+    return mode
 
 
 def place(descriptor: int) -> Place:
@@ -53,7 +70,10 @@ class Keys:
         self._on_gone = on_gone
         self._fd = descriptor
         self._saved: list[Any] | None = None
+        self._keys: list[Any] = []
         self._mode: list[Any] = []
+        self._on_line: Callable[[str | None], None] | None = None
+        self._line = b""
         self._reading = False
         self._on = False
         self._later: asyncio.TimerHandle | None = None
@@ -92,9 +112,7 @@ class Keys:
         try:
             with _no_stop():
                 saved = termios.tcgetattr(self._fd)
-                self._mode = termios.tcgetattr(self._fd)
-                self._mode[3] &= ~(termios.ECHO | termios.ICANON)
-                self._mode[6][termios.VMIN], self._mode[6][termios.VTIME] = 1, 0
+                self._mode = self._keys = _key_mode(termios.tcgetattr(self._fd))
                 self._apply()
         except termios.error:
             self._lost()
@@ -115,8 +133,45 @@ class Keys:
         # Not TCSADRAIN: with the output stopped by Ctrl-S that would wait for ever.
         termios.tcsetattr(self._fd, termios.TCSANOW, self._mode)
 
+    def line(self, on_line: Callable[[str | None], None]) -> bool:
+        """Let a line be typed, keys again after it. None is passed on if it is cancelled.
+
+        Returns whether that is possible now.
+        """
+        if not self._reading or self._on_line is not None:
+            return False
+        try:
+            with _no_stop():
+                self._mode = _line_mode(termios.tcgetattr(self._fd))
+                self._apply()
+        except termios.error:
+            return False
+        self._on_line, self._line = on_line, b""
+        return True
+
+    def _typed(self, data: bytes) -> None:
+        """Take what was typed of a line; nothing at all is Ctrl-D."""
+        # What was typed before the mode was set comes in pieces of its own.
+        self._line += data
+        line, end, _ = self._line.partition(b"\n")
+        cancelled = not data or _CANCEL in self._line
+        if not cancelled and not end:
+            return
+        self._mode = self._keys
+        with _no_stop(), suppress(termios.error):
+            # What was pasted behind the line is no keys.
+            termios.tcflush(self._fd, termios.TCIFLUSH)
+            self._apply()
+        self._end_line(None if cancelled else line.decode("utf-8", "surrogateescape"))
+
+    def _end_line(self, line: str | None) -> None:
+        on_line, self._on_line, self._line = self._on_line, None, b""
+        if on_line is not None:
+            on_line(line)
+
     def give(self) -> None:
-        """Give the terminal back for a while: before a stop, or for the bot's own question."""
+        """Give the terminal back for a while: before a stop. A line that is typed is cancelled."""
+        self._end_line(None)
         if self._reading:
             self._reading = False
             with suppress(RuntimeError):
@@ -150,12 +205,16 @@ class Keys:
         data = b""
         if where == "ours":
             try:
+                # One key, for what follows an `i` is a line already.
                 with _no_stop():
-                    data = os.read(self._fd, 64)
+                    data = os.read(self._fd, 1 if self._on_line is None else _LINE_BYTES)
             except (BlockingIOError, InterruptedError):
                 return
             except OSError:
                 data = b""
+        if self._on_line is not None and place(self._fd) == "ours":
+            self._typed(data)
+            return
         if not data and place(self._fd) != "background":
             # In this mode Ctrl-D is a character: the end means that the terminal is gone.
             self._lost()

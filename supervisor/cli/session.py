@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervisor.cli import session_change, target, words
+from supervisor.cli import session_carry, session_change, target, words
 from supervisor.cli.sessions import identify, known, open_manager
 from supervisor.cli.tables import pairs, table
 from supervisor.cli.target import echo_json
@@ -153,5 +153,12 @@ def check(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     return 0 if found.verdict == "passed" else 1
 
 
-for _command in (session_change.backup, session_change.restore, session_change.clear):
+for _command in (
+    session_change.backup,
+    session_change.restore,
+    session_change.clear,
+    session_carry.prune,
+    session_carry.export,
+    session_carry.import_,
+):
     session.add_command(_command)

@@ -123,7 +123,7 @@ def _activated(_bot: str, event: Event) -> list[Line]:
 def _refused(_bot: str, event: Event) -> list[Line]:
     return bad(
         f"another supervisor (pid {get(event, 'pid') or 'unknown'}) owns this session",
-        "next: stop that one; this one waits until the session is free",
+        "it does the work, and all commands reach it; or stop it first",
     )
 
 
@@ -226,7 +226,7 @@ def _trespass(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"generation {get(event, 'generation')} did not wait for its turn"
         f"{because(event, 'did')}: killed",
-        "the next restart is a cold one; a standby must not connect before `activate`",
+        "this restart goes on as a cold one; a standby must not connect before `activate`",
     )
 
 
@@ -240,10 +240,10 @@ def _offline(_bot: str, _event: Event) -> list[Line]:
 
 def _conflict(_bot: str, event: Event) -> list[Line]:
     pids = words.names(event.get("pids"))
-    other = f"the other copy is pid {pids}" if pids else "the other copy was not found here"
+    found = f"the other copy is pid {pids}" if pids else "the other copy is not on this machine"
     return bad(
         f"conflict: this device is online twice{because(event, 'reason')}",
-        f"{other}; stop it, then: stillhere start",
+        f"{found}; stop it, then: stillhere start",
     )
 
 
@@ -253,6 +253,10 @@ def _verified(_bot: str, event: Event) -> list[Line]:
 
 def _ready(_bot: str, event: Event) -> list[Line]:
     return detail(f"generation {get(event, 'generation')} says ready")
+
+
+def _line_wanted(_bot: str, event: Event) -> list[Line]:
+    return detail(f"generation {get(event, 'generation')} waits for a line")
 
 
 def _spawn_failed(_bot: str, event: Event) -> list[Line]:
@@ -315,6 +319,7 @@ TELL: dict[str, Teller] = {
     "conflict": _conflict,
     "verified": _verified,
     "ready": _ready,
+    "line_wanted": _line_wanted,
     "spawn_failed": _spawn_failed,
     "operation_failed": _operation_failed,
     "backoff": _backoff,

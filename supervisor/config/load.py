@@ -68,7 +68,7 @@ def _parse(path: Path) -> dict[str, Any]:
         text = path.read_bytes().decode("utf-8-sig")
         return tomllib.loads(text)
     except FileNotFoundError as error:
-        hint = "`stillhere init` writes one."
+        hint = "see docs/config.md; a file with [bot.NAME] and a command is enough"
         raise ConfigError([f"{path.name}: there is no such file: {path}"], hint) from error
     except OSError as error:
         raise ConfigError([f"{path.name}: can't be read: {error.strerror}: {path}"]) from error

@@ -294,7 +294,7 @@ class ControlServer:
                 await asyncio.wait({pending}, timeout=self._close_s)
             close = getattr(items, "aclose", None)
             if close is not None:
-                with suppress(Exception):
+                with suppress(Exception):  # the asker is gone; the stream has told its error
                     await close()
 
     async def _say(

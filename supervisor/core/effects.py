@@ -90,6 +90,7 @@ class SpawnStandby:
     """Start a generation that waits without the session -> Spawned, SpawnFailed."""
 
     generation: int
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +98,7 @@ class SpawnCold:
     """Start a generation that has the seat already -> Spawned, SpawnFailed."""
 
     generation: int
+    changed: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ def _seated(turn: Turn) -> None:
     turn.set(dirty=False, changed=())
     turn.mark(mode="cold", generation=state.generation)
     turn.go(Phase.STARTING, turn.policy.start_timeout_s)
-    turn.do(SpawnCold(state.generation))
+    turn.do(SpawnCold(state.generation, state.changed))
 
 
 def _preflighted(turn: Turn) -> None:

@@ -262,7 +262,7 @@ class Turn:
         if not self.state.doomed:
             self.set(generation=self.state.generation + 1)
             self.set(standby=self.state.generation, standby_waits=False, standby_caps=Caps())
-            self.do(SpawnStandby(self.state.generation))
+            self.do(SpawnStandby(self.state.generation, self.state.changed))
 
     def leave(self) -> None:
         """Begin to stop a generation that is up, in good order."""

@@ -14,6 +14,7 @@ from supervisor.core.machine import step
 from supervisor.core.state import Phase, State
 from supervisor.loop.hands import Hands, Tools
 from supervisor.process import output
+from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.watcher import Change, Watcher
@@ -30,7 +31,8 @@ class House:
     socket_dir: Path
     changed: Callable[[], None]
     note: Callable[[str | None, str, dict[str, Any]], None]
-    print: Callable[[str, str, bytes, dict[str, Any]], None]
+    print: Callable[[str, str, bytes], None]
+    offer: Callable[[dict[str, Any]], None]
 
     def watches(self, bot: BotConfig) -> bool:
         """Return whether changed source restarts this bot."""
@@ -50,6 +52,8 @@ class Charge:
         self._house = house
         self._queue: deque[ev.Event] = deque()
         self._working = False
+        self._prompts: dict[tuple[int, str], bytes] = {}  # shown, and not complete yet
+        self._asking: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._periodic: asyncio.TimerHandle | None = None
         self._policy = bot.policy(on_change=house.watches(bot))
@@ -65,6 +69,7 @@ class Charge:
                 post=self.post,
                 report=self.report,
                 on_line=self._line,
+                on_prompt=self._prompt,
                 on_qr=self._qr_changed,
                 terminal=house.terminal,
                 stdin=house.dev,
@@ -155,7 +160,24 @@ class Charge:
         text = line.decode("utf-8", "replace")
         record = {"bot": self.bot.name, "generation": generation, "stream": stream, "line": text}
         self.kept.add(record)
-        self._house.print(self.bot.name, stream, line, record)
+        self._house.offer(record)
+        shown = self._prompts.pop((generation, stream), b"")
+        rest = line.removeprefix(shown)
+        if rest or not shown:
+            self._house.print(self.bot.name, stream, rest)
+
+    def _prompt(self, generation: int, stream: str, text: bytes) -> None:
+        """Show an unended line at once: somebody has to see what is asked."""
+        self._prompts[generation, stream] = text
+        self._house.print(self.bot.name, stream, text)
+        if output.asks(text):
+            self._asking = generation
+            self.report("line_wanted", generation=generation)
+
+    @property
+    def listener(self) -> Child | None:
+        """Who is given a line: the generation that asked last, else the one with the session."""
+        return self.hands.child(self._asking) or self.hands.child(self.state.current)
 
     def _qr_changed(self) -> None:
         self.changed.set()

@@ -36,6 +36,16 @@ def own_version() -> str:
         return "unknown"
 
 
+def _status_of(charge: Charge) -> dict[str, Any]:
+    """Return one bot's status; it reads files and /proc."""
+    from supervisor.process import usage  # noqa: PLC0415 - psutil, and only who asks needs it
+
+    found = charge.status(charge.hands.session.record())
+    current = charge.state.current
+    pids = [] if current is None else charge.hands.members(current)
+    return {**found, "usage": dict(usage.of(pids))}
+
+
 class Desk:
     """Implements `control.requests.Requests`."""
 
@@ -60,6 +70,8 @@ class Desk:
                 return await self._status()
             case "session":
                 return await self._session(args)
+            case "input":  # from our own terminal or pipe: no request of the control socket
+                return await self._input(args["bot"], args["line"], wait=args["wait"])
             case "start" | "stop" | "restart" | "pause" | "resume":
                 return await self._command(command, args.get("bot"))
             case _:
@@ -68,7 +80,7 @@ class Desk:
     async def _status(self) -> dict[str, Any]:
         bots: dict[str, Any] = {}
         for name, charge in self._charges.items():
-            bots[name] = charge.status(await asyncio.to_thread(charge.hands.session.record))
+            bots[name] = await asyncio.to_thread(_status_of, charge)
         return {
             "supervisor": {
                 "pid": os.getpid(),
@@ -92,6 +104,18 @@ class Desk:
         if command == "stop":
             await all_reach(chosen, lambda state: state.phase in SETTLED)
         return {charge.bot.name: charge.state.phase.value for charge in chosen}
+
+    async def _input(self, name: str, line: str, *, wait: bool) -> None:
+        """Give a bot a line. `wait` for a bot that does not run now, and for room for the next."""
+        (charge,) = self._chosen(name, companions=True)
+        while (child := charge.listener) is None:
+            if not wait:
+                raise SupervisorError(f"{name} does not run: the line was not sent")
+            charge.changed.clear()
+            await charge.changed.wait()
+        child.write_line(line)
+        if wait:
+            await child.drained()
 
     async def _wait_for(self, charges: Sequence[Charge], reached: Callable[[State], bool]) -> None:
         for charge in charges:

@@ -1,6 +1,7 @@
 """The hands of one bot: they perform the core's effects, and tell what came of them as events."""
 
 import asyncio
+import json
 import os
 import re
 import time
@@ -37,6 +38,7 @@ class Tools:
     post: Callable[[ev.Event], None]
     report: Callable[..., None]
     on_line: Callable[[int, str, bytes], None]
+    on_prompt: Callable[[int, str, bytes], None]
     on_qr: Callable[[], None]
     terminal: bool = False
     stdin: bool = False
@@ -58,7 +60,7 @@ class Hands:
             control=tools.control,
             jobs=self.jobs,
             report=tools.report,
-            tree=self._tree,
+            members=self.members,
         )
 
     # What others may look at.
@@ -72,7 +74,8 @@ class Hands:
         """Return a generation that is not yet gone."""
         return None if generation is None else self._children.get(generation)
 
-    def _tree(self, generation: int) -> list[int]:
+    def members(self, generation: int) -> list[int]:
+        """Return the live pids of a generation's tree."""
         child = self.child(generation)
         return [] if child is None else child.members()
 
@@ -106,10 +109,10 @@ class Hands:
                 jobs.job(ticket, partial(session.commit_seat, generation=generation))
             case do.RunPreflight(ticket, paths):
                 jobs.task(self._preflight(ticket, paths))
-            case do.SpawnStandby(generation):
-                self._spawn(generation, cold=False)
-            case do.SpawnCold(generation):
-                self._spawn(generation, cold=True)
+            case do.SpawnStandby(generation, changed):
+                self._spawn(generation, changed, cold=False)
+            case do.SpawnCold(generation, changed):
+                self._spawn(generation, changed, cold=True)
                 jobs.note(session.commit_seals)
             case do.Activate(generation):
                 if child := self.child(generation):
@@ -169,19 +172,20 @@ class Hands:
 
     # Generations.
 
-    def _spawn(self, generation: int, *, cold: bool) -> None:
+    def _spawn(self, generation: int, changed: tuple[str, ...], *, cold: bool) -> None:
         tools = self._tools
         lock_fd: int | None = None
         try:
             self._look_at_source()
             lock_fd = self.session.lock.generation_fd(generation)
             self.session.prepare_folder()
-            plan = self._plan(generation, lock_fd, cold=cold)
+            plan = self._plan(generation, changed, lock_fd, cold=cold)
             child = Child(
                 plan,
                 emit=self._heard,
                 on_line=partial(self._line, generation),
                 on_qr=tools.on_qr,
+                on_prompt=partial(tools.on_prompt, generation) if tools.stdin else None,
             )
         except (SupervisorError, OSError) as error:
             self._loop.call_soon(tools.post, ev.SpawnFailed(generation, str(error)))
@@ -205,17 +209,18 @@ class Hands:
             )
             self._loop.call_soon(self._tools.post, event)
 
-    def _plan(self, generation: int, lock_fd: int, *, cold: bool) -> Plan:
+    def _plan(self, generation: int, changed: tuple[str, ...], lock_fd: int, *, cold: bool) -> Plan:
         tools, bot, session = self._tools, self._bot, self.session
         return Plan(
             generation=generation,
             token_prefix=session.token_prefix,
             command=resolved_command(bot, tools.config.root),
             cwd=bot.cwd,
-            env=self._environment(),
+            env={**self._environment(), "STILLHERE_CHANGED": self._list_changed(changed)},
             session_id=session.id or bot.name,
             session_dir=session.folder if cold and session.id else None,
             notify=bot.ready.kind == "notify",
+            can_stand_by=bool(session.id),
             socket_dir=tools.socket_dir,
             lock=session.lock,
             lock_fd=lock_fd,
@@ -223,6 +228,12 @@ class Hands:
             terminal=tools.terminal,
             stdin=tools.stdin,
         )
+
+    def _list_changed(self, changed: tuple[str, ...]) -> str:
+        """Write down for the new generation what changed; return the file's path."""
+        path = self._tools.socket_dir / f"{self._bot.name}.changed.json"
+        path.write_text(json.dumps({"changed": list(changed)}), errors="surrogateescape")
+        return str(path)
 
     def _environment(self) -> dict[str, str]:
         tools, bot = self._tools, self._bot

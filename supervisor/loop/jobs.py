@@ -64,7 +64,7 @@ class Jobs:
     async def close(self) -> None:
         """Let what runs end, each within a bound; then the thread."""
         for future in list(self._running):
-            with suppress(Exception):
+            with suppress(Exception):  # it was reported where it ended
                 await asyncio.wait_for(asyncio.shield(future), CLOSE_S)
         self._thread.shutdown(wait=True)
 

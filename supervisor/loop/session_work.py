@@ -25,7 +25,7 @@ from supervisor.session.state import Record
 
 
 class SessionWork:
-    """One bot's session; of a companion only the lock. `tree(generation)`: its live pids."""
+    """One bot's session; of a companion only the lock. `members(generation)`: its live pids."""
 
     def __init__(
         self,
@@ -36,14 +36,14 @@ class SessionWork:
         control: str,
         jobs: Jobs,
         report: Callable[..., None],
-        tree: Callable[[int], list[int]],
+        members: Callable[[int], list[int]],
     ) -> None:
         self.id = bot.session or ""
         self._manager = manager
         self._control = control
         self._jobs = jobs
         self._tell = report
-        self._tree = tree
+        self._members = members
         self._freeze_s = bot.snapshots.freeze_timeout_ms / 1000
         if self.id:
             self.folder = manager.folder(self.id)
@@ -209,7 +209,7 @@ class SessionWork:
 
     def backup(self, generation: int | None) -> dict[str, Any]:
         """Take a snapshot now, hot if `generation` runs. Raises: SupervisorError."""
-        if generation is not None and self._tree(generation):
+        if generation is not None and self._members(generation):
             return self._hot("manual", generation, validate=True)
         if self.lock.held:
             return self._manager.backup(self.id).as_json()
@@ -232,7 +232,7 @@ class SessionWork:
         return ev.SnapshotTaken(ticket) if ticket else None
 
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
-        pids = self._tree(generation)
+        pids = self._members(generation)
         before = self._manager.precapture(self.id)
         with frozen(pids, self._freeze_s) as still:
             capture = self._manager.capture(

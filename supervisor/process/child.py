@@ -32,6 +32,7 @@ from supervisor.core.events import (
     UndecryptableSeen,
 )
 from supervisor.process import output
+from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.signals import send
 from supervisor.process.tree import TOKEN, lock_holders, members
@@ -40,6 +41,9 @@ from supervisor.session.lock import OwnerLock
 _SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline")
 _TAIL_LINES = 30
 _TAIL_CHARS = 2000
+_GIVEN_LINES = 16
+# Shorter is no secret ("y", "1"), and would blot out half of what the bot prints.
+_SECRET_BYTES = 4
 _RECHECK_S = 0.02
 
 
@@ -58,6 +62,7 @@ class Plan:
     session_id: str
     session_dir: Path | None  # None: it stands by, and is told later
     notify: bool
+    can_stand_by: bool = True
     socket_dir: Path
     lock: OwnerLock | None = None
     lock_fd: int | None = None
@@ -88,6 +93,7 @@ class Child:
         emit: Callable[[Event], None],
         on_line: Callable[[str, bytes], None],
         on_qr: Callable[[], None],
+        on_prompt: Callable[[str, bytes], None] | None = None,
     ) -> None:
         self.plan = plan
         self.generation = plan.generation
@@ -99,6 +105,7 @@ class Child:
         self._emit = emit
         self._on_line = on_line
         self._on_qr = on_qr
+        self._on_prompt = on_prompt
         self._loop = asyncio.get_running_loop()
         self._standby_pipe: int | None = None
         self._checkpoint_asked_usec = 0
@@ -107,7 +114,8 @@ class Child:
         self._recheck: asyncio.TimerHandle | None = None
         self._notify: NotifySocket | None = None
         self._readers: list[output.LineReader] = []
-        self._stdin: int | None = None
+        self._input: Input | None = None
+        self._given: deque[bytes] = deque(maxlen=_GIVEN_LINES)
         self._process = self._start()
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)
@@ -129,6 +137,7 @@ class Child:
                 path = plan.socket_dir / f"{self.token}.sock"
                 self._notify = NotifySocket(path, self._said, self._trusts)
                 env["NOTIFY_SOCKET"] = str(path)
+            if plan.notify and plan.can_stand_by:
                 theirs, self._standby_pipe = os.pipe()
                 close_after.append(theirs)
                 inherited.append(theirs)
@@ -167,18 +176,30 @@ class Child:
             out, err = ends[0].childs, ends[1].childs
         close_after.extend(end.childs for end in ends)
         for end, stream in zip(ends, ("stdout", "stderr"), strict=False):
-            self._readers.append(output.LineReader(end.ours, stream, self._line))
+            on_prompt = self._prompt if self._on_prompt is not None else None
+            self._readers.append(output.LineReader(end.ours, stream, self._line, on_prompt))
         if not self.plan.stdin:
             return subprocess.DEVNULL, out, err
-        theirs, self._stdin = os.pipe()
-        close_after.append(theirs)
-        return theirs, out, err
+        self._input = Input()
+        close_after.append(self._input.childs)
+        return self._input.childs, out, err
 
     def _line(self, stream: str, line: bytes) -> None:
-        if self.heard.qr:
-            line = line.replace(self.heard.qr.encode(), b"[QR code]")
+        line = self._blot(line)
         self.heard.tail.append(line[:_TAIL_CHARS].decode("utf-8", "replace"))
         self._on_line(stream, line)
+
+    def _prompt(self, stream: str, text: bytes) -> None:
+        if self._on_prompt is not None:
+            self._on_prompt(stream, self._blot(text))
+
+    def _blot(self, text: bytes) -> bytes:
+        """Blot out what is secret: Node's readline, for one, prints what it reads."""
+        if self.heard.qr:
+            text = text.replace(self.heard.qr.encode(), b"[QR code]")
+        for line in self._given:
+            text = text.replace(line, b"[your line]")
+        return text
 
     # Towards the bot.
 
@@ -199,10 +220,17 @@ class Child:
         self._signal_main(self.heard.checkpoint_signal)
 
     def write_line(self, text: str) -> None:
-        """Give it a line on its standard input, if it has one."""
-        if self._stdin is not None:
-            with suppress(OSError):
-                os.write(self._stdin, text.encode() + b"\n")
+        """Give it a line on its standard input, if it has one. A secret: its output is blotted."""
+        if self._input is not None:
+            line = text.encode("utf-8", "surrogateescape")
+            if len(secret := line.strip()) >= _SECRET_BYTES:
+                self._given.append(secret)
+            self._input.put(line + b"\n")
+
+    async def drained(self) -> None:
+        """Wait until there is room for more lines, or its end."""
+        if self._input is not None:
+            await self._input.drained()
 
     def terminate(self) -> None:
         """Thaw all; the stop signal to the main process, or to what is left once it ended."""
@@ -352,10 +380,11 @@ class Child:
             self._notify.close()
         for reader in self._readers:
             reader.close()
-        for fd in (self._standby_pipe, self._stdin):
-            if fd is not None:
-                os.close(fd)
-        self._standby_pipe = self._stdin = None
+        if self._input is not None:
+            self._input.close()
+        if self._standby_pipe is not None:
+            os.close(self._standby_pipe)
+            self._standby_pipe = None
 
 
 def _program(name: str, cwd: Path, env: Mapping[str, str]) -> Path:

@@ -15,6 +15,8 @@ _DRAIN_BYTES = 1 << 20
 LINE_MAX_BYTES = 1 << 16
 KEPT_LINES = 10_000
 KEPT_BYTES = 16 << 20
+# A line that stands unended for so long waits for somebody.
+PROMPT_S = 0.2
 
 Sink = Callable[[str, bytes], None]
 
@@ -46,13 +48,20 @@ def terminal() -> Ends:
 
 
 class LineReader:
-    """Reads one descriptor to its end; whole lines go to `sink(stream, line)`."""
+    """Reads one descriptor to its end; whole lines go to `sink(stream, line)`.
 
-    def __init__(self, fd: int, stream: str, sink: Sink) -> None:
+    `on_prompt` is told, once for each line, the beginning of one that stands without an end. Later
+    the sink gets that line whole.
+    """
+
+    def __init__(self, fd: int, stream: str, sink: Sink, on_prompt: Sink | None = None) -> None:
         self._fd: int | None = fd
         self._stream = stream
         self._sink = sink
+        self._on_prompt = on_prompt
         self._partial = bytearray()
+        self._told = False
+        self._timer: asyncio.TimerHandle | None = None
         asyncio.get_running_loop().add_reader(fd, self._read)
 
     def drain(self) -> None:
@@ -84,6 +93,7 @@ class LineReader:
             with suppress(OSError):
                 os.close(self._fd)
             self._fd = None
+            self._wait_no_longer()
             if self._partial:
                 self._sink(self._stream, bytes(self._partial))
                 self._partial.clear()
@@ -94,7 +104,23 @@ class LineReader:
             self._add(line)
             self._sink(self._stream, bytes(self._partial).removesuffix(b"\r"))
             self._partial.clear()
+            self._told = False
         self._add(rest)
+        self._wait_no_longer()
+        if self._on_prompt is not None and self._partial and not self._told:
+            self._timer = asyncio.get_running_loop().call_later(PROMPT_S, self._stands)
+
+    def _wait_no_longer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _stands(self) -> None:
+        self._timer = None
+        # With a carriage return it is a display that draws itself over, again and again.
+        if self._on_prompt is not None and b"\r" not in self._partial:
+            self._told = True
+            self._on_prompt(self._stream, bytes(self._partial))
 
     def _add(self, data: bytes) -> None:
         """Add to the line; what gets too long is given out in pieces."""
@@ -102,6 +128,13 @@ class LineReader:
         while len(self._partial) > LINE_MAX_BYTES:
             self._sink(self._stream, bytes(self._partial[:LINE_MAX_BYTES]))
             del self._partial[:LINE_MAX_BYTES]
+            self._told = False
+
+
+def asks(prompt: bytes) -> bool:
+    """Say whether an unended line looks like a question, and not like work that goes on."""
+    text = prompt.rstrip()
+    return bool(text) and not text.endswith((b"..", b"%", "…".encode()))
 
 
 class Kept:

@@ -7,11 +7,11 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
 from supervisor.process.signals import send
 from supervisor.process.tree import descendants, lock_holders, marked, with_descendants
+from supervisor.session.writers import users
 
 _POLL_S = 0.02
 
@@ -28,21 +28,7 @@ def find(token_prefix: str, held: Iterable[int], lock: Path) -> list[int]:
 def copies(folder: Path) -> list[int]:
     """Return who else has a file below `folder` open, as far as we may look."""
     own = {os.getpid(), *descendants(os.getpid())}
-    inside = f"{folder.resolve()}/"
-    found: list[int] = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) not in own:
-            with suppress(OSError):
-                fds = os.listdir(f"/proc/{name}/fd")
-                if any(_leads_into(f"/proc/{name}/fd/{fd}", inside) for fd in fds):
-                    found.append(int(name))
-    return sorted(found)
-
-
-def _leads_into(link: str, inside: str) -> bool:
-    with suppress(OSError):
-        return str(Path(link).readlink()).startswith(inside)
-    return False
+    return sorted(pid for pid in users(folder.resolve()) if pid not in own)
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:

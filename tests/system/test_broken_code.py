@@ -160,7 +160,7 @@ def test_a_trespasser_is_killed_and_comes_up_cold(linked: Folder, code: str, did
     assert session["rollback_count"] == 0
     said = f"generation {told['generation']} did not wait for its turn: {did}: killed"
     assert said in supervisor.console
-    assert "the next restart is a cold one" in supervisor.console
+    assert "a standby must not connect before `activate`" in supervisor.console
     conflicts = linked.server_log("conflict")
     assert [entry["generation"] for entry in conflicts] == (
         [told["generation"]] if did == "conflict" else []

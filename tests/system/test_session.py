@@ -81,7 +81,7 @@ def recovers(folder: Folder, before: dict[str, Any]) -> dict[str, Any]:
         with folder.phone() as phone:
             assert phone.wait_reply(phone.send("!ping")).text == "pong"
         supervisor.shows("restore done in")
-        after = info(folder)
+    after = info(folder)
     assert after["identity"] == before["identity"]
     assert after["epoch"] == before["epoch"]
     assert after["rollback_count"] == before["rollback_count"] + 1

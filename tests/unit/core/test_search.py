@@ -203,7 +203,7 @@ def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effec
 def obey(world: World, order: do.Effect) -> World:  # noqa: PLR0911 - a table
     """One order."""
     match order:
-        case do.SpawnCold(generation):
+        case do.SpawnCold(generation=generation):
             assert not world.alive, "started beside another generation"
             assert world.owner, "started without the lock"
             assert not world.sealing, "started while the seal still reads the session"
@@ -213,7 +213,7 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: PLR0911 - a table
                 writers=frozenset({generation}),
                 unapplied=False,
             )
-        case do.SpawnStandby(generation):
+        case do.SpawnStandby(generation=generation):
             assert generation not in world.alive
             assert len(world.alive) == 1, "a third generation beside two"
             return replace(world, alive=world.alive | {generation})

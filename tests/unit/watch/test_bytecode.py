@@ -2,7 +2,6 @@
 
 import importlib.util
 import os
-import shutil
 import stat
 import subprocess
 import sys

@@ -62,6 +62,7 @@ def test_the_sessions_files_are_never_told_wherever_they_lie(tmp_path: Path) -> 
         root / "session-state.json",
         root / ".session-state.json.x1",
         root / "session-state.json.tmp",
+        root / "session-state.json.unreadable-20260101T000000Z",
         root / "wwebjs" / "session-x" / "Default" / "db",
         root / "wwebjs" / ".session-x.lock",
         root / "bot.db",

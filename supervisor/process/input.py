@@ -1,0 +1,56 @@
+"""A bot's standard input: it takes lines at once and passes them on as the bot reads them.
+
+What goes through here may be a secret (a pair code): it is held until it is written, and no longer.
+"""
+
+import asyncio
+import os
+from contextlib import suppress
+
+
+class Input:
+    """Our end of a pipe to a bot. The bot's end, `childs`, is the caller's to close."""
+
+    def __init__(self) -> None:
+        self.childs, ours = os.pipe()
+        os.set_blocking(ours, False)
+        self._fd: int | None = ours
+        self._waiting = bytearray()
+        self._drained = asyncio.Event()
+        self._drained.set()
+
+    def put(self, data: bytes) -> None:
+        """Pass it on, after all that was put before; lost if the bot is past reading."""
+        if self._fd is not None:
+            self._waiting += data
+            self._write()
+
+    async def drained(self) -> None:
+        """Wait until the pipe has taken everything, or is closed."""
+        await self._drained.wait()
+
+    def _write(self) -> None:
+        assert self._fd is not None  # noqa: S101 - `close` removes the writer
+        try:
+            del self._waiting[: os.write(self._fd, self._waiting)]
+        except BlockingIOError:
+            pass
+        except OSError:  # nobody has the other end any more
+            self._waiting.clear()
+        loop = asyncio.get_running_loop()
+        if self._waiting:
+            self._drained.clear()
+            loop.add_writer(self._fd, self._write)
+        else:
+            loop.remove_writer(self._fd)
+            self._drained.set()
+
+    def close(self) -> None:
+        """The bot sees the end of its input."""
+        if self._fd is not None:
+            asyncio.get_running_loop().remove_writer(self._fd)
+            with suppress(OSError):
+                os.close(self._fd)
+            self._fd = None
+            self._waiting.clear()
+            self._drained.set()
