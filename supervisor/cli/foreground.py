@@ -131,9 +131,15 @@ class Foreground:
             self._draw(bot)
         if kind == "line_wanted" and isinstance(bot, str):
             self._listener = bot
-        if kind == "spawned" and bot == self._piped and self._supervisor is not None:
+        piped = self._piped
+        if (
+            kind == "spawned"
+            and bot == piped
+            and piped is not None
+            and self._supervisor is not None
+        ):
             self._piped = None
-            self._do(self._forward(self._supervisor, bot))
+            self._do(self._forward(self._supervisor, piped))
 
     def _output(self, bot: str, stream: str, line: bytes) -> None:
         name = self._console.name(bot).encode()

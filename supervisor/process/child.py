@@ -41,9 +41,6 @@ from supervisor.session.lock import OwnerLock
 _SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline")
 _TAIL_LINES = 30
 _TAIL_CHARS = 2000
-_GIVEN_LINES = 16
-# Shorter is no secret ("y", "1"), and would blot out half of what the bot prints.
-_SECRET_BYTES = 4
 _RECHECK_S = 0.02
 
 
@@ -115,7 +112,6 @@ class Child:
         self._notify: NotifySocket | None = None
         self._readers: list[output.LineReader] = []
         self._input: Input | None = None
-        self._given: deque[bytes] = deque(maxlen=_GIVEN_LINES)
         self._process = self._start()
         self.pid = self._process.pid
         self._pidfd = os.pidfd_open(self.pid)
@@ -194,12 +190,10 @@ class Child:
             self._on_prompt(stream, self._blot(text))
 
     def _blot(self, text: bytes) -> bytes:
-        """Blot out what is secret: Node's readline, for one, prints what it reads."""
+        """Blot out what is secret."""
         if self.heard.qr:
             text = text.replace(self.heard.qr.encode(), b"[QR code]")
-        for line in self._given:
-            text = text.replace(line, b"[your line]")
-        return text
+        return text if self._input is None else self._input.blot(text)
 
     # Towards the bot.
 
@@ -220,12 +214,9 @@ class Child:
         self._signal_main(self.heard.checkpoint_signal)
 
     def write_line(self, text: str) -> None:
-        """Give it a line on its standard input, if it has one. A secret: its output is blotted."""
+        """Give it a line on its standard input, if it has one."""
         if self._input is not None:
-            line = text.encode("utf-8", "surrogateescape")
-            if len(secret := line.strip()) >= _SECRET_BYTES:
-                self._given.append(secret)
-            self._input.put(line + b"\n")
+            self._input.put(text.encode("utf-8", "surrogateescape"))
 
     async def drained(self) -> None:
         """Wait until there is room for more lines, or its end."""

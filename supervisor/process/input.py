@@ -1,11 +1,17 @@
 """A bot's standard input: it takes lines at once and passes them on as the bot reads them.
 
-What goes through here may be a secret (a pair code): it is held until it is written, and no longer.
+What goes through here may be a secret (a pair code): it is kept in memory only, to be found again
+where the bot prints it.
 """
 
 import asyncio
 import os
+from collections import deque
 from contextlib import suppress
+
+_GIVEN_LINES = 16
+# Shorter is no secret ("y", "1"), and would blot out half of what the bot prints.
+_SECRET_BYTES = 4
 
 
 class Input:
@@ -16,14 +22,23 @@ class Input:
         os.set_blocking(ours, False)
         self._fd: int | None = ours
         self._waiting = bytearray()
+        self._given: deque[bytes] = deque(maxlen=_GIVEN_LINES)
         self._drained = asyncio.Event()
         self._drained.set()
 
-    def put(self, data: bytes) -> None:
-        """Pass it on, after all that was put before; lost if the bot is past reading."""
+    def put(self, line: bytes) -> None:
+        """Pass a line on, after all that was put before; lost if the bot is past reading."""
         if self._fd is not None:
-            self._waiting += data
+            if len(line.strip()) >= _SECRET_BYTES:
+                self._given.append(line.strip())
+            self._waiting += line + b"\n"
             self._write()
+
+    def blot(self, text: bytes) -> bytes:
+        """Return the bot's text without the lines it was given: Node's readline prints them."""
+        for line in self._given:
+            text = text.replace(line, b"[your line]")
+        return text
 
     async def drained(self) -> None:
         """Wait until the pipe has taken everything, or is closed."""

@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import json
 import os
+import select
 import signal
 import socket
 import subprocess
@@ -641,6 +642,7 @@ asyncio.run(main())
         parent.kill()
         parent.wait(5)
         try:
+            assert select.select([pidfd], [], [], PATIENCE_S)[0]
             os.waitid(os.P_PIDFD, pidfd, os.WEXITED)  # orphaned, it became ours
         finally:
             os.close(pidfd)

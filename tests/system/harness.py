@@ -129,7 +129,9 @@ class Folder:
 class Running:
     """A supervisor that runs, and its journal as it grows."""
 
-    def __init__(self, folder: Folder, mode: str = "dev", **extra: str) -> None:
+    def __init__(
+        self, folder: Folder, mode: str = "dev", stdin: int = subprocess.DEVNULL, **extra: str
+    ) -> None:
         self.folder = folder
         self.events: list[Event] = []
         self._since = now()  # the journal outlives a supervisor: older lines are not this one's
@@ -140,7 +142,7 @@ class Running:
                 [sys.executable, "-m", folder.module, mode],
                 cwd=folder.root,
                 env=folder.environment(**extra),
-                stdin=subprocess.DEVNULL,
+                stdin=stdin,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -292,9 +294,11 @@ def processes_of(folder: Folder) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def running(folder: Folder, mode: str = "dev", **extra: str) -> Iterator[Running]:
+def running(
+    folder: Folder, mode: str = "dev", stdin: int = subprocess.DEVNULL, **extra: str
+) -> Iterator[Running]:
     """Run a supervisor for the block; nothing of it is left behind."""
-    supervisor = Running(folder, mode, **extra)
+    supervisor = Running(folder, mode, stdin, **extra)
     try:
         yield supervisor
     finally:

@@ -17,7 +17,6 @@ from supervisor.core.errors import SessionBusy
 from supervisor.session.model import NothingToRestore
 from tests.system.harness import (
     PHONE,
-    ROOT,
     Folder,
     Running,
     link,
@@ -371,4 +370,3 @@ def test_the_shipped_bot_is_known_by_its_files(linked: Folder) -> None:
     """The session itself says whose it is, so that a foreign or half one is seen at rest."""
     check = manager(linked).check(PHONE)
     assert check.identity == info(linked)["identity"]
-    assert (ROOT / "bot").is_dir()

@@ -313,7 +313,7 @@ def test_a_qr_code_that_nobody_draws_names_the_command() -> None:
             event("trespass", generation=3, did="connecting"),
             [
                 "generation 3 did not wait for its turn: connecting: killed",
-                "the next restart is a cold one; a standby must not connect before `activate`",
+                "this restart goes on as a cold one; a standby must not connect before `activate`",
             ],
         ),
         (
@@ -331,7 +331,7 @@ def test_a_qr_code_that_nobody_draws_names_the_command() -> None:
             event("refused", pid=44),
             [
                 "another supervisor (pid 44) owns this session",
-                "next: stop that one; this one waits until the session is free",
+                "it does the work, and all commands reach it; or stop it first",
             ],
         ),
         (
@@ -400,3 +400,11 @@ def test_no_event_is_wide_or_breaks_it(kind: str, fields: dict[str, Any]) -> Non
     """Whatever an event's fields hold, each of its lines is one printable line."""
     for line in console().render(event(kind, **fields)):
         assert line.isprintable()
+
+
+def test_a_bot_that_asks() -> None:
+    """With keys: which one to press. Without: what it waits for."""
+    asks = event("line_wanted", generation=1)
+    pressed = calm(console(has_keys=True), asks)
+    assert pressed == ["the bot asks for a line: press i, type it, Enter"]
+    assert calm(console(), asks) == ["the bot asks for a line on its standard input"]

@@ -47,6 +47,40 @@ def test_keys_reach_the_supervisor_and_q_quits(tmp_path: Path) -> None:
         terminal.wait("code=0")
 
 
+def test_a_line_for_the_bot(tmp_path: Path) -> None:
+    """`i`, the line, Enter; Ctrl-C takes back the line and stops nothing, and so does Ctrl-Z."""
+    with Terminal(tmp_path) as terminal:
+        terminal.dev()
+        terminal.wait("q quit, i a line to the bot")
+        terminal.wait("the bot is up")
+        terminal.send("i")
+        terminal.wait("then Enter; Ctrl-C: nothing is sent")
+        assert not terminal.raw()
+        terminal.send("quit it\x7f\x7f\x7f\n")
+        terminal.wait("asked input [('bot', ")
+        terminal.wait(", ('line', 'quit'), ('wait', False)]")
+        assert terminal.raw()
+        terminal.send("i")
+        terminal.wait("then Enter")
+        terminal.send("qqq\x03")
+        terminal.wait("nothing was sent to")
+        terminal.send("i")
+        terminal.wait("then Enter")
+        terminal.send("qqq\x1a")
+        terminal.wait("nothing was sent to")
+        terminal.wait("Stopped")
+        terminal.send("fg\n")
+        terminal.wait("back after")
+        assert terminal.raw()
+        terminal.send("r")
+        terminal.wait("asked restart")
+        assert "asked to stop" not in terminal.seen
+        terminal.send("q")
+        terminal.wait("asked to stop hurry=False")
+        terminal.wait("ready> ")
+        assert not terminal.raw()
+
+
 def test_ctrl_c_stops_in_good_order_and_twice_at_once(tmp_path: Path) -> None:
     """The first one says what the second one does."""
     with Terminal(tmp_path, FAKE="hang") as terminal:

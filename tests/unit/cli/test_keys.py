@@ -55,6 +55,57 @@ def test_the_mode_is_taken_and_given(terminal: tuple[int, int]) -> None:
     asyncio.run(scenario())
 
 
+def test_a_line_is_typed_and_cancelled(terminal: tuple[int, int]) -> None:
+    """Enter passes the line on, Ctrl-C and Ctrl-D nothing; what is pasted with it is no keys."""
+    master, slave = terminal
+
+    async def scenario() -> None:
+        got: asyncio.Queue[str] = asyncio.Queue()
+        lines: asyncio.Queue[str | None] = asyncio.Queue()
+        asked: asyncio.Queue[str] = asyncio.Queue()
+
+        def key(pressed: str) -> None:
+            if pressed == "i":
+                assert reader.line(lines.put_nowait)
+                assert not reader.line(lines.put_nowait)
+                asked.put_nowait(pressed)
+            else:
+                got.put_nowait(pressed)
+
+        reader = Keys(key, lambda: None, descriptor=slave)
+        before = termios.tcgetattr(slave)
+        reader.start()
+        keys_mode = termios.tcgetattr(slave)
+        async with asyncio.timeout(5):
+            for first, typed, line in (
+                ("i", "1234-q\n", "1234-q"),
+                ("i1234\nqqq", "", "1234"),
+                ("i12", "34\n", "1234"),
+                ("i", "qqq\x03", None),
+                ("i", "\x04", None),
+                ("i", "\xe9\r", "\udce9"),
+            ):
+                os.write(master, first.encode())
+                await asked.get()
+                os.write(master, typed.encode("latin-1"))
+                assert await lines.get() == line
+                assert termios.tcgetattr(slave) == keys_mode
+            os.write(master, b"r")
+            assert await got.get() == "r"
+            assert got.empty()
+            reader.line(lines.put_nowait)
+            mode = termios.tcgetattr(slave)[3]
+            assert mode & termios.ECHO
+            assert mode & termios.ICANON
+            reader.give()
+            assert await lines.get() is None
+        assert termios.tcgetattr(slave) == before
+        assert not reader.line(lines.put_nowait)
+        reader.stop()
+
+    asyncio.run(scenario())
+
+
 def test_the_background_is_left_alone(
     terminal: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:

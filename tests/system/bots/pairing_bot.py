@@ -1,0 +1,48 @@
+"""A bot that is linked by a code that a person types: it asks on its standard input, in a thread.
+
+It prints the code, as Node's readline does, and what its standard input is.
+"""
+
+import signal
+import sys
+import threading
+from pathlib import Path
+
+from bot.link import Link
+
+CODE = "7391-4628"
+
+
+def ask(link: Link, device: Path) -> None:
+    """Ask until the code is right; an end of the input is the end of asking."""
+    try:
+        while (code := input("Pair code: ")) != CODE:
+            print(f"{code} is wrong", flush=True)
+    except EOFError:
+        print("nobody answers", flush=True)
+        return
+    print(f"{code} is right", flush=True)
+    device.write_text("device-1")
+    link.ready("linked", identity="device-1")
+
+
+def main() -> None:
+    """Live until SIGTERM."""
+    link = Link()
+    signal.signal(signal.SIGTERM, lambda *_: (link.released(), sys.exit()))
+    session = link.standby()
+    if session is None:
+        return
+    print(f"stdin is {Path('/proc/self/fd/0').readlink()}", flush=True)
+    device = session / "device"
+    if device.exists():
+        link.ready("restored", identity=device.read_text())
+    else:
+        # No QR code: what this bot needs is a line.
+        threading.Thread(target=ask, args=(link, device), daemon=True).start()
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
