@@ -69,6 +69,8 @@ class Console:
             "preflight_failed": self._preflight_failed,
             "standby_failed": self._standby_failed,
             "held": self._held,
+            "spawned": self._spawned,
+            "activated": self._activated,
             "stopping": self._stopping,
             "killed": self._killed,
             "exited": self._exited,
@@ -206,6 +208,16 @@ class Console:
             f"{what_changed(event.get('paths'))} changed, not applied{because(event)}",
             "the old bot is still online; the next save or a restart tries again",
         )
+
+    def _spawned(self, bot: str, event: Event) -> list[Line]:
+        # A standby may be dropped at any save, and one that breaks has a line of its own.
+        if event.get("mode") == "standby":
+            self._ending.add((bot, get(event, "generation")))
+        return TELL["spawned"](bot, event)
+
+    def _activated(self, bot: str, event: Event) -> list[Line]:
+        self._ending.discard((bot, get(event, "generation")))
+        return TELL["activated"](bot, event)
 
     def _stopping(self, bot: str, event: Event) -> list[Line]:
         self._ending.add((bot, get(event, "generation")))

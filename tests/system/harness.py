@@ -47,6 +47,7 @@ class Folder:
         self.root = root
         self.cache = cache
         self.module = "supervisor"  # what `python -m` runs as the supervisor
+        self.stdin = subprocess.DEVNULL  # what that reads
         root.mkdir(parents=True, exist_ok=True)
         self.write("config.toml", config)
 
@@ -129,9 +130,7 @@ class Folder:
 class Running:
     """A supervisor that runs, and its journal as it grows."""
 
-    def __init__(
-        self, folder: Folder, mode: str = "dev", stdin: int = subprocess.DEVNULL, **extra: str
-    ) -> None:
+    def __init__(self, folder: Folder, mode: str = "dev", **extra: str) -> None:
         self.folder = folder
         self.events: list[Event] = []
         self._since = now()  # the journal outlives a supervisor: older lines are not this one's
@@ -142,7 +141,7 @@ class Running:
                 [sys.executable, "-m", folder.module, mode],
                 cwd=folder.root,
                 env=folder.environment(**extra),
-                stdin=stdin,
+                stdin=folder.stdin,
                 stdout=out,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
@@ -294,11 +293,9 @@ def processes_of(folder: Folder) -> list[tuple[int, str]]:
 
 
 @contextmanager
-def running(
-    folder: Folder, mode: str = "dev", stdin: int = subprocess.DEVNULL, **extra: str
-) -> Iterator[Running]:
+def running(folder: Folder, mode: str = "dev", **extra: str) -> Iterator[Running]:
     """Run a supervisor for the block; nothing of it is left behind."""
-    supervisor = Running(folder, mode, stdin, **extra)
+    supervisor = Running(folder, mode, **extra)
     try:
         yield supervisor
     finally:

@@ -88,7 +88,7 @@ def test_code_that_cannot_start_leaves_the_old_bot_online(linked: Folder) -> Non
         ),
     ]
     with running(linked) as supervisor:
-        supervisor.wait("verified", bot="echo")
+        supervisor.restarted(0)
         with linked.phone() as phone:
             for number, (name, wrong, event, _, _) in enumerate(cases):
                 before = supervisor.status()
@@ -131,7 +131,7 @@ def test_a_trespasser_is_killed_and_comes_up_cold(linked: Folder, code: str, did
     linked.write(PING, ping.replace("from bot", "from bot.trespass import TEXT\nfrom bot", 1))
     before = linked.info()
     with running(linked) as supervisor:
-        supervisor.wait("verified", bot="echo")
+        supervisor.restarted(0)
         with linked.phone() as phone:
             assert answer(phone) == "pong 0"
             mark = supervisor.mark()

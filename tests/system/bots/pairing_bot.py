@@ -13,15 +13,21 @@ from bot.link import Link
 CODE = "7391-4628"
 
 
+def say(text: str) -> None:
+    """Print a line."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
 def ask(link: Link, device: Path) -> None:
     """Ask until the code is right; an end of the input is the end of asking."""
     try:
         while (code := input("Pair code: ")) != CODE:
-            print(f"{code} is wrong", flush=True)
+            say(f"{code} is wrong")
     except EOFError:
-        print("nobody answers", flush=True)
+        say("nobody answers")
         return
-    print(f"{code} is right", flush=True)
+    say(f"{code} is right")
     device.write_text("device-1")
     link.ready("linked", identity="device-1")
 
@@ -29,11 +35,16 @@ def ask(link: Link, device: Path) -> None:
 def main() -> None:
     """Live until SIGTERM."""
     link = Link()
-    signal.signal(signal.SIGTERM, lambda *_: (link.released(), sys.exit()))
+
+    def stop(*_: object) -> None:
+        link.released()
+        sys.exit()
+
+    signal.signal(signal.SIGTERM, stop)
     session = link.standby()
     if session is None:
         return
-    print(f"stdin is {Path('/proc/self/fd/0').readlink()}", flush=True)
+    say(f"stdin is {Path('/proc/self/fd/0').readlink()}")
     device = session / "device"
     if device.exists():
         link.ready("restored", identity=device.read_text())

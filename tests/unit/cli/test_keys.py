@@ -81,6 +81,7 @@ def test_a_line_is_typed_and_cancelled(terminal: tuple[int, int]) -> None:
                 ("i", "1234-q\n", "1234-q"),
                 ("i1234\nqqq", "", "1234"),
                 ("i12", "34\n", "1234"),
+                ("i", "1234\nqqq\n", "1234"),
                 ("i", "qqq\x03", None),
                 ("i", "\x04", None),
                 ("i", "\xe9\r", "\udce9"),

@@ -196,6 +196,9 @@ def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effec
         case ev.Sealed() | ev.JobFailed() | ev.DeadlinePassed() if before.phase == "sealing":
             world = replace(world, sealing=False)
     for order in orders:
+        if isinstance(order, (do.SpawnCold, do.SpawnStandby)):
+            assert before.wanted_up, "started what nobody wants up"
+            assert before.operation is None, "started before a change of its session"
         world = obey(world, order)
     return world
 
