@@ -27,7 +27,8 @@ def files() -> Iterator[Path]:
 
 def ours(path: Path) -> bool:
     """Return whether a person wrote it."""
-    return path.suffix in TEXT and "__pycache__" not in path.parts
+    left_out = "__pycache__" in path.parts or path.name.startswith(".coverage")
+    return path.suffix in TEXT and not left_out
 
 
 def python(place: str) -> list[tuple[Path, ast.Module]]:

@@ -340,7 +340,7 @@ def test_a_file_that_cant_be_read_is_told(tmp_path: Path) -> None:
     """None there, or a folder in its place."""
     with pytest.raises(ConfigError, match="there is no such file") as caught:
         load(tmp_path / "config.toml")
-    assert "init" in caught.value.hint
+    assert "docs/config.md" in caught.value.hint
     with pytest.raises(ConfigError, match="Is a directory"):
         load(tmp_path)
 
