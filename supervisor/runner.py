@@ -18,6 +18,7 @@ from supervisor.control import paths
 from supervisor.control.journal import Journal
 from supervisor.control.server import ControlServer
 from supervisor.core import events as ev
+from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import SETTLED, Desk, all_reach, own_version
@@ -66,7 +67,7 @@ class Supervisor:
         become_subreaper()
         folder = self._control_path.parent
         paths.prepare(folder)
-        self.config.snapshots.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._make_snapshots_folder()
         self._journal = Journal(self.config.snapshots / ".events.jsonl")
         self._desk = Desk(self.charges, self._journal)
         server = ControlServer(self._control_path, self)
@@ -92,6 +93,16 @@ class Supervisor:
                 loop.remove_signal_handler(signal.SIGCHLD)
                 self._journal.close()
         return self._exit_code()
+
+    def _make_snapshots_folder(self) -> None:
+        folder = self.config.snapshots
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise SupervisorError(
+                f"the folder of the snapshots, {folder}, cannot be made: {error.strerror}",
+                "see `snapshots` in the config, and who may write there",
+            ) from error
 
     def _house(self, socket_dir: Path) -> House:
         return House(
@@ -128,10 +139,18 @@ class Supervisor:
         with suppress(TimeoutError):
             await asyncio.wait_for(ready, COMPANIONS_S)
         for charge in charges:
-            if charge.watcher is not None:
-                await asyncio.wait_for(charge.watcher.ready.wait(), WATCH_READY_S)
+            await self._watched(charge)
             if charge not in companions and not self._stopping:
                 charge.post(ev.StartRequested())
+
+    async def _watched(self, charge: Charge) -> None:
+        """Wait until no change can be missed any more; not for ever, the bot matters more."""
+        if charge.watcher is not None:
+            try:
+                await asyncio.wait_for(charge.watcher.ready.wait(), WATCH_READY_S)
+            except TimeoutError:
+                why = f"not in place after {WATCH_READY_S:g} s: changes are seen late"
+                charge.report("watch_degraded", why=why)
 
     async def _until_stopped(self) -> None:
         while True:
@@ -189,7 +208,11 @@ class Supervisor:
     def _note(self, bot: str | None, event: str, fields: dict[str, Any]) -> None:
         record = self._journal.append(bot, event, **fields)
         if self._console is not None:
-            self._console(record)
+            try:
+                self._console(record)
+            except Exception as error:  # noqa: BLE001 - what cannot be told must still be done
+                context = {"message": f"{event} could not be shown", "exception": error}
+                asyncio.get_running_loop().call_exception_handler(context)
 
     def _print(self, bot: str, stream: str, line: bytes) -> None:
         if self._output is not None:

@@ -16,6 +16,7 @@ from bot.session import Creds, save_new
 from bot.transports import Host
 from bot.transports.local_line import Line
 
+_LONGEST_TTL_S = 3600
 SCREEN = "screen.qr"  # what is on the screen, for a phone without a camera
 
 
@@ -67,7 +68,8 @@ def _show(
     )
     write_private(data / SCREEN, payload + "\n", sync=False)
     ttl = frame.get("ttl_s")
-    host.qr(payload, float(ttl) if isinstance(ttl, int | float) else 0.0)
+    sane = isinstance(ttl, int | float) and 0 <= ttl <= _LONGEST_TTL_S  # JSON knows Infinity
+    host.qr(payload, float(ttl or 0) if sane else 0.0)
 
 
 def _accept(frame: Frame, identity: Identity, key: BoxKey, secrets: list[bytes]) -> Creds | None:

@@ -52,6 +52,7 @@ class Console:
         self._ending: set[tuple[str, str]] = set()
         self._explained: set[str] = set()
         self._paired: set[str] = set()
+        self._swapped: set[str] = set()
         self._asking: dict[str, str] = {}
         self._newest: dict[str, str] = {}
         self._told: dict[str, Teller] = {
@@ -62,6 +63,7 @@ class Console:
             "pairing": self._pairing,
             "line_wanted": self._line_wanted,
             "linked": self._linked,
+            "adopted": self._adopted,
             "session_cleared": self._session_cleared,
             "snapshot_taken": self._snapshot_taken,
             "sealed": self._sealed,
@@ -159,6 +161,11 @@ class Console:
         talk = " (talk to it: make chat)" if bot in self._scan else ""
         return [Line("good", f"linked: device {get(event, 'identity')}{talk}")]
 
+    def _adopted(self, bot: str, event: Event) -> list[Line]:
+        if event.get("instead_of"):
+            self._swapped.add(bot)
+        return TELL["adopted"](bot, event)
+
     def _session_cleared(self, bot: str, event: Event) -> list[Line]:
         aside = get(event, "quarantined")
         where = f": the old one is kept in {aside}" if aside else ""
@@ -175,8 +182,7 @@ class Console:
         self._newest[bot] = which(event.get("snapshot"))
         return TELL["sealed"](bot, event)
 
-    def _snapshot_failed(self, bot: str, event: Event) -> list[Line]:
-        self._explained.add(bot)
+    def _snapshot_failed(self, _bot: str, event: Event) -> list[Line]:
         return warn(
             f"SessionManager: snapshot failed{because(event)}",
             "the session itself is untouched",
@@ -213,11 +219,17 @@ class Console:
         # A standby may be dropped at any save, and one that breaks has a line of its own.
         if event.get("mode") == "standby":
             self._ending.add((bot, get(event, "generation")))
+        else:
+            self._alone(bot)
         return TELL["spawned"](bot, event)
 
     def _activated(self, bot: str, event: Event) -> list[Line]:
-        self._ending.discard((bot, get(event, "generation")))
+        self._alone(bot)
         return TELL["activated"](bot, event)
+
+    def _alone(self, bot: str) -> None:
+        """Only one generation of it runs now: of the others no end is to come."""
+        self._ending = {ending for ending in self._ending if ending[0] != bot}
 
     def _stopping(self, bot: str, event: Event) -> list[Line]:
         self._ending.add((bot, get(event, "generation")))
@@ -276,8 +288,11 @@ class Console:
             return "warn", f"not verified{late}"
         if proof not in ("roundtrip", "identity"):
             return "warn", f"device not proved{late}"
+        swapped = bot in self._swapped
         which = "new device" if bot in self._paired else "same device"
+        which = "another device" if swapped else which
         self._paired.discard(bot)
-        return ("warn" if late else "good"), f"{which} ({proof}){late}"
+        self._swapped.discard(bot)
+        return ("warn" if late or swapped else "good"), f"{which} ({proof}){late}"
 
     # Ends.

@@ -78,6 +78,7 @@ class Foreground:
         self._drawing: set[str] = set()
         self._interrupts = 0
         self._paused = False
+        self._stopping = False
         self._hung_up = False
         self._terminated = False
 
@@ -172,6 +173,8 @@ class Foreground:
     # What a person does.
 
     def _key(self, key: str) -> None:
+        if self._stopping:
+            return  # meant for the shell that comes back
         match key.lower():
             case "r":
                 self._ask("restart")
@@ -252,6 +255,7 @@ class Foreground:
             asyncio.get_running_loop().add_signal_handler(number, handler)
 
     def _stop(self, text: str, *, hurry: bool = False) -> None:
+        self._stopping = True
         logger.info(text)
         if self._supervisor is not None:
             self._supervisor.request_stop(hurry=hurry)

@@ -165,6 +165,13 @@ def _session_refused(_bot: str, event: Event) -> list[Line]:
     return warn(f"{what}{because(event, 'reason')}: it is stopped before it overwrites it")
 
 
+def _session_flawed(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"SessionManager: the session does not pass its check{because(event, 'why')}",
+        "it ran like that before and was the same device, so it is used as it is",
+    )
+
+
 def _session_state(_bot: str, event: Event) -> list[Line]:
     return detail(f"session {get(event, 'state')}{because(event, 'reason')}")
 
@@ -177,6 +184,12 @@ def _foreign_session(_bot: str, event: Event) -> list[Line]:
 
 
 def _adopted(_bot: str, event: Event) -> list[Line]:
+    if event.get("instead_of"):
+        return warn(
+            f"this is another device than before: {get(event, 'identity')}, "
+            f"not {get(event, 'instead_of')}",
+            "the session is taken as linked anew; what was before is never restored by itself",
+        )
     return info(f"SessionManager: adopted the session of device {get(event, 'identity')}")
 
 
@@ -248,7 +261,8 @@ def _conflict(_bot: str, event: Event) -> list[Line]:
 
 
 def _verified(_bot: str, event: Event) -> list[Line]:
-    return detail(f"verified by {get(event, 'proof')}: device {get(event, 'identity')}")
+    device = f": device {get(event, 'identity')}" if event.get("identity") else ""
+    return detail(f"verified by {get(event, 'proof')}{device}")
 
 
 def _ready(_bot: str, event: Event) -> list[Line]:
@@ -304,6 +318,7 @@ TELL: dict[str, Teller] = {
     "nothing_to_restore": _nothing_to_restore,
     "session_refused": _session_refused,
     "session_state": _session_state,
+    "session_flawed": _session_flawed,
     "foreign_session": _foreign_session,
     "adopted": _adopted,
     "epoch_closed": _epoch_closed,

@@ -114,7 +114,7 @@ class _Reader:
         else:
             for name, table in tables.items():
                 self._bot(name, table)
-            self._no_session_twice(places["sessions"])
+            self._no_session_twice(**places)
         return Config(path=self.path, root=self.root, bots=self.bots, **places)
 
     def _bot(self, name: str, table: object) -> None:
@@ -188,7 +188,7 @@ class _Reader:
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             self._say(f"unknown key {where}{'.' if where else ''}{name}; {hint}")
 
-    def _no_session_twice(self, sessions: Path) -> None:
+    def _no_session_twice(self, sessions: Path, snapshots: Path, state: Path) -> None:
         ids: dict[str, str] = {}
         folders: dict[Path, str] = {}
         for bot in self.bots.values():
@@ -204,6 +204,16 @@ class _Reader:
                 if owner != bot.name:
                     needs = f"a folder that no other bot has (bot.{owner} has it)"
                     self._found(f"bot.{bot.name}.session_path", str(bot.session_path), needs)
+        self._no_session_around(folders, (self.path, snapshots, state))
+
+    def _no_session_around(self, folders: Mapping[Path, str], kept: Sequence[Path]) -> None:
+        """A session is copied and moved as a whole: nothing that is not of it may lie in it."""
+        for folder, name in folders.items():
+            for other in (*(path.resolve() for path in kept), *(set(folders) - {folder})):
+                if other.is_relative_to(folder):
+                    needs = f"a folder of the session's own, without {other} in it"
+                    self._found(f"bot.{name}.session_path", str(folder), needs)
+                    break
 
     def _found(self, where: str, value: object, needs: str, why: str = "") -> None:
         self._say(f"{where}: found {shown(value)}, {why}needs {needs}")

@@ -12,8 +12,9 @@ from supervisor.core.events import (
     StartRequested,
     StopRequested,
 )
+from supervisor.core.limits import CHANGED_MAX
 from supervisor.core.state import After, Phase
-from supervisor.core.turn import CHANGED_MAX, Turn
+from supervisor.core.turn import Turn
 
 Asked = (
     StartRequested
@@ -126,7 +127,7 @@ def _resume(turn: Turn) -> None:
     if turn.state.phase is Phase.UP:
         turn.preflight("change", detected_at=turn.now)
     elif turn.state.phase in (Phase.BACKOFF, Phase.FAILED) or _finished(turn):
-        turn.claim()
+        turn.claim_changed()
 
 
 def _operate(turn: Turn, event: OperationRequested) -> None:

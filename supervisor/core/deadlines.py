@@ -5,9 +5,10 @@ A timeout is never taken for success, and never for a damaged session.
 
 from supervisor.core.effects import EvictSurvivors
 from supervisor.core.generations import judge
+from supervisor.core.limits import KILL_TIMEOUT_S
 from supervisor.core.results import snapshot_failed
 from supervisor.core.state import After, Phase
-from supervisor.core.turn import KILL_TIMEOUT_S, Turn
+from supervisor.core.turn import Turn
 
 
 def handle(turn: Turn) -> None:
@@ -23,12 +24,12 @@ def handle(turn: Turn) -> None:
         case Phase.EVICTING if not state.killing:
             turn.set(killing=True)
             turn.go(Phase.EVICTING, KILL_TIMEOUT_S)
-            turn.do(EvictSurvivors(turn.new_ticket(), kill=True))
+            turn.do(EvictSurvivors(turn.new_ticket(), KILL_TIMEOUT_S, kill=True))
         case Phase.EVICTING:
             turn.fail("processes of an earlier supervisor cannot be killed")
         case Phase.STARTING if state.current is not None:
             turn.set(after=After.BACKOFF, why="the process could not be started in time")
-            turn.terminate(state.why)
+            turn.terminate(turn.state.why)
         case Phase.STARTING | Phase.ACTIVATING:
             turn.kill_standby()
             turn.forget_job()

@@ -31,9 +31,10 @@ class FindSurvivors:
 
 @dataclass(frozen=True, slots=True)
 class EvictSurvivors:
-    """Thaw and terminate them, or kill them -> SurvivorsGone."""
+    """Thaw and terminate them, or kill them; look for `within_s` -> SurvivorsGone."""
 
     ticket: int
+    within_s: float
     kill: bool = False
 
 

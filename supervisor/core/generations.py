@@ -71,7 +71,13 @@ def handle(turn: Turn, event: Fact) -> None:
                 turn.mark(activated_at=turn.now)
                 turn.go(Phase.VERIFYING, turn.policy.restore_timeout_s)
         case SpawnFailed(why=why):
-            _standby_failed(turn, why) if is_standby else _spawn_failed(turn, why)
+            if is_standby:
+                turn.forget_standby()  # no process, so none to kill and none whose end would come
+                _standby_failed(turn, event.generation, why)
+            elif event.generation in turn.state.doomed:
+                _tree_gone(turn, event.generation)
+            else:
+                _spawn_failed(turn, why)
         case CapsDeclared():
             caps = Caps(event.standby, event.checkpoint, event.roundtrip)
             turn.set(standby_caps=caps) if is_standby else turn.set(caps=caps)
@@ -101,7 +107,7 @@ def handle(turn: Turn, event: Fact) -> None:
             if turn.state.phase is Phase.STOPPING and not is_standby:
                 turn.do(Kill(event.generation))
         case Exited():
-            _standby_exited(turn, event.status) if is_standby else _exited(turn, event.status)
+            _standby_exited(turn, event) if is_standby else _exited(turn, event.status)
         case _:
             assert_never(event)
 
@@ -109,12 +115,13 @@ def handle(turn: Turn, event: Fact) -> None:
 # The standby.
 
 
-def _standby_exited(turn: Turn, status: int) -> None:
-    _standby_failed(turn, f"the new generation ended before its activation ({_ending(status)})")
+def _standby_exited(turn: Turn, event: Exited) -> None:
+    ending = _ending(event.status)
+    why = f"the new generation ended before its activation ({ending})"
+    _standby_failed(turn, event.generation, why)
 
 
-def _standby_failed(turn: Turn, why: str) -> None:
-    generation = turn.state.standby
+def _standby_failed(turn: Turn, generation: int, why: str) -> None:
     phase = turn.state.phase
     turn.kill_standby()
     turn.report("standby_failed", generation=generation, why=why)
@@ -328,12 +335,14 @@ def _tree_gone(turn: Turn, generation: int) -> None:
     state = turn.state
     turn.set(doomed=state.doomed - {generation})
     if generation == state.standby:
-        turn.set(standby=None, standby_waits=False, standby_caps=Caps())
+        turn.forget_standby()
     if generation == state.current:
         turn.set(current=None, seat=None, caps=Caps(), up_since=None)
     still = turn.state.current is not None or turn.state.doomed
     if turn.state.phase in (Phase.STOPPING, Phase.KILLING) and not still:
         turn.gone()
+    elif turn.state.phase is Phase.FAILED and not still:
+        turn.leave_failed()
     elif turn.state.phase is Phase.STANDBY and turn.state.standby is None and not turn.state.doomed:
         turn.stand_by()
 

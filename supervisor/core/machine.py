@@ -117,6 +117,6 @@ def _stale(state: State, event: Event) -> bool:
     if generation is None:
         return False
     known = {state.current, state.standby}
-    if isinstance(event, TreeGone):
+    if isinstance(event, (SpawnFailed, TreeGone)):
         known |= state.doomed
     return generation not in known

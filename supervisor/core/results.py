@@ -18,8 +18,9 @@ from supervisor.core.events import (
     SurvivorsFound,
     SurvivorsGone,
 )
+from supervisor.core.limits import HELD_RETRY_S
 from supervisor.core.state import After, Caps, Phase
-from supervisor.core.turn import HELD_RETRY_S, Turn
+from supervisor.core.turn import Turn
 
 Result = (
     OwnerTaken
@@ -56,7 +57,7 @@ def handle(turn: Turn, event: Result) -> None:
         case SurvivorsFound(pids=pids) if phase is Phase.SWEEPING:
             if pids:
                 turn.go(Phase.EVICTING, turn.policy.stop_timeout_s)
-                turn.do(EvictSurvivors(turn.new_ticket()))
+                turn.do(EvictSurvivors(turn.new_ticket(), turn.policy.stop_timeout_s))
             else:
                 turn.at_rest()
         case SurvivorsGone() if phase is Phase.EVICTING:

@@ -29,18 +29,15 @@ from supervisor.core.effects import (
     Terminate,
 )
 from supervisor.core.events import Operation
+from supervisor.core.limits import (
+    JOB_TIMEOUT_S,
+    KILL_TIMEOUT_S,
+    RESTORE_JOB_TIMEOUT_S,
+    SEAL_TIMEOUT_S,
+)
 from supervisor.core.policy import Policy
 from supervisor.core.records import Reason, Restart
 from supervisor.core.state import After, Caps, Phase, State
-
-# Deadlines of work that is not the bot's, in seconds. A restore of a large session on a slow
-# disk is slow, not broken; the rest is quick or hangs.
-JOB_TIMEOUT_S = 30.0
-RESTORE_JOB_TIMEOUT_S = 600.0
-SEAL_TIMEOUT_S = 5.0
-KILL_TIMEOUT_S = 5.0
-HELD_RETRY_S = 30.0
-CHANGED_MAX = 1000
 
 
 class Turn:
@@ -85,8 +82,16 @@ class Turn:
             self.set(restart=replace(self.state.restart, **instants))
 
     def begin_record(self, reason: Reason, **known: Any) -> None:
-        """Open a new record."""
-        self.set(restart=Restart(reason=reason, begun_at=self.now, **known))
+        """Open a new record; a gap that is open goes on in it."""
+        old = self.state.restart
+        since = None if old is None or self.state.ready else old.terminated_at
+        self.set(restart=Restart(reason=reason, begun_at=self.now, terminated_at=since, **known))
+
+    def goes_offline(self) -> None:
+        """Mark where the gap begins: at the first stop after somebody was online."""
+        old = self.state.restart
+        if old is None or old.terminated_at is None or self.state.ready:
+            self.mark(terminated_at=self.now)
 
     # Towards a running bot.
 
@@ -98,6 +103,11 @@ class Turn:
         self.forget_all()
         self.go(Phase.CLAIMING, JOB_TIMEOUT_S)
         self.do(ClaimOwner(self.new_ticket()))
+
+    def claim_changed(self) -> None:
+        """Try again, for a change that was collected."""
+        self.begin_record("change", changed=self.state.changed, detected_at=self.now)
+        self.claim()
 
     def forget_all(self) -> None:
         """Nothing runs: all that was known of the last run has to be looked at anew."""
@@ -117,10 +127,8 @@ class Turn:
         """Something that was killed still stands: nothing may start beside it."""
         self.set(after=After.RESTART)
         self.go(Phase.KILLING, KILL_TIMEOUT_S)
-        standing = set(self.state.doomed)
-        if self.state.current is not None:
-            standing.add(self.state.current)
-        self.do(*(Kill(generation) for generation in sorted(standing)))
+        standing = {self.state.current, *self.state.doomed}
+        self.do(*(Kill(generation) for generation in sorted(filter(None, standing))))
 
     def sweep(self) -> None:
         """The lock is ours: look for what an earlier supervisor left."""
@@ -145,9 +153,8 @@ class Turn:
             self.set(after=After.RESTART)
             self.operate(Operation("close", why=state.why))
         elif state.operation is not None:
-            operation = state.operation
             self.set(operation=None)
-            self.operate(operation)
+            self.operate(state.operation)
         elif not state.wanted_up or state.after is After.FINISH:
             self.down()
         elif state.after is After.RESTORE:
@@ -295,7 +302,7 @@ class Turn:
         assert current is not None  # noqa: S101 - the machine's own promise
         if self.state.verified and self.policy.has_session:
             self.set(to_seal=current)
-        self.mark(terminated_at=self.now)
+        self.goes_offline()
         usual = self.state.after.value if self.state.wanted_up else "asked to stop"
         self.report("stopping", generation=current, why=why or usual)
         self.forget_generation()
@@ -307,7 +314,7 @@ class Turn:
         """SIGKILL to the seat's holder."""
         current = self.state.current
         assert current is not None  # noqa: S101 - the machine's own promise
-        self.mark(terminated_at=self.now)
+        self.goes_offline()
         self.report("killed", generation=current, why=why)
         self.forget_generation()
         self.forget_job()
@@ -318,13 +325,13 @@ class Turn:
         """Forget the standby: it is dead to us, and soon proved so."""
         standby = self.state.standby
         if standby is not None:
-            self.set(
-                standby=None,
-                standby_waits=False,
-                standby_caps=Caps(),
-                doomed=self.state.doomed | {standby},
-            )
+            self.forget_standby()
+            self.set(doomed=self.state.doomed | {standby})
             self.do(Kill(standby))
+
+    def forget_standby(self) -> None:
+        """There is no standby any more."""
+        self.set(standby=None, standby_waits=False, standby_caps=Caps())
 
     def gone(self) -> None:
         """The old tree and all that was killed are proved gone."""
@@ -371,12 +378,15 @@ class Turn:
         self.drop_operation(why)
         self.do(NoteState("failed"))
         self.go(Phase.FAILED)
-        if self.state.current is not None or self.state.doomed:
-            return
+        if self.state.current is None and not self.state.doomed:
+            self.leave_failed()
+
+    def leave_failed(self) -> None:
+        """Nothing runs any more: end, or try what changed meanwhile; else a person is needed."""
         if not self.state.wanted_up:
             self.down()
         elif self.state.dirty and not self.state.paused:
-            self.claim()
+            self.claim_changed()
 
     def down(self) -> None:
         """The end of it: nothing runs, the lock is given back."""
@@ -387,4 +397,4 @@ class Turn:
         self.go(Phase.DOWN)
         self.do(ReleaseOwner())
         if self.state.dirty and self.state.wanted_up and not self.state.paused:
-            self.claim()
+            self.claim_changed()

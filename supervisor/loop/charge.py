@@ -13,6 +13,7 @@ from supervisor.core import events as ev
 from supervisor.core.machine import step
 from supervisor.core.state import Phase, State
 from supervisor.loop.hands import Hands, Tools
+from supervisor.loop.jobs import in_words
 from supervisor.process import output
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -148,8 +149,15 @@ class Charge:
 
     async def watch(self) -> None:
         """Follow the source until cancelled."""
-        if self.watcher is not None:
+        if self.watcher is None:
+            return
+        try:
             await self.watcher.run(self._source_changed)
+        except Exception as error:  # noqa: BLE001 - the bot goes on without it, and it is said
+            self.report("watch_degraded", why=f"changes are not seen any more: {in_words(error)}")
+            context = {"message": "the watcher ended", "exception": error}
+            asyncio.get_running_loop().call_exception_handler(context)
+            self.watcher.ready.set()  # nobody is kept waiting for it
 
     def _source_changed(self, change: Change) -> None:
         self.post(

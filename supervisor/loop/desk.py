@@ -28,6 +28,11 @@ async def all_reach(charges: Sequence[Charge], reached: Callable[[State], bool])
             await charge.changed.wait()
 
 
+def _stop_is_over(state: State) -> bool:
+    """Say whether it is down, or cannot be brought down."""
+    return state.phase in SETTLED or (state.phase is Phase.FAILED and not state.wanted_up)
+
+
 def own_version() -> str:
     """Return the installed version."""
     try:
@@ -102,7 +107,13 @@ class Desk:
         for charge in chosen:
             charge.post(events[command])
         if command == "stop":
-            await all_reach(chosen, lambda state: state.phase in SETTLED)
+            await all_reach(chosen, _stop_is_over)
+            for charge in chosen:
+                if charge.state.phase is Phase.FAILED:
+                    raise SupervisorError(
+                        f"{charge.bot.name} could not be stopped: {charge.state.why}",
+                        "try again; what hangs in the kernel waits for a disk or a network share",
+                    )
         return {charge.bot.name: charge.state.phase.value for charge in chosen}
 
     async def _input(self, name: str, line: str, *, wait: bool) -> None:
@@ -116,12 +127,6 @@ class Desk:
         child.write_line(line)
         if wait:
             await child.drained()
-
-    async def _wait_for(self, charges: Sequence[Charge], reached: Callable[[State], bool]) -> None:
-        for charge in charges:
-            while not reached(charge.state):
-                charge.changed.clear()
-                await charge.changed.wait()
 
     def _chosen(self, name: str | None, *, companions: bool) -> list[Charge]:
         if name is not None:
@@ -178,19 +183,20 @@ class Desk:
             for record in self._journal.backlog(args.get("bot")):
                 yield record
             return
-        with self._journal.subscribe(args.get("bot"), backlog=1000) as reader:
+        with self._journal.subscribe(args.get("bot"), backlog=_BACKLOG_EVENTS) as reader:
             async for record in reader:
                 yield record
 
     async def _logs(self, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         chosen = self._chosen(args.get("bot"), companions=True)
-        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(1000)
+        queue: asyncio.Queue[dict[str, Any]] = asyncio.Queue(_WAITING_LINES)
         self._log_readers.add(queue)
         names = {charge.bot.name for charge in chosen}
         try:
-            for charge in chosen:
-                for record in charge.kept.tail(int(args.get("lines", 100))):
-                    yield record
+            # All of it before the first is sent: what is printed meanwhile comes by the queue.
+            count = int(args.get("lines", 100))
+            for record in [line for charge in chosen for line in charge.kept.tail(count)]:
+                yield record
             while args.get("follow"):
                 record = await queue.get()
                 if record["bot"] in names:

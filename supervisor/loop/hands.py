@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from supervisor.config import BotConfig, Config, interpreter, resolved_command
+from supervisor.control import paths
 from supervisor.core import effects as do
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
-from supervisor.loop.jobs import Jobs
+from supervisor.loop.jobs import Jobs, in_words
 from supervisor.loop.session_work import SessionWork
 from supervisor.process import environment, probes
 from supervisor.process.child import Child, Plan
@@ -93,8 +94,8 @@ class Hands:
                 jobs.note(session.release)
             case do.FindSurvivors(ticket):
                 jobs.job(ticket, session.find_survivors)
-            case do.EvictSurvivors(ticket, kill):
-                jobs.task(session.evict(ticket, self._tools.post, kill=kill))
+            case do.EvictSurvivors(ticket, within_s, kill):
+                jobs.task(session.evict(ticket, self._tools.post, within_s=within_s, kill=kill))
             case do.CheckSession(ticket, full):
                 jobs.job(ticket, partial(session.check, full=full))
             case do.RestoreSession(ticket, because):
@@ -179,6 +180,7 @@ class Hands:
             self._look_at_source()
             lock_fd = self.session.lock.generation_fd(generation)
             self.session.prepare_folder()
+            self._prepare_sockets()
             plan = self._plan(generation, changed, lock_fd, cold=cold)
             child = Child(
                 plan,
@@ -187,8 +189,10 @@ class Hands:
                 on_qr=tools.on_qr,
                 on_prompt=partial(tools.on_prompt, generation) if tools.stdin else None,
             )
-        except (SupervisorError, OSError) as error:
-            self._loop.call_soon(tools.post, ev.SpawnFailed(generation, str(error)))
+        except Exception as error:  # noqa: BLE001 - whatever it was: the core waits for a process
+            if not isinstance(error, (SupervisorError, OSError)):
+                self._loop.call_exception_handler({"message": "no spawn", "exception": error})
+            self._loop.call_soon(tools.post, ev.SpawnFailed(generation, in_words(error)))
             return
         finally:
             if lock_fd is not None:
@@ -199,6 +203,13 @@ class Hands:
         self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid))
         if self._bot.ready.kind not in ("notify", "log"):
             self.jobs.task(self._probe(child, time.time_ns()))
+
+    def _prepare_sockets(self) -> None:
+        """Make the sockets' folder anew if it is gone: what cleans /tmp goes by age, not by use."""
+        folder = self._tools.socket_dir
+        if not folder.is_dir():
+            paths.prepare(folder.parent)
+            folder.mkdir(mode=0o700)
 
     def _look_at_source(self) -> None:
         """See what changed since the last look: this generation may have it, or be dirty soon."""

@@ -8,13 +8,13 @@ import asyncio
 import functools
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from typing import Any
 
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 
-CLOSE_S = 5.0
+# The last seal is committed in this time: of a large session on a slow disk, too.
+CLOSE_S = 60.0
 
 
 class Jobs:
@@ -62,11 +62,15 @@ class Jobs:
         self._loop.call_soon_threadsafe(functools.partial(call, *args, **fields))
 
     async def close(self) -> None:
-        """Let what runs end, each within a bound; then the thread."""
-        for future in list(self._running):
-            with suppress(Exception):  # it was reported where it ended
-                await asyncio.wait_for(asyncio.shield(future), CLOSE_S)
-        self._thread.shutdown(wait=True)
+        """Let the work on the session end, within a bound. The loop goes on: a person may hurry."""
+        for future in self._running:
+            if isinstance(future, asyncio.Task):
+                future.cancel()
+        if self._running:
+            await asyncio.wait(set(self._running), timeout=CLOSE_S)
+        if self._running:
+            self._report("note_failed", why=f"work on the session did not end in {CLOSE_S:g} s")
+        self._thread.shutdown(wait=False, cancel_futures=True)
 
     def _noted(self, error: BaseException | None, _result: Any) -> None:
         if error is not None:

@@ -5,7 +5,7 @@ Methods with a `ticket` run in the session's thread and return the event that an
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
 from hashlib import blake2b
 from pathlib import Path
@@ -20,7 +20,7 @@ from supervisor.process.signals import frozen
 from supervisor.session.capture import Capture
 from supervisor.session.lock import OwnerLock
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import NothingToRestore, Restored
+from supervisor.session.model import NothingToCopy, NothingToRestore, Restored
 from supervisor.session.state import Record
 
 
@@ -89,11 +89,15 @@ class SessionWork:
         """Say that another copy of the device is online, and who on this machine it may be."""
         self._report("conflict", pids=survivors.copies(self.folder), **fields)
 
-    async def evict(self, ticket: int, post: Callable[[ev.Event], None], *, kill: bool) -> None:
-        """End them; whoever calls bounds it."""
-        await survivors.evict(lambda: self._survivors()[0], kill=kill)
-        self._tell("survivors_gone")
-        post(ev.SurvivorsGone(ticket))
+    async def evict(
+        self, ticket: int, post: Callable[[ev.Event], None], *, within_s: float, kill: bool
+    ) -> None:
+        """End them; after `within_s` the core has given up, and nobody looks for them any more."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(within_s):
+                await survivors.evict(lambda: self._survivors()[0], kill=kill)
+            self._tell("survivors_gone")
+            post(ev.SurvivorsGone(ticket))
 
     def _survivors(self) -> tuple[list[int], list[int]]:
         """Return pids and generations. A held byte with nobody to be seen counts as pid 0."""
@@ -135,7 +139,10 @@ class SessionWork:
             older = list(error.older)
             self._report("nothing_to_restore", why=error.message, hint=error.hint, older=older)
             return ev.NothingToRestore(ticket, error.message, older=bool(older))
-        self._report_restored(restored)
+        if restored.flaw:
+            self._report("session_flawed", why=restored.flaw)
+        else:
+            self._report_restored(restored)
         return ev.SessionRestored(ticket)
 
     def _report_restored(self, restored: Restored) -> None:
@@ -183,10 +190,11 @@ class SessionWork:
         """Change the session at rest. A refusal is told to who asked, and ends there."""
         try:
             outcome: Any = self._change(operation)
-        except SupervisorError as error:
-            if not operation.id:
-                raise
-            outcome = error
+        except Exception as error:
+            self._jobs.soon(self.settle, operation, error)  # else who asked would wait for ever
+            if operation.id and isinstance(error, SupervisorError):
+                return ev.OperationDone(ticket)
+            raise
         self._jobs.soon(self.settle, operation, outcome)
         return ev.OperationDone(ticket)
 
@@ -211,14 +219,17 @@ class SessionWork:
         """Take a snapshot now, hot if `generation` runs. Raises: SupervisorError."""
         if generation is not None and self._members(generation):
             return self._hot("manual", generation, validate=True)
-        if self.lock.held:
-            return self._manager.backup(self.id).as_json()
-        with self.lock:
+        with self._locked():
             return self._manager.backup(self.id).as_json()
 
     def prune(self) -> dict[str, Any]:
         """Remove the snapshots that need not stay. Raises: SupervisorError."""
-        return {"removed": self._manager.cleanup_old_backups(self.id)}
+        with self._locked():
+            return {"removed": self._manager.cleanup_old_backups(self.id)}
+
+    def _locked(self) -> AbstractContextManager[object]:
+        """Hold byte 0 meanwhile: the bot may be down, or the session another process's."""
+        return nullcontext() if self.lock.held else self.lock
 
     def record(self) -> Record | None:
         """Return the session's durable record; None for a companion."""
@@ -227,8 +238,16 @@ class SessionWork:
     # Snapshots.
 
     def snapshot(self, ticket: int, *, reason: str, generation: int) -> ev.Event | None:
-        """Copy the session of a running bot."""
-        self._hot(reason, generation, validate=False)
+        """Copy the session of a running bot.
+
+        A bot that keeps nothing is restarted all the same, and one whose files have vanished gets
+        them back at its next start. Only who was just linked must have some.
+        """
+        try:
+            self._hot(reason, generation, validate=False)
+        except NothingToCopy:
+            if reason == "linked":
+                raise
         return ev.SnapshotTaken(ticket) if ticket else None
 
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
@@ -251,8 +270,10 @@ class SessionWork:
 
     def seal(self, ticket: int, *, generation: int) -> ev.Event:
         """Capture the session at rest, and see whether anything of it is missing or torn."""
-        capture = self._manager.capture(self.id, reason="sealed", generation=generation, hot=False)
-        self._seals.append(capture)
+        with suppress(NothingToCopy):
+            self._seals.append(
+                self._manager.capture(self.id, reason="sealed", generation=generation, hot=False)
+            )
         check = self._manager.check(self.id, quick=True)
         return ev.Sealed(ticket, intact=check.verdict == "passed")
 

@@ -7,7 +7,6 @@ turns what comes through them into events of the core. It decides nothing.
 import asyncio
 import os
 import secrets
-import shutil
 import signal
 import subprocess
 import time
@@ -32,6 +31,7 @@ from supervisor.core.events import (
     UndecryptableSeen,
 )
 from supervisor.process import output
+from supervisor.process.command import death_signal, program
 from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.signals import send
@@ -42,6 +42,7 @@ _SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "confl
 _TAIL_LINES = 30
 _TAIL_CHARS = 2000
 _RECHECK_S = 0.02
+_DIGITS = 18
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +115,13 @@ class Child:
         self._input: Input | None = None
         self._process = self._start()
         self.pid = self._process.pid
-        self._pidfd = os.pidfd_open(self.pid)
+        try:
+            self._pidfd = os.pidfd_open(self.pid)
+        except OSError as error:  # no descriptors left: what cannot be watched must not run
+            self._process.kill()
+            self._process.wait()
+            self._close_channels()
+            raise _cannot_start(plan, error) from error
         self._loop.add_reader(self._pidfd, self._ended)
 
     # Starting.
@@ -125,12 +132,13 @@ class Child:
         env[TOKEN] = self.token
         env["STILLHERE_SESSION_ID"] = plan.session_id
         env["STILLHERE_GENERATION"] = str(plan.generation)
-        program = _program(plan.command[0], plan.cwd, env)
+        where = program(plan.command[0], plan.cwd, env)
         inherited: list[int] = [] if plan.lock_fd is None else [plan.lock_fd]
         close_after: list[int] = []
         try:
             if plan.notify:
-                path = plan.socket_dir / f"{self.token}.sock"
+                # Short: where the control socket's path fits, this one does.
+                path = plan.socket_dir / self.token.rpartition(".")[2]
                 self._notify = NotifySocket(path, self._said, self._trusts)
                 env["NOTIFY_SOCKET"] = str(path)
             if plan.notify and plan.can_stand_by:
@@ -143,7 +151,7 @@ class Child:
                 self._write_activation(plan.session_dir)
             channels = self._channels(close_after)
             return subprocess.Popen(
-                [*_death_signal(), str(program), *plan.command[1:]],
+                [*death_signal(), str(where), *plan.command[1:]],
                 cwd=plan.cwd,
                 env=env,
                 stdin=channels[0],
@@ -152,33 +160,30 @@ class Child:
                 pass_fds=inherited,
                 start_new_session=True,
             )
-        except OSError as error:
+        except (OSError, ValueError) as error:  # ValueError: a NUL in the command or in a variable
             self._close_channels()
-            raise SupervisorError(
-                f"{plan.command[0]} could not be started: {error.strerror}",
-                "see `command` and `cwd` in the config",
-            ) from error
+            raise _cannot_start(plan, error) from error
         finally:
             for fd in close_after:
                 os.close(fd)
 
     def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
         if self.plan.terminal:
-            both = output.terminal()
-            ends = [both]
-            out = err = both.childs
+            out = err = self._read(output.terminal(), "stdout", close_after)
         else:
-            ends = [output.pipe(), output.pipe()]
-            out, err = ends[0].childs, ends[1].childs
-        close_after.extend(end.childs for end in ends)
-        for end, stream in zip(ends, ("stdout", "stderr"), strict=False):
-            on_prompt = self._prompt if self._on_prompt is not None else None
-            self._readers.append(output.LineReader(end.ours, stream, self._line, on_prompt))
+            out = self._read(output.pipe(), "stdout", close_after)
+            err = self._read(output.pipe(), "stderr", close_after)
         if not self.plan.stdin:
             return subprocess.DEVNULL, out, err
         self._input = Input()
         close_after.append(self._input.childs)
         return self._input.childs, out, err
+
+    def _read(self, ends: output.Ends, stream: str, close_after: list[int]) -> int:
+        close_after.append(ends.childs)
+        on_prompt = self._prompt if self._on_prompt is not None else None
+        self._readers.append(output.LineReader(ends.ours, stream, self._line, on_prompt))
+        return ends.childs
 
     def _line(self, stream: str, line: bytes) -> None:
         line = self._blot(line)
@@ -224,15 +229,18 @@ class Child:
             await self._input.drained()
 
     def terminate(self) -> None:
-        """Thaw all; the stop signal to the main process, or to what is left once it ended."""
+        """The stop signal to the main process, or to what is left once it ended; then thaw all.
+
+        Thawed first, a process could go back to sleep over the signal (see `frozen`).
+        """
         alive = self.members()
-        for pid in alive:
-            send(pid, signal.SIGCONT)
         if self.status is None:
             self._signal_main(self.plan.stop_signal)
         else:
             for pid in alive:
                 send(pid, self.plan.stop_signal)
+        for pid in alive:
+            send(pid, signal.SIGCONT)
 
     def kill(self) -> None:
         """SIGKILL to the whole tree, twice: what was forked meanwhile dies too."""
@@ -283,15 +291,14 @@ class Child:
             self._emit(SessionReported(number, state, heard.identity, reason))  # type: ignore[arg-type]  # checked above
         if message.get("X_STILLHERE_STANDBY") == "1":
             self._emit(StandbyReached(number))
-        count = message.get("X_STILLHERE_UNDECRYPTABLE", "")
-        if count.isdigit() and len(count) < 10:  # noqa: PLR2004 - a count, not an attack
-            self._emit(UndecryptableSeen(number, int(count)))
+        if (count := _number(message.get("X_STILLHERE_UNDECRYPTABLE", ""))) is not None:
+            self._emit(UndecryptableSeen(number, count))
         if message.get("X_STILLHERE_PROOF") == "roundtrip":
             self._emit(ProofGiven(number, "roundtrip"))
         if message.get("READY") == "1":
             self._emit(BotReady(number))
-        at = message.get("MONOTONIC_USEC", "")
-        answers = at.isdigit() and int(at) >= self._checkpoint_asked_usec
+        at = _number(message.get("MONOTONIC_USEC", ""))
+        answers = at is not None and at >= self._checkpoint_asked_usec
         if message.get("X_STILLHERE_CHECKPOINT") == "1" and answers:
             self._emit(Checkpointed(number))
         if message.get("X_STILLHERE_RELEASED") == "1":
@@ -299,8 +306,8 @@ class Child:
 
     def _qr(self, payload: str, ttl_usec: str) -> None:
         self.heard.qr = payload or None
-        until = time.monotonic() + int(ttl_usec) / 1e6 if ttl_usec.isdigit() else None
-        self.heard.qr_until = until
+        ttl = _number(ttl_usec)
+        self.heard.qr_until = None if ttl is None else time.monotonic() + ttl / 1e6
         self._on_qr()
 
     def _caps(self, words: Sequence[str]) -> None:
@@ -323,11 +330,12 @@ class Child:
     # Its end.
 
     def _ended(self) -> None:
-        """The main process is dead: hear its last words, reap it, then watch its tree go."""
+        """The main process is dead: hear its last words, then watch its tree go."""
         self._loop.remove_reader(self._pidfd)
         self.members()
         self._drain()
-        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        # Not reaped before its tree is gone: until then its number must not be another's.
+        result = os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED | os.WNOWAIT)
         assert result is not None  # noqa: S101 - without WNOHANG there is a result
         code = result.si_status
         self.status = code if result.si_code == os.CLD_EXITED else -code
@@ -361,6 +369,7 @@ class Child:
             self.gone = True
             self._drain()
             self._close_channels()
+            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
             os.close(self._pidfd)
             self._emit(TreeGone(self.generation))
         elif not alive or len(self._watched) < len(alive):
@@ -378,27 +387,13 @@ class Child:
             self._standby_pipe = None
 
 
-def _program(name: str, cwd: Path, env: Mapping[str, str]) -> Path:
-    """Find the program as exec would. Raises: SupervisorError, with what to do."""
-    if "/" in name:
-        path = cwd / name
-        if os.access(path, os.X_OK) and path.is_file():
-            return path
-        reason = "is not executable" if path.exists() else "does not exist"
-        raise SupervisorError(f"{path} {reason}", "see `command` and `cwd` in the config")
-    found = shutil.which(name, path=env.get("PATH"))
-    if found is None:
-        raise SupervisorError(
-            f"the program {name!r} is not on PATH", "install it, or name it by its full path"
-        )
-    return Path(found)
+def _cannot_start(plan: Plan, error: Exception) -> SupervisorError:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else error
+    return SupervisorError(
+        f"{plan.command[0]} could not be started: {why}", "see `command` and `cwd` in the config"
+    )
 
 
-def _death_signal() -> list[str]:
-    """Return the prefix that has the kernel tell the bot when we die, where setpriv(1) exists.
-
-    It execs the bot's own command, so the pid and the command line are the bot's. Doing it in
-    the child ourselves (preexec_fn) would turn vfork into fork, and is unsafe beside threads.
-    """
-    setpriv = shutil.which("setpriv")
-    return [] if setpriv is None else [setpriv, "--pdeathsig", "TERM", "--"]
+def _number(text: str) -> int | None:
+    """Return the count that a bot said; None for what is none, and for more than 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

@@ -16,6 +16,8 @@ from pathlib import Path
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _MESSAGE_BYTES = 65536
 _FDS_MAX = 16
+# More than a socket queues (net.unix.max_dgram_qlen: 10 to 512): all that a dead process had said.
+_MESSAGES_MAX = 1024
 
 Message = dict[str, str]
 
@@ -32,15 +34,21 @@ class NotifySocket:
         self._on_message = on_message
         self._trusts = trusts
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
-        self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
-        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-        self._socket.bind(str(path))
-        path.chmod(0o600)
+        try:
+            self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            self._socket.bind(str(path))
+            path.chmod(0o600)
+        except OSError:
+            self._socket.close()
+            raise
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
 
     def drain(self) -> None:
-        """Take all that is there now."""
-        while self._socket.fileno() >= 0:
+        """Take all that is there now; bounded, for somebody may go on sending."""
+        for _ in range(_MESSAGES_MAX):
+            if self._socket.fileno() < 0:
+                return
             try:
                 data, ancillary, flags, _ = self._socket.recvmsg(
                     _MESSAGE_BYTES,

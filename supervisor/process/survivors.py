@@ -32,7 +32,7 @@ def copies(folder: Path) -> list[int]:
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:
-    """Thaw and terminate (or kill) until nobody is left; whoever calls bounds it.
+    """Terminate (or kill) and thaw until nobody is left; whoever calls bounds it.
 
     They are no children of ours, so their end is looked for, not told.
     """
@@ -42,6 +42,6 @@ async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:
         for pid in pids:
             if pid > 0 and pid not in told:
                 told.add(pid)
-                send(pid, signal.SIGCONT)
                 send(pid, signal.SIGKILL if kill else signal.SIGTERM)
+                send(pid, signal.SIGCONT)  # after it: see `Child.terminate`
         await asyncio.sleep(_POLL_S)

@@ -148,7 +148,9 @@ class Base:
         if intent is not None:
             self._finish(intent)
         else:
-            files.remove_tree(self._rebuild_folder(session_id))
+            target = self._rebuild_folder(session_id)
+            files.remove_tree(target)
+            files.remove_tree(target.with_name(f"{target.name}.gone"))
         files.sweep_scratch(self.store.tmp)
 
     def _begin(self, intent: swap.Intent) -> str | None:

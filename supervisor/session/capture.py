@@ -49,8 +49,8 @@ class Spool:
             self.fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
         except OSError:
             # Not every filesystem has O_TMPFILE.
-            self.fd, name = tempfile.mkstemp(dir=folder)
-            Path(name).unlink()
+            self.fd, name = tempfile.mkstemp(prefix="work-", dir=folder)
+            Path(name).unlink(missing_ok=True)  # a sweep may have been faster
         self._end = 0
 
     def take(self, source: int, length: int) -> tuple[int, int]:

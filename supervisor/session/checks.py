@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files, validate
@@ -24,6 +25,13 @@ _SMALL_JSON_BYTES = 256 << 10
 _VALIDATOR_TIMEOUT_S = 120
 
 
+class Problem(NamedTuple):
+    """What is wrong with the content of one file, in words for a person."""
+
+    path: str
+    text: str
+
+
 def formats_of(
     root: Path, seen: Mapping[str, Seen], profile: Profile, known: Mapping[str, Entry]
 ) -> dict[str, str]:
@@ -36,9 +44,11 @@ def formats_of(
         if item.kind != "file":
             continue
         form = next((form for glob, form in profile.formats if matches(path, (glob,))), "")
-        if not form and path in known:
-            form = known[path].format
-        if not form and item.size >= _HEADER_BYTES and _head(root / path)[:16] == SQLITE_MAGIC:
+        entry = known.get(path)
+        if not form and entry is not None:
+            form = entry.format
+        looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
+        if not form and not looked_at and _head(root / path)[:16] == SQLITE_MAGIC:
             form = "sqlite"
         if form:
             formats[path] = form
@@ -56,9 +66,14 @@ def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
 
 
 def emptied_problems(
-    seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry]
+    seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry], *, at_rest: bool
 ) -> list[str]:
-    """Return which files are empty that had bytes in the last snapshot."""
+    """Return which files are empty that had bytes in the last snapshot.
+
+    A database is never emptied on purpose. What any other file is for is not known, so that it
+    is damage only `at_rest`, where nobody has the seat, and if nobody wrote anything else.
+    """
+    untouched = at_rest and not _written_since(seen, newest)
     return [
         f"{path} is empty"
         for path, item in seen.items()
@@ -66,6 +81,7 @@ def emptied_problems(
         and item.size == 0
         and path in newest
         and newest[path].seen.size
+        and (untouched or newest[path].format)
         and not matches(path, profile.may_be_empty)
     ]
 
@@ -78,12 +94,8 @@ def seal_problems(
     A file that changed or came since says that somebody did write, by hand perhaps: then a
     missing one is no damage but the bot's own doing.
     """
-    for path, item in seen.items():
-        if item.kind != "file" or item.size == 0:
-            continue
-        entry = sealed.get(path)
-        if entry is None or entry.seen.mtime_ns != item.mtime_ns or entry.seen.size != item.size:
-            return []
+    if _written_since(seen, sealed):
+        return []
     return [
         f"{path} is missing"
         for path, entry in sealed.items()
@@ -91,9 +103,22 @@ def seal_problems(
     ]
 
 
-def content_problems(root: Path, seen: Mapping[str, Seen], formats: Mapping[str, str]) -> list[str]:
+def _written_since(seen: Mapping[str, Seen], then: Mapping[str, Entry]) -> bool:
+    """Return whether a file came or got other bytes since `then`; empty ones tell nothing."""
+    for path, item in seen.items():
+        if item.kind != "file" or item.size == 0:
+            continue
+        entry = then.get(path)
+        if entry is None or entry.seen.mtime_ns != item.mtime_ns or entry.seen.size != item.size:
+            return True
+    return False
+
+
+def content_problems(
+    root: Path, seen: Mapping[str, Seen], formats: Mapping[str, str]
+) -> list[Problem]:
     """Return what a short look at each file shows: no subprocess, no opening of databases."""
-    problems: list[str] = []
+    problems: list[Problem] = []
     for path, form in formats.items():
         if form == "sqlite":
             problem = _header_problem(root, path, seen)
@@ -102,11 +127,11 @@ def content_problems(root: Path, seen: Mapping[str, Seen], formats: Mapping[str,
         else:
             continue
         if problem:
-            problems.append(f"{path} {problem}")
+            problems.append(Problem(path, f"{path} {problem}"))
     return problems
 
 
-def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> list[str]:
+def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> list[Problem]:
     """Return what opening the files shows, in a subprocess; after `content_problems`.
 
     `work`: where databases are copied to first; None when `root` is a copy itself. Raises:
@@ -135,7 +160,7 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
         answers = json.loads(done.stdout)
     except (subprocess.SubprocessError, ValueError) as error:
         raise SupervisorError(f"the session's copy can't be validated: {error}") from error
-    return [f"{names[path]}: {problem}" for path, problem in answers]
+    return [Problem(names[path], f"{names[path]}: {problem}") for path, problem in answers]
 
 
 def _copy_database(source: Path, folder: Path) -> Path:

@@ -68,15 +68,19 @@ class Ladder(Snapshots):
         if not (depth == "cheap" and sealed and self._untouched(session_id, sealed, found)):
             base = None if foreign else newest
             why = checks.missing_problems(found.seen, profile)
-            why += checks.emptied_problems(found.seen, profile, entries_of(base))
+            why += checks.emptied_problems(
+                found.seen, profile, entries_of(base), at_rest=record.seat is None
+            )
             if sealed and record.seat is None:
                 gone = checks.seal_problems(found.seen, profile, entries_of(sealed))
                 why += [problem for problem in gone if problem not in why]
             formats = checks.formats_of(folder, found.seen, profile, entries_of(base))
-            why += checks.content_problems(folder, found.seen, formats)
+            broken = checks.content_problems(folder, found.seen, formats)
+            why += self._not_always_so(broken, formats, profile, base)
             if not why and depth != "quick":
                 with files.scratch(self.store.tmp) as work:
-                    why = checks.deep_problems(folder, formats, work)
+                    broken = checks.deep_problems(folder, formats, work)
+                why = self._not_always_so(broken, formats, profile, base)
         return Check(
             verdict="damaged" if why else "passed",
             why="; ".join(dict.fromkeys(why)),
@@ -135,6 +139,7 @@ class Ladder(Snapshots):
         """
         begin = time.perf_counter()
         with self.owning(session_id, alone=True):
+            check = None
             if because == "damaged" and force_from is None:
                 check = self._check(session_id, "full")
                 if check.verdict == "passed":
@@ -148,12 +153,26 @@ class Ladder(Snapshots):
                     options = self._allowed(session_id, record, because)
                 options = [option for option in options if option.name not in failed]
                 if not options:
+                    if check is not None and self._lived_with(session_id, record, check.why):
+                        took_s = time.perf_counter() - begin
+                        return Restored(action="kept", duration_s=took_s, flaw=check.why)
                     raise self._nothing(session_id, record)
                 restored = self._restore(session_id, options[0], because, begin)
                 if restored:
                     return restored
                 # It turned out not to be whole, which may change what comes next.
                 failed.add(options[0].name)
+
+    def _lived_with(self, session_id: str, record: Record, why: str) -> bool:
+        """Return whether a proved device ran with exactly this flaw.
+
+        A database whose check always complained would cost the link: nothing else is whole, and
+        to end the epoch is worse than to try what worked.
+        """
+        own = self.store.listing(session_id).of_epoch(record.epoch)
+        newest = own[-1] if own and record.state == "linked" else None
+        proved = newest is not None and newest.proof in ("identity", "roundtrip")
+        return proved and newest is not None and not newest.sick and newest.why == why != ""
 
     def restore_from_backup(self, session_id: str, snapshot: str | None = None) -> Restored:
         """Put a snapshot of this epoch in the live session's place, whatever state that is in.
@@ -251,19 +270,19 @@ class Ladder(Snapshots):
         profile = self._profile_of(manifest.id, manifest)
         entries = entries_of(manifest)
         seen = {path: entry.seen for path, entry in entries.items()}
-        return self._tree_problems(target, seen, profile, entries)
+        problems, formats = self._tree_problems(target, seen, profile, entries)
+        found = self._not_always_so(problems, formats, profile, self._good_before(manifest))
+        return checks.missing_problems(seen, profile) + found
 
     def _tree_problems(
         self, root: Path, seen: Mapping[str, Seen], profile: Profile, known: Mapping[str, Entry]
-    ) -> list[str]:
-        """Return what is wrong with a tree of ours that is not live yet."""
+    ) -> tuple[list[checks.Problem], dict[str, str]]:
+        """Return what is wrong in a tree of ours that is not live yet, and its files' formats."""
         formats = checks.formats_of(root, seen, profile, known)
-        problems = checks.missing_problems(seen, profile)
-        problems += checks.content_problems(root, seen, formats)
-        if problems:
-            return problems
+        problems = checks.content_problems(root, seen, formats)
+        sound = {path: form for path, form in formats.items() if path not in dict(problems)}
         with files.scratch(self.store.tmp) as work:
-            return checks.deep_problems(root, formats, work)
+            return problems + checks.deep_problems(root, sound, work), formats
 
     def _nothing(self, session_id: str, record: Record) -> NothingToRestore:
         listing = self.store.listing(session_id)

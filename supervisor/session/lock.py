@@ -67,23 +67,29 @@ class OwnerLock:
             body = _read_body(fd)
             os.close(fd)
             raise self._busy(body)
-        body = {
-            "pid": os.getpid(),
-            "start_ticks": start_ticks(os.getpid()),
-            "boot_id": boot_id(),
-            "control": control,
-        }
-        data = json.dumps(body).encode()
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, data, 0)
+        try:
+            body = {
+                "pid": os.getpid(),
+                "start_ticks": start_ticks(os.getpid()),
+                "boot_id": boot_id(),
+                "control": control,
+            }
+            data = json.dumps(body).encode()
+            os.ftruncate(fd, 0)
+            os.pwrite(fd, data, 0)
+        except BaseException:
+            os.close(fd)  # else a full disk would have us busy with ourselves for ever
+            raise
         self._fd = fd
 
     def release(self) -> None:
         """Give byte 0 back. Harmless when it is not held."""
         if self._fd is not None:
-            os.ftruncate(self._fd, 0)
-            os.close(self._fd)
-            self._fd = None
+            fd, self._fd = self._fd, None
+            try:
+                os.ftruncate(fd, 0)
+            finally:
+                os.close(fd)
 
     def survivors(self) -> tuple[int, ...]:
         """Return the generations whose byte is still held by somebody. Holds no lock for it."""

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, transfer
+from supervisor.session import checks, files, transfer
 from supervisor.session.base import with_new
 from supervisor.session.ladder import Ladder
 from supervisor.session.ledger import Ledger
@@ -94,7 +94,8 @@ class SessionManager(Ledger, Ladder):
         if not found.files:
             return ["there is no file in it"]
         profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
-        return self._tree_problems(target, found.seen, profile, {})
+        problems, _formats = self._tree_problems(target, found.seen, profile, {})
+        return checks.missing_problems(found.seen, profile) + [text for _, text in problems]
 
     # --- what there is -------------------------------------------------------------------
 

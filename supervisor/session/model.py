@@ -30,6 +30,10 @@ class SnapshotFailed(SupervisorError):  # noqa: N818 - the same
     """A snapshot could not be taken; the live session and the older snapshots are untouched."""
 
 
+class NothingToCopy(SnapshotFailed):
+    """There is no file in the session, so nothing that could be lost either."""
+
+
 class Malformed(SupervisorError):  # noqa: N818 - the same
     """A stored file is not what we wrote. The message says which and what."""
 
@@ -77,13 +81,18 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restored:
-    """What `restore` did. `age_s`: how old the snapshot is that is now live."""
+    """What `restore` did. `age_s`: how old the snapshot is that is now live.
+
+    `flaw`: what the check said of a live session that was kept all the same, since its device
+    was proved with exactly that flaw before.
+    """
 
     action: Literal["kept", "restored"]
     snapshot: Snapshot | None = None
     quarantined: str | None = None
     age_s: float = 0.0
     duration_s: float = 0.0
+    flaw: str = ""
 
 
 def check_id(session_id: str) -> str:

@@ -1,5 +1,6 @@
 """Taking snapshots: capture while it matters, commit afterwards, validate off the path, prune."""
 
+import json
 import time
 from collections.abc import Mapping
 
@@ -15,7 +16,14 @@ from supervisor.session.capture import (
 )
 from supervisor.session.commit import commit
 from supervisor.session.manifest import Entry, Manifest
-from supervisor.session.model import DamagedBlob, Snapshot, SnapshotFailed, since_1970, slug
+from supervisor.session.model import (
+    DamagedBlob,
+    NothingToCopy,
+    Snapshot,
+    SnapshotFailed,
+    since_1970,
+    slug,
+)
 from supervisor.session.profile import Profile
 from supervisor.session.restore import build, entries_of
 from supervisor.session.scan import matches
@@ -168,7 +176,7 @@ class Snapshots(Base):
         with pre.spool if pre else Spool(self.store.tmp) as spool:
             copies = copy_changes(self.folder(session_id), profile, base, spool, pre)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
-                raise SnapshotFailed(
+                raise NothingToCopy(
                     f"session {session_id} has no files to take a snapshot of",
                     f"it would lie in {self.folder(session_id)}",
                 )
@@ -231,10 +239,9 @@ class Snapshots(Base):
         profile = self._profile_of(manifest.id, manifest)
         entries = entries_of(manifest)
         seen = {path: entry.seen for path, entry in entries.items()}
-        others = self.store.listing(manifest.id).of_epoch(manifest.epoch)
-        good = [m for m in others if m.verdict == "good" and m.seq < manifest.seq]
+        before = self._good_before(manifest)
         problems = checks.missing_problems(seen, profile)
-        problems += checks.emptied_problems(seen, profile, entries_of(good[-1] if good else None))
+        problems += checks.emptied_problems(seen, profile, entries_of(before), at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
             wanted = [path for path in seen if _needs_look(path, entries, profile)]
@@ -244,10 +251,48 @@ class Snapshots(Base):
             except DamagedBlob as error:
                 return [*problems, error.message], None
             formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries)
-            problems += checks.content_problems(copy, seen, formats)
+            broken = checks.content_problems(copy, seen, formats)
+            problems += self._not_always_so(broken, formats, profile, before)
             if not problems:
-                problems += checks.deep_problems(copy, formats, None)
+                broken = checks.deep_problems(copy, formats, None)
+                problems = self._not_always_so(broken, formats, profile, before)
             return problems, profile.identity(copy)
+
+    def _good_before(self, manifest: Manifest) -> Manifest | None:
+        """Return the newest good snapshot of the same epoch that is older."""
+        own = self.store.listing(manifest.id).of_epoch(manifest.epoch)
+        good = (m for m in reversed(own) if m.verdict == "good" and m.seq < manifest.seq)
+        return next(good, None)
+
+    def _not_always_so(
+        self,
+        problems: list[checks.Problem],
+        formats: Mapping[str, str],
+        profile: Profile,
+        before: Manifest | None,
+    ) -> list[str]:
+        """Return the problems' texts, without those that are none: a name alone promises nothing.
+
+        A file that is called .json, but has never been seen to hold JSON, is the bot's own affair.
+        """
+        return [
+            text
+            for path, text in problems
+            if formats[path] != "json"
+            or matches(path, profile.required)
+            or self._was_json(before, path)
+        ]
+
+    def _was_json(self, manifest: Manifest | None, path: str) -> bool:
+        entry = entries_of(manifest).get(path)
+        if entry is None:
+            return False
+        try:
+            with self.store.reader() as reader:
+                json.loads(b"".join(reader.read(blob) for blob in entry.blobs))
+        except (DamagedBlob, ValueError, RecursionError):
+            return False
+        return True
 
     def _prune(self, session_id: str) -> list[str]:
         listing = self.store.listing(session_id)

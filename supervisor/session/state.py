@@ -134,7 +134,6 @@ class StateFile:
         with files.folder_lock(self._root):
             records, whole = self._load()
             if not whole:
-                self._keep_aside()
                 for other in self._ids() - set(records):
                     records[other] = self._settle(other, None)
             before = records.get(session_id)
@@ -143,6 +142,8 @@ class StateFile:
             if record != before or not whole:
                 record.updated_at = rfc3339(self._clock())
                 records[session_id] = record
+                if not whole:
+                    self._keep_aside()
                 self._save(records)
 
     def _load(self) -> tuple[dict[str, Record], bool]:

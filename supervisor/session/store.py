@@ -149,6 +149,7 @@ class Store:
         for name in names:
             with suppress(FileNotFoundError):
                 (self.root / f"{name}.json").unlink()
+            self._parsed.pop(f"{name}.json", None)
         listing = self.listing(session_id)
         if listing.unreadable:
             return

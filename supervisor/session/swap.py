@@ -125,19 +125,26 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     else:
         return
     files.make_private(live)
+    # What was placed goes at once, not file by file: a crash in between would else leave a part
+    # of it here, which the next call would take for the whole and put in its place.
+    gone = new.with_name(f"{new.name}.gone")
     # A journal of the old database beside the new one would be replayed into it: everything
     # that is there is moved away before its successor comes.
     for name in sorted(item.name for item in new.iterdir()):
         if os.path.lexists(live / name):
             files.keep_private(quarantine)
             _move_entry(live / name, _unused(quarantine / name))
-        _move_entry(new / name, live / name)
+        _move_entry(new / name, live / name, gone)
     files.sync_dir(live)
     new.rmdir()
+    files.remove_tree(gone)
 
 
-def _move_entry(source: Path, target: Path) -> None:
-    """Move one file or folder, by copy where it must be; the source goes last."""
+def _move_entry(source: Path, target: Path, gone: Path | None = None) -> None:
+    """Move one file or folder, by copy where it must be; the source goes last.
+
+    `gone`: a place on the source's filesystem from where it may be removed part by part.
+    """
     try:
         source.rename(target)
     except OSError as error:
@@ -160,6 +167,9 @@ def _move_entry(source: Path, target: Path) -> None:
                 os.close(fd)
     draft.rename(target)
     files.sync_dir(target.parent)
+    if gone is not None:
+        files.remove_tree(gone)
+        source = source.rename(gone)
     files.remove_tree(source)
 
 

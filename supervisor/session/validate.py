@@ -9,23 +9,29 @@ Never give it a live database: opening one recovers, and so eats, its journal.
 """
 
 import json
+import os
 import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
 
+# A collation or module of the bot's own, or a newer SQLite's words, that we lack: no damage.
+_NOT_OURS = ("no such", "unknown tokenizer", "syntax error", "unsupported file format")
+
 
 def sqlite_problem(path: str) -> str:
     """Return why the database at `path` is broken, or ""."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(path)}?mode=rw", uri=True)) as database:
+        # As bytes: a name need not be Unicode.
+        uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+        with closing(sqlite3.connect(uri, uri=True)) as database:
             rows = database.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.DatabaseError as error:
-        # A collation or module of the bot's own is missing here; that is no damage.
-        return "" if "no such" in str(error) else str(error)
+        return "" if any(words in str(error) for words in _NOT_OURS) else str(error)
     found = str(rows[0][0]) if rows else "no answer"
-    return "" if found == "ok" else found.splitlines()[0]
+    # Above what it found, SQLite writes a title: in which database.
+    return "" if found == "ok" else found.removeprefix("*** in database main ***\n").splitlines()[0]
 
 
 def json_problem(path: str) -> str:

@@ -196,3 +196,20 @@ def test_a_missing_program_is_told_and_waits_for_a_change(
         folder.write("src.py", CRASHING.replace("os._exit(5)", "signal.pause()"))
         folder.write("gone", text).chmod(0o755)
         supervisor.wait("verified", mark)
+
+
+def test_a_bot_that_keeps_nothing_is_restarted_by_a_save(new_folder: Callable[..., Folder]) -> None:
+    """Without a file in its session there is nothing to copy, and nothing to be worried about."""
+    config = ONE.format(bot="plain.py", stop_s=STOP_S)
+    folder = new_folder(config.replace("watch", 'ready = { log = "up" }\nwatch'))
+    plain = "import signal\nprint('up {}')\nsignal.pause()\n"
+    folder.write("src/plain.py", plain.format(1))
+    with running(folder) as supervisor:
+        supervisor.wait("verified")
+        mark = supervisor.mark()
+        folder.write("src/plain.py", plain.format(2))
+        record = supervisor.restarted(mark, bot="x")
+        assert (record["reason"], record["mode"]) == ("change", "cold")
+        supervisor.shows("up 2")
+        assert supervisor.stop() == 0
+        assert not supervisor.seen("snapshot_failed")

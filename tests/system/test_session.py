@@ -131,6 +131,23 @@ def test_a_deleted_folder_comes_back_from_the_newest_snapshot(linked: Folder) ->
         assert info(linked)["rollback_count"] == before["rollback_count"] + 1
 
 
+def test_a_folder_deleted_under_a_running_bot_holds_no_restart(linked: Folder) -> None:
+    """There is nothing left to copy, so a save goes on: the newest snapshot, the same device."""
+    with running(linked) as supervisor:
+        supervisor.restarted(0)
+        before = info(linked)
+        delete(linked.session)
+        mark = supervisor.mark()
+        assert linked.stillhere("restart", "echo").returncode == 0
+        record = supervisor.restarted(mark)
+        assert (record["proof"], record["rolled_back"]) == ("roundtrip", True)
+        assert not supervisor.seen("pairing")
+        assert not supervisor.seen("snapshot_failed")
+    after = info(linked)
+    assert after["identity"] == before["identity"]
+    assert after["rollback_count"] == before["rollback_count"] + 1
+
+
 @pytest.mark.parametrize(("name", "damage"), [("creds.json", delete), ("store.db", truncate)])
 def test_damage_by_a_power_cut(linked: Folder, name: str, damage: Callable[[Path], None]) -> None:
     """Supervisor and bot gone at once, and a file with them: recovered in the same way."""

@@ -100,7 +100,7 @@ def test_a_change_in_the_middle_of_any_phase(
                 save(folder, number + 1)
                 gate.reached()
                 assert supervisor.status()["phase"] == phase
-                middle = supervisor.mark()
+                middle = supervisor.mark_now()
                 save(folder, number + 2)
                 supervisor.wait("changed", middle)
             number += 2

@@ -377,6 +377,21 @@ def test_two_bots_never_share_a_session(tmp_path: Path) -> None:
     read(tmp_path, bot.format("a", "false", "") + bot.format("b", "false", ""))
 
 
+@pytest.mark.parametrize(
+    ("folder", "inside"),
+    [(".", "config.toml"), ("..", "config.toml"), ("kept", "snapshots"), ("sessions", "session-b")],
+)
+def test_a_session_holds_nothing_but_itself(tmp_path: Path, folder: str, inside: str) -> None:
+    """It is moved as a whole: not with the project, the snapshots or another session in it."""
+    text = (
+        '[supervisor]\nsnapshots = "kept/snapshots"\n[bot.b]\ncommand = ["x"]\n'
+        f'[bot.a]\ncommand = ["x"]\nsession_path = "{folder}"\n'
+    )
+    (problem,) = problems(tmp_path, text)
+    assert problem.startswith("config.toml: bot.a.session_path: found ")
+    assert f"{inside} in it" in problem
+
+
 def test_a_session_in_a_watched_folder_is_allowed(tmp_path: Path) -> None:
     """The watcher leaves it out."""
     text = '[bot.a]\ncommand = ["x"]\nwatch = ["."]\nsession_path = "src/session"\n'

@@ -8,10 +8,15 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
+from bot.keys import BoxKey, Identity
 from bot.link import Link
+from bot.protocol import decode
+from bot.transports.local_pairing import _show
 from tests.unit.bot.botkit import Ear, world
 
 
@@ -230,3 +235,15 @@ def test_the_watchdog_is_for_its_process_only() -> None:
     assert Link({"WATCHDOG_USEC": "3000000"}).watchdog_s == 3
     assert Link({"WATCHDOG_USEC": "3000000", "WATCHDOG_PID": "1"}).watchdog_s is None
     assert Link({"WATCHDOG_USEC": "soon"}).watchdog_s is None
+
+
+@pytest.mark.parametrize("ttl", ["Infinity", "-1", "NaN", "null", '"20"', "1e300"])
+def test_a_code_that_lives_for_no_sane_time_is_shown_all_the_same(
+    ear: Ear, tmp_path: Path, ttl: str
+) -> None:
+    """JSON knows numbers that no clock does: the bot goes on, and gives none of them on."""
+    host: Any = SimpleNamespace(qr=link_to(ear).qr)
+    ours = Identity(), BoxKey(), b"secret"
+    frame = decode(f'{{"op": "ref", "ref": "r", "ttl_s": {ttl}}}'.encode())
+    _show(host, tmp_path, ("127.0.0.1", 1), frame, ours)
+    assert ear.next()["X_STILLHERE_QR_TTL_USEC"] == "0"

@@ -218,8 +218,10 @@ def test_a_missing_session_is_not_a_new_one() -> None:
 
 
 def test_a_change_that_waits_is_said_once_more_later() -> None:
-    """`held` speaks for itself where nothing else explained it."""
-    assert calm(console(), event("held", why="a person is pairing", paths=["a.py", "b.py"])) == [
+    """`held` speaks for itself where nothing else explained it: a failed snapshot does not."""
+    shown = console()
+    assert len(calm(shown, event("snapshot_failed", why="No space left on device"))) == 2
+    assert calm(shown, event("held", why="a person is pairing", paths=["a.py", "b.py"])) == [
         "a.py and 1 more changed, not applied: a person is pairing",
         "the old bot is still online; the next save or a restart tries again",
     ]
@@ -363,6 +365,39 @@ def test_an_exit_that_was_asked_for_is_no_news() -> None:
     gone = event("exited", generation=1, status=0, signal=None, uptime_s=1)
     assert calm(shown, event("stopping", generation=1, why=""), gone) == []
     assert calm(shown, gone) != []
+
+
+def test_a_proof_without_a_device_names_none() -> None:
+    """A companion, or a bot that only says that it is ready."""
+    shown = console().render(event("verified", generation=1, proof="ready", identity=""))
+    assert shown == ["verified by ready"]
+
+
+def test_another_device_is_never_called_the_same() -> None:
+    """The bot may log in with what it likes; who it was is said, and who it is."""
+    shown = console()
+    record = {"reason": "start", "verified": True, "proof": "identity"}
+    started = event("restarted", record=record)
+    assert calm(shown, event("adopted", identity="8", instead_of="7"), started) == [
+        "this is another device than before: 8, not 7",
+        "the session is taken as linked anew; what was before is never restored by itself",
+        "ready: another device (identity)",
+    ]
+    assert calm(shown, event("adopted", identity="8", instead_of=""), started) == [
+        "SessionManager: adopted the session of device 8",
+        "ready: same device (identity)",
+    ]
+
+
+def test_a_standby_that_the_next_save_replaced_is_no_news() -> None:
+    """Twenty saves are one line; once it has the session, its end is told."""
+    shown = console()
+    gone = event("exited", generation=2, status=0, signal=9, uptime_s=0.1)
+    spawned = event("spawned", generation=2, pid=7, mode="standby")
+    assert calm(shown, spawned, gone) == []
+    assert calm(shown, spawned, event("activated", generation=2), gone) == [
+        "generation 2 exited with signal 9 after 0.10 s"
+    ]
 
 
 def test_what_comes_from_outside_cannot_move_the_cursor() -> None:

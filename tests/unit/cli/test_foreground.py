@@ -95,6 +95,25 @@ def test_ctrl_c_stops_in_good_order_and_twice_at_once(tmp_path: Path) -> None:
         assert not terminal.raw()
 
 
+def test_what_is_typed_while_it_stops_does_nothing(tmp_path: Path) -> None:
+    """After q a person types the next command; its letters are no keys."""
+    with Terminal(tmp_path, FAKE="hang") as terminal:
+        terminal.dev()
+        terminal.wait("the bot is up")
+        terminal.send("q")
+        terminal.wait("asked to stop hurry=False")
+        terminal.send("clear; pip\n")
+        # Signals, not keys: the terminal throws away what is typed before a Ctrl-C.
+        os.kill(terminal.pid(), signal.SIGINT)
+        terminal.wait("Ctrl-C again: at once")
+        os.kill(terminal.pid(), signal.SIGINT)
+        terminal.wait("asked to stop hurry=True")
+        terminal.wait("ready> ")
+        assert "asked restart" not in terminal.seen
+        assert "asked pause" not in terminal.seen
+        assert "a line for" not in terminal.seen
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_in_good_order(number: signal.Signals, tmp_path: Path) -> None:
     """SIGTERM and SIGHUP are graceful, and the terminal's mode comes back."""

@@ -8,81 +8,9 @@ import pytest
 from supervisor.core import effects as do
 from supervisor.core import events as ev
 from supervisor.core.generations import logged_out
-from supervisor.core.machine import step
 from supervisor.core.policy import Policy
-from supervisor.core.state import Phase, State
-
-DEVICE = "device:fingerprint"
-
-
-class Story:
-    """A machine that is told events, and the orders that it gave at the last of them."""
-
-    def __init__(self, policy: Policy | None = None) -> None:
-        self.policy = policy or Policy()
-        self.state = State()
-        self.now = 100.0
-        self.orders: tuple[do.Effect, ...] = ()
-
-    def tell(self, *events: ev.Event) -> "Story":
-        """Tell events, one after the other."""
-        for event in events:
-            self.state, self.orders = step(self.state, event, self.now, self.policy)
-        return self
-
-    def later(self, seconds: float) -> "Story":
-        """Let time pass; the deadline is told if it has come."""
-        self.now += seconds
-        return self.tell(ev.DeadlinePassed())
-
-    @property
-    def ticket(self) -> int:
-        """The job that is waited for."""
-        return self.state.ticket
-
-    def reports(self) -> list[str]:
-        """What was written down at the last event."""
-        return [order.event for order in self.orders if isinstance(order, do.Report)]
-
-    def acts(self) -> list[do.Effect]:
-        """What was ordered at the last event, notes and reports aside."""
-        said = (do.Report, do.NoteState, do.NoteVerified, do.NoteLinked, do.NoteQr, do.NoteProof)
-        return [order for order in self.orders if not isinstance(order, said)]
-
-    def seated(self, *, linked: bool = True) -> "Story":
-        """From nothing to a generation that has just been started with its session."""
-        self.tell(ev.StartRequested())
-        self.tell(ev.OwnerTaken(self.ticket, 0))
-        self.tell(ev.SurvivorsFound(self.ticket, ()))
-        verdict: ev.Verdict = "passed" if linked else "absent"
-        identity = DEVICE if linked else ""
-        self.tell(ev.SessionChecked(self.ticket, verdict, linked=linked, identity=identity))
-        self.tell(ev.SeatCommitted(self.ticket))
-        return self.tell(ev.Spawned(1, 4711))
-
-    def up(self, *, standby: bool = True) -> "Story":
-        """From nothing to UP, proved by a round trip."""
-        self.seated()
-        self.tell(ev.CapsDeclared(1, standby=standby, checkpoint=True, roundtrip=True))
-        self.tell(ev.SessionReported(1, "restored", DEVICE))
-        return self.tell(ev.ProofGiven(1, "roundtrip"), ev.BotReady(1))
-
-    def saved(self, *paths: str) -> "Story":
-        """A file was saved."""
-        return self.tell(ev.SourceChanged(paths or ("bot.py",), self.now, self.now, self.now))
-
-    def standing_by(self) -> "Story":
-        """UP, a file saved, and the new generation waits."""
-        self.up().saved()
-        self.tell(ev.PreflightPassed(self.ticket))
-        self.tell(ev.CapsDeclared(2, standby=True, checkpoint=True, roundtrip=True))
-        return self.tell(ev.StandbyReached(2))
-
-    def stopping(self) -> "Story":
-        """... flushed, snapshotted, and the old one told to stop."""
-        self.standing_by()
-        self.tell(ev.Checkpointed(1))
-        return self.tell(ev.SnapshotTaken(self.ticket))
+from supervisor.core.state import Phase
+from tests.unit.core.story import DEVICE, Story
 
 
 def test_one_restart_from_save_to_verified() -> None:
@@ -142,6 +70,28 @@ def test_new_code_that_dies_before_its_turn_leaves_the_old_bot_online(end: ev.Ev
         story.tell(end)
         assert (story.state.phase, story.state.current, story.state.standby) == (Phase.UP, 1, None)
         assert story.state.held
+
+
+def test_what_never_ran_is_not_waited_for() -> None:
+    """There is no end to be told of it: the next save gets its standby."""
+    story = Story().up().saved()
+    story.tell(ev.PreflightPassed(story.ticket), ev.SpawnFailed(2, "no such program"))
+    assert story.acts() == []
+    story.saved().tell(ev.PreflightPassed(story.ticket))
+    assert story.acts() == [do.SpawnStandby(3, ("bot.py",))]
+    # ... also when it was given up before that was known.
+    story.saved().tell(ev.PreflightPassed(story.ticket), ev.SpawnFailed(3, "no such program"))
+    assert story.acts() == [do.SpawnStandby(4, ("bot.py",))]
+
+
+def test_a_stop_ends_once_what_could_not_be_killed_is_gone() -> None:
+    """A process that hung in the kernel comes back some day; then nobody waits any longer."""
+    story = Story().up().tell(ev.StopRequested(hurry=True))
+    story.later(5.0).later(5.0)
+    assert (story.state.phase, story.state.current) == (Phase.FAILED, 1)
+    story.tell(ev.TreeGone(1))
+    assert story.state.phase is Phase.DOWN
+    assert do.ReleaseOwner() in story.orders
 
 
 def test_a_trespasser_is_killed_and_the_restart_goes_on_cold() -> None:
@@ -380,8 +330,8 @@ def test_survivors_are_asked_then_killed_then_given_up() -> None:
     story = Story().tell(ev.StartRequested())
     story.tell(ev.OwnerTaken(story.ticket, 7))
     story.tell(ev.SurvivorsFound(story.ticket, (812,)))
-    assert story.acts() == [do.EvictSurvivors(story.ticket)]
-    assert story.later(10.0).acts() == [do.EvictSurvivors(story.ticket, kill=True)]
+    assert story.acts() == [do.EvictSurvivors(story.ticket, 10.0)]
+    assert story.later(10.0).acts() == [do.EvictSurvivors(story.ticket, 5.0, kill=True)]
     assert story.later(5.0).state.phase is Phase.FAILED
 
 

@@ -171,6 +171,10 @@ def environment(state: State, world: World) -> Iterator[ev.Event]:
         yield from facts(generation, state, world)
     if state.phase == "starting" and state.current is not None:
         yield ev.SpawnFailed(state.current, "no such command")
+    if state.standby is not None and not state.standby_waits:
+        yield ev.SpawnFailed(state.standby, "no such command")
+    for generation in sorted(state.doomed - world.ended):
+        yield ev.SpawnFailed(generation, "no such command")
 
 
 def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effect, ...]) -> World:
@@ -341,8 +345,7 @@ def test_every_reachable_state_keeps_the_promises(
     waits_for_a_person = {"refused", "failed", "down"}
     for node in graph.nodes:
         state = node[0]
-        if not state.wanted_up and state.phase not in {"killing", "failed"}:
-            # ... but for a process that hangs in the kernel, which nobody can end.
+        if not state.wanted_up:
             assert node in ends, f"a stop never ends: {state}"
         stays_down = state.phase in waits_for_a_person or state.after in ("fail", "finish")
         if state.wanted_up and not stays_down:

@@ -1,5 +1,6 @@
 """One copy, ever: the bytes of the lock file, on real descriptors and real processes."""
 
+import errno
 import json
 import os
 import stat
@@ -28,6 +29,23 @@ sys.stdin.readline()
 def lock(tmp_path: Path) -> OwnerLock:
     """A lock in a folder that is not there yet."""
     return OwnerLock(tmp_path / "sessions", "x")
+
+
+def test_a_full_disk_leaves_nobody_locked_out(
+    lock: OwnerLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could not write its name down does not hold the lock either."""
+
+    def full(*_args: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", full)
+        with pytest.raises(OSError, match="space"):
+            lock.acquire()
+    assert not lock.held
+    lock.acquire()
+    lock.release()
 
 
 def test_the_owner_is_named(lock: OwnerLock) -> None:

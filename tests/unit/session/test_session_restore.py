@@ -114,6 +114,56 @@ def test_a_file_missing_from_a_sealed_session_is_damage(place: Place) -> None:
     assert (place.live / "keys" / "two").read_bytes() == b"second key"
 
 
+@pytest.mark.parametrize("seat", [1, None])
+def test_what_a_bot_empties_is_no_damage(place: Place, seat: int | None) -> None:
+    """An outbox that was sent: the session is whole, and so is every snapshot from then on."""
+    place.live.mkdir(parents=True)
+    (place.live / "auth.bin").write_bytes(b"key 1")
+    (place.live / "outbox.txt").write_text("to be sent")
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    manager.set_seat(ID, 1)
+    assert manager.backup(ID, "linked").verdict == "good"
+    (place.live / "auth.bin").write_bytes(b"the second key")
+    os.truncate(place.live / "outbox.txt", 0)
+    manager.set_seat(ID, seat)
+    for depth in ({"quick": True}, {"full": False}, {"full": True}):
+        assert manager.check(ID, **depth).verdict == "passed"
+    assert manager.restore(ID).action == "kept"
+    sealed = manager.commit(manager.capture(ID, reason="sealed", generation=1, hot=False))
+    assert sealed.verdict == "good"
+    assert (place.live / "auth.bin").read_bytes() == b"the second key"
+
+
+def test_a_running_bot_may_empty_a_file_and_nothing_else(place: Place) -> None:
+    """It has the seat: it did it, and the file comes back only if somebody else emptied it."""
+    manager = place.linked()
+    manager.set_seat(ID, 1)
+    _empty("keys/one")(place.live)
+    assert manager.check(ID).verdict == "passed"
+    manager.set_seat(ID, None)
+    assert manager.check(ID).why == "keys/one is empty"
+
+
+@pytest.mark.parametrize("text", ["", "{}\n{}\n", "// a remark\n{}"])
+def test_a_name_alone_promises_no_json(place: Place, text: str) -> None:
+    """What never was JSON is no damage, whatever it is called; what was, and is not, is."""
+    place.live.mkdir(parents=True)
+    (place.live / "odd.json").write_text(text)
+    (place.live / "creds.json").write_text("{}")
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    assert manager.backup(ID, "linked").verdict == "good"
+    assert manager.check(ID).verdict == "passed"
+    wanted = tree(place.live)
+    _tear("creds.json")(place.live)
+    assert "creds.json" in manager.check(ID).why
+    assert manager.restore(ID).action == "restored"
+    assert tree(place.live) == wanted
+    (place.live / "creds.json").write_text("{")
+    assert manager.backup(ID).verdict == "bad"
+
+
 def test_a_session_that_ran_by_hand_since_its_seal_is_kept(place: Place) -> None:
     """A changed file says that somebody wrote: then a missing one is the bot's own doing."""
     manager = place.linked()
@@ -152,6 +202,27 @@ def test_a_sealed_session_passes_without_opening_it(
     assert opened == []
     assert manager.check(ID).verdict == "passed"
     assert opened == ["full"]
+
+
+def test_a_look_opens_only_what_is_not_known_yet(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The quick check is part of the gap: of ten thousand media files it opens the new ones."""
+    fill(place.live)
+    for name in ("old", "new"):
+        (place.live / name).write_bytes(bytes(500))
+    manager = place.manager()
+    manager.backup(ID)
+    opened: list[str] = []
+
+    def head(path: Path) -> bytes:
+        opened.append(path.name)
+        return path.read_bytes()[:100]
+
+    monkeypatch.setattr("supervisor.session.checks._head", head)
+    (place.live / "new").write_bytes(bytes(501))
+    assert manager.check(ID, quick=True).verdict == "passed"
+    assert sorted(opened) == ["new", "store.db"]
 
 
 def test_the_check_changes_nothing(place: Place) -> None:
@@ -485,6 +556,37 @@ def test_a_mount_point_is_restored_entry_by_entry(
             subprocess.run(["umount", str(place.live)], check=True)
 
 
+def test_a_restore_cut_short_on_a_mount_point_is_whole_afterwards(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends while what is placed is removed at its old place: no part is taken for the whole."""
+    manager = place.linked()
+    wanted = tree(place.live)
+    _tear("store.db")(place.live)
+    really = os.rename, shutil.rmtree
+
+    def rename(source: Any, target: Any, **more: Any) -> None:
+        ends = [str(path).startswith(f"{place.live}/") for path in (source, target)]
+        if str(place.live) in (str(source), str(target)) or ends[0] != ends[1]:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV), str(source))
+        really[0](source, target, **more)
+
+    def cut_short(path: Any, **more: Any) -> None:
+        if Path(path).parent.name.startswith(".session-") or Path(path).name.endswith(".gone"):
+            (Path(path) / "one").unlink()
+            raise OSError(errno.EIO, os.strerror(errno.EIO), str(path))
+        really[1](path, **more)
+
+    monkeypatch.setattr(os, "rename", rename)
+    with monkeypatch.context() as crash:
+        crash.setattr(shutil, "rmtree", cut_short)
+        with pytest.raises(SupervisorError):
+            manager.restore(ID)
+    assert place.manager().restore(ID).action == "kept"
+    assert tree(place.live) == wanted
+    assert [path.name for path in place.live.parent.glob(".session-*.new*")] == []
+
+
 def test_a_linked_folder_stays_a_link(place: Place, tmp_path: Path) -> None:
     """The session lies elsewhere, behind a symlink: its real folder is restored."""
     real = tmp_path / "volume" / "real"
@@ -509,3 +611,28 @@ def test_an_id_is_a_plain_name(place: Place, bad: str) -> None:
     for act in (manager.check, manager.restore, manager.backup, manager.clear, manager.info):
         with pytest.raises(SupervisorError, match="the session id"):
             act(bad)
+
+
+def test_a_flaw_that_a_proved_device_lived_with_does_not_cost_the_link(place: Place) -> None:
+    """A database whose check always complained is no damage; a new flaw still is."""
+    manager = place.manager()
+    live = place.live
+    fill(live)
+    with closing(sqlite3.connect(live / "odd.db")) as odd:
+        odd.executescript(
+            "CREATE TABLE t (a); INSERT INTO t VALUES (NULL); PRAGMA writable_schema=1"
+        )
+        odd.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE t (a NOT NULL)'")
+        odd.commit()
+    manager.note_linked(ID, "device:1")
+    manager.set_seat(ID, 1)
+    snapshot = manager.commit(
+        manager.capture(ID, reason="linked", generation=1, hot=True), "roundtrip"
+    )
+    assert snapshot.verdict == "bad"
+    assert manager.check(ID).verdict == "damaged"
+    restored = manager.restore(ID)
+    assert (restored.action, "odd.db" in restored.flaw) == ("kept", True)
+    os.truncate(live / "store.db", 0)
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID)

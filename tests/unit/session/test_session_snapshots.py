@@ -16,7 +16,7 @@ from supervisor.core.policy import Keep
 from supervisor.session import readme, retention
 from supervisor.session.manifest import BLOCK_BYTES, WHOLE_BYTES, Manifest
 from supervisor.session.model import SnapshotFailed, rfc3339, since_1970
-from tests.unit.session.sessionkit import ID, Place, modes, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, fill, modes, tree, write_key
 
 
 def test_an_unchanged_session_gives_no_new_snapshot(place: Place) -> None:
@@ -223,6 +223,39 @@ def test_a_torn_database_is_called_bad(place: Place) -> None:
     for content in (whole[:-4096], inside, b"nonsense" * 600, b""):
         (place.live / "store.db").write_bytes(content)
         assert manager.backup(ID).verdict == "bad"
+
+
+@pytest.mark.parametrize("name", [b"caf\xe9.db", b"100%?#.db", b"a b.db"])
+def test_a_database_may_have_any_name(place: Place, name: bytes) -> None:
+    """Names are bytes: each is opened, found whole, and found torn."""
+    fill(place.live)
+    odd = place.live / os.fsdecode(name)
+    odd.write_bytes((place.live / "store.db").read_bytes())
+    manager = place.manager()
+    assert manager.backup(ID).verdict == "good"
+    assert manager.check(ID).verdict == "passed"
+    odd.write_bytes(odd.read_bytes()[:4096] + b"\xff" * 4096 + odd.read_bytes()[8192:])
+    assert manager.backup(ID).verdict == "bad"
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        "CREATE TABLE new(a) LAID OUT DIFFERENTLY",
+        "CREATE VIRTUAL TABLE new USING the_bots_own()",
+    ],
+)
+def test_what_our_sqlite_does_not_know_is_no_damage(place: Place, made: str) -> None:
+    """The bot may have a newer one, and modules of its own: its session is whole all the same."""
+    fill(place.live)
+    with closing(sqlite3.connect(place.live / "store.db")) as database, database:
+        database.execute("PRAGMA writable_schema=ON")
+        row = "INSERT INTO sqlite_master VALUES ('table', 'new', 'new', 0, ?)"
+        database.execute(row, (made,))
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    assert manager.check(ID).why == ""
+    assert manager.backup(ID).verdict == "good"
 
 
 def test_a_snapshot_carries_its_journal(place: Place) -> None:
@@ -437,3 +470,14 @@ def test_hourly_and_daily_ones_stay() -> None:
     days = {int(since_1970(m.taken_at) // 86_400) for m in hourly if m.seq in stay}
     assert len(days) == 7
     assert len(stay) == 5 + 6 - 3 + 7 - 1
+
+
+def test_a_pruned_snapshot_takes_no_memory(place: Place) -> None:
+    """A service takes hundreds a day: only those that are there stay in mind."""
+    manager = place.linked()
+    for n in range(20):
+        write_key(place.live, f"key {n}")
+        manager.backup(ID)
+    there = {path.name for path in place.store.glob("session-*.json")}
+    assert set(manager.store._parsed) <= there
+    assert len(there) < 20

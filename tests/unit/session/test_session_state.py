@@ -82,6 +82,19 @@ def test_one_broken_record_does_not_cost_the_others(place: Place) -> None:
     assert manager.record("other").fields == {"note": "mine"}
 
 
+def test_a_broken_file_stays_until_a_whole_one_takes_its_place(place: Place) -> None:
+    """A change that is refused costs the other sessions nothing of what could still be read."""
+    place.linked()
+    place.manager().save_state("other", note="mine")
+    value = json.loads(place.state.read_text())
+    value["sessions"][ID]["qr_count"] = "many"
+    place.state.write_text(json.dumps(value))
+    with pytest.raises(SupervisorError, match="JSON"):
+        place.manager().save_state(ID, note=object())
+    assert json.loads(place.state.read_text()) == value
+    assert place.manager().record("other").fields == {"note": "mine"}
+
+
 def test_a_newer_programs_file_is_left_alone(place: Place) -> None:
     """It is no garbage: nothing is rebuilt over it."""
     place.linked()

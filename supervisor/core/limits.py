@@ -1,0 +1,10 @@
+"""The bounds that no configuration moves."""
+
+# Deadlines of work that is not the bot's, in seconds. A restore of a large session on a slow
+# disk is slow, not broken; the rest is quick or hangs.
+JOB_TIMEOUT_S = 30.0
+RESTORE_JOB_TIMEOUT_S = 600.0
+SEAL_TIMEOUT_S = 5.0
+KILL_TIMEOUT_S = 5.0
+HELD_RETRY_S = 30.0
+CHANGED_MAX = 1000

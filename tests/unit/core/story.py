@@ -1,0 +1,83 @@
+"""Tells the machine what happens, from nothing to whatever a test is about."""
+
+from supervisor.core import effects as do
+from supervisor.core import events as ev
+from supervisor.core.machine import step
+from supervisor.core.policy import Policy
+from supervisor.core.state import State
+
+DEVICE = "device:fingerprint"
+
+
+class Story:
+    """A machine that is told events, and the orders that it gave at the last of them."""
+
+    def __init__(self, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy()
+        self.state = State()
+        self.now = 100.0
+        self.orders: tuple[do.Effect, ...] = ()
+
+    def tell(self, *events: ev.Event) -> "Story":
+        """Tell events, one after the other."""
+        for event in events:
+            self.state, self.orders = step(self.state, event, self.now, self.policy)
+        return self
+
+    def later(self, seconds: float) -> "Story":
+        """Let time pass; the deadline is told if it has come."""
+        self.now += seconds
+        return self.tell(ev.DeadlinePassed())
+
+    @property
+    def ticket(self) -> int:
+        """The job that is waited for."""
+        return self.state.ticket
+
+    def reports(self) -> list[str]:
+        """What was written down at the last event."""
+        return [order.event for order in self.orders if isinstance(order, do.Report)]
+
+    def acts(self) -> list[do.Effect]:
+        """What was ordered at the last event, notes and reports aside."""
+        said = (do.Report, do.NoteState, do.NoteVerified, do.NoteLinked, do.NoteQr, do.NoteProof)
+        return [order for order in self.orders if not isinstance(order, said)]
+
+    def seated(self, *, linked: bool = True) -> "Story":
+        """From nothing to a generation that has just been started with its session."""
+        self.tell(ev.StartRequested())
+        return self.seated_again(1, linked=linked)
+
+    def seated_again(self, generation: int, *, linked: bool = True) -> "Story":
+        """From CLAIMING to a generation that has just been started with its session."""
+        self.tell(ev.OwnerTaken(self.ticket, 0))
+        self.tell(ev.SurvivorsFound(self.ticket, ()))
+        verdict: ev.Verdict = "passed" if linked else "absent"
+        identity = DEVICE if linked else ""
+        self.tell(ev.SessionChecked(self.ticket, verdict, linked=linked, identity=identity))
+        self.tell(ev.SeatCommitted(self.ticket))
+        return self.tell(ev.Spawned(generation, 4711))
+
+    def up(self, *, standby: bool = True) -> "Story":
+        """From nothing to UP, proved by a round trip."""
+        self.seated()
+        self.tell(ev.CapsDeclared(1, standby=standby, checkpoint=True, roundtrip=True))
+        self.tell(ev.SessionReported(1, "restored", DEVICE))
+        return self.tell(ev.ProofGiven(1, "roundtrip"), ev.BotReady(1))
+
+    def saved(self, *paths: str) -> "Story":
+        """A file was saved."""
+        return self.tell(ev.SourceChanged(paths or ("bot.py",), self.now, self.now, self.now))
+
+    def standing_by(self) -> "Story":
+        """UP, a file saved, and the new generation waits."""
+        self.up().saved()
+        self.tell(ev.PreflightPassed(self.ticket))
+        self.tell(ev.CapsDeclared(2, standby=True, checkpoint=True, roundtrip=True))
+        return self.tell(ev.StandbyReached(2))
+
+    def stopping(self) -> "Story":
+        """... flushed, snapshotted, and the old one told to stop."""
+        self.standing_by()
+        self.tell(ev.Checkpointed(1))
+        return self.tell(ev.SnapshotTaken(self.ticket))
