@@ -100,7 +100,7 @@ def _restart(turn: Turn) -> None:
     state = turn.state
     match state.phase:
         case Phase.UP:
-            turn.preflight("manual", detected_at=turn.now)
+            turn.preflight("manual")
         case Phase.PAIRING:
             turn.begin_record("manual")
             turn.terminate("asked to restart")
@@ -125,7 +125,7 @@ def _resume(turn: Turn) -> None:
     if not turn.state.dirty:
         return
     if turn.state.phase is Phase.UP:
-        turn.preflight("change", detected_at=turn.now)
+        turn.preflight("change")
     elif turn.state.phase in (Phase.BACKOFF, Phase.FAILED) or _finished(turn):
         turn.claim_changed()
 
@@ -162,23 +162,20 @@ def _operate(turn: Turn, event: OperationRequested) -> None:
 def _source_changed(turn: Turn, event: SourceChanged) -> None:
     state = turn.state
     paths = tuple(dict.fromkeys((*state.changed, *event.paths)))[:CHANGED_MAX]
-    turn.set(dirty=True, changed=paths)
+    # What is collected in a pause is late because a person wanted it so.
+    saw = None if state.paused else state.saw or event
+    turn.set(dirty=True, changed=paths, saw=saw)
     turn.report("changed", paths=list(event.paths))
-    seen = {
-        "saved_at": event.saved_at,
-        "detected_at": event.detected_at,
-        "quiet_at": event.quiet_at,
-    }
     match state.phase:
         case Phase.UP if not state.paused:
-            turn.preflight("change", **seen)
+            turn.preflight("change")
         case Phase.PREFLIGHT | Phase.STANDBY | Phase.CHECKPOINTING | Phase.SNAPSHOTTING:
             # A standby never outlives the source that it was started from.
             turn.kill_standby()
             if not state.wanted_up or state.operation is not None:
                 return
             turn.forget_job()
-            turn.settle_up() if state.paused else turn.preflight("change", **seen)
+            turn.settle_up() if state.paused else turn.preflight("change")
         case Phase.STOPPING | Phase.KILLING | Phase.SEALING:
             turn.kill_standby()
         case Phase.ACTIVATING:
@@ -189,13 +186,13 @@ def _source_changed(turn: Turn, event: SourceChanged) -> None:
             turn.kill_standby()
         case Phase.VERIFYING if state.late and not state.paused:
             # It does not come up by itself; the new code may be the cure.
-            turn.begin_record("change", changed=paths, **seen)
+            turn.begin_change()
             turn.terminate("not online in time, and the source changed")
         case Phase.BACKOFF | Phase.FAILED if not state.paused:
-            turn.begin_record("change", changed=paths, **seen)
+            turn.begin_change()
             turn.claim()
         case Phase.DOWN if _finished(turn) and not state.paused:
-            turn.begin_record("change", changed=paths, **seen)
+            turn.begin_change()
             turn.claim()
         case _:
             pass  # remembered in `dirty`

@@ -18,7 +18,8 @@ def handle(turn: Turn) -> None:
         return
     match state.phase:
         case Phase.CLAIMING | Phase.SWEEPING:
-            turn.fail(f"{state.phase.value} took too long")
+            turn.forget_job()
+            turn.try_later(f"{state.phase.value} took too long")
         case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
             turn.give_up(f"{state.phase.value} took too long")
         case Phase.EVICTING if not state.killing:
@@ -40,7 +41,7 @@ def handle(turn: Turn) -> None:
         case Phase.UP:
             turn.go(Phase.UP)
             if state.held and state.wanted_up and not state.paused:
-                turn.preflight("change", detected_at=turn.now)
+                turn.preflight("change")
         case Phase.PREFLIGHT:
             turn.forget_job()
             turn.hold("the preflight took too long")
@@ -83,7 +84,7 @@ def _late(turn: Turn) -> None:
         rest_s = turn.policy.start_timeout_s - turn.policy.restore_timeout_s
         turn.go(Phase.VERIFYING, max(rest_s, 0.0))
         if state.dirty and not state.paused:
-            turn.begin_record("change", changed=state.changed, detected_at=turn.now)
+            turn.begin_change()
             turn.terminate("not online in time, and the source changed")
     elif state.reported == "offline":
         # The network is to blame, not the bot: it goes on trying, and so do we.

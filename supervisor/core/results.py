@@ -138,6 +138,7 @@ def _seated(turn: Turn) -> None:
             standby_waits=False,
             standby_caps=Caps(),
             changed=(),
+            saw=None,
         )
         turn.do(Activate(state.standby))
         turn.report("activated", generation=state.standby)
@@ -148,7 +149,7 @@ def _seated(turn: Turn) -> None:
         turn.at_rest()
         return
     turn.set(current=state.generation, seat=state.generation)
-    turn.set(dirty=False, changed=())
+    turn.set(dirty=False, changed=(), saw=None)
     turn.mark(mode="cold", generation=state.generation)
     turn.go(Phase.STARTING, turn.policy.start_timeout_s)
     turn.do(SpawnCold(state.generation, state.changed))
@@ -167,7 +168,9 @@ def _preflighted(turn: Turn) -> None:
 def _failed(turn: Turn, why: str) -> None:
     state = turn.state
     match state.phase:
-        case Phase.CLAIMING | Phase.SWEEPING | Phase.EVICTING:
+        case Phase.CLAIMING | Phase.SWEEPING:
+            turn.try_later(why)
+        case Phase.EVICTING:
             turn.fail(why)
         case Phase.CHECKING_SESSION | Phase.RESTORING:
             turn.give_up(why)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Literal, Self
 
-from supervisor.core.events import Operation
+from supervisor.core.events import Operation, SourceChanged
 from supervisor.core.records import Restart
 
 
@@ -84,6 +84,7 @@ class State:
     # is to follow it) runs, `changed` by which paths, `held` why it was not applied.
     dirty: bool = False
     changed: tuple[str, ...] = ()
+    saw: SourceChanged | None = None  # the first of them that nothing runs yet
     held: str = ""
 
     # What the current generation said, and what it is held against.

@@ -5,7 +5,7 @@ must be true when it is made, so that the phases cannot be entered by a side doo
 """
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from supervisor.core.effects import (
     CheckSession,
@@ -106,8 +106,22 @@ class Turn:
 
     def claim_changed(self) -> None:
         """Try again, for a change that was collected."""
-        self.begin_record("change", changed=self.state.changed, detected_at=self.now)
+        self.begin_change()
         self.claim()
+
+    def begin_change(self) -> None:
+        """Open the record of a change: from its first save that nothing runs yet."""
+        saw = self.state.saw
+        known = (
+            {"detected_at": self.now}
+            if saw is None
+            else {
+                "saved_at": saw.saved_at,
+                "detected_at": saw.detected_at,
+                "quiet_at": saw.quiet_at,
+            }
+        )
+        self.begin_record("change", changed=self.state.changed, **known)
 
     def forget_all(self) -> None:
         """Nothing runs: all that was known of the last run has to be looked at anew."""
@@ -249,16 +263,18 @@ class Turn:
     def hold(self, why: str) -> None:
         """The old generation stays; what changed is not applied, and it is said why."""
         self.kill_standby()
-        self.set(held=why, restart=None)
+        self.set(held=why, restart=None, saw=None, cold_once=False)
         self.report("held", why=why, paths=list(self.state.changed))
         self.settle_up()
 
     # From one generation to the next.
 
-    def preflight(self, reason: Reason, **known: Any) -> None:
+    def preflight(self, reason: Literal["change", "manual"]) -> None:
         """Begin a restart: first see whether the new code can start at all."""
-        if self.state.restart is None or known:
-            self.begin_record(reason, changed=self.state.changed, **known)
+        if reason == "change":
+            self.begin_change()
+        else:
+            self.begin_record(reason, changed=self.state.changed, detected_at=self.now)
         self.set(dirty=False, held="")
         self.go(Phase.PREFLIGHT, JOB_TIMEOUT_S)
         self.do(RunPreflight(self.new_ticket(), self.state.changed))
@@ -368,6 +384,15 @@ class Turn:
         self.forget_job()
         self.set(after=After.FAIL, why=why)
         self.at_rest()
+
+    def try_later(self, why: str) -> None:
+        """Nothing runs and the lock is not ours yet: a person's turn, or the next try's."""
+        if self.policy.on_change or not self.state.wanted_up:
+            self.fail(why)
+        else:
+            self.drop_operation(why)
+            self.set(why=why)
+            self.back_off()
 
     def fail(self, why: str) -> None:
         """Give up until a person or a change comes."""

@@ -5,6 +5,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,9 @@ class Charge:
         if self.state.deadline is not None:
             loop = asyncio.get_running_loop()
             wait_s = max(0.0, self.state.deadline - time.monotonic())
-            self._timer = loop.call_later(wait_s, self.post, ev.DeadlinePassed())
+            # One turn later: after a suspension, what came meanwhile is heard before the deadline.
+            tell = partial(self.post, ev.DeadlinePassed())
+            self._timer = loop.call_later(wait_s, loop.call_soon, tell)
 
     def _schedule_snapshot(self) -> None:
         if self.bot.session is None or self.bot.snapshots.every_s <= 0:
@@ -141,7 +144,8 @@ class Charge:
         self._periodic = loop.call_later(self.bot.snapshots.every_s, self._snapshot_due)
 
     def _snapshot_due(self) -> None:
-        if self.state.phase is Phase.UP and self.state.current is not None:
+        idle = self.hands.jobs.idle  # else one is on its way, or the disk hangs
+        if self.state.phase is Phase.UP and self.state.current is not None and idle:
             self.hands.snapshot(0, "periodic", self.state.current)
         self._schedule_snapshot()
 

@@ -166,6 +166,8 @@ class Hands:
     def _report(self, event: str, fields: dict[str, Any]) -> None:
         if event == "standby_failed" and (child := self.child(fields.get("generation"))):
             fields["tail"] = [line for line in child.heard.tail if line.strip()]
+        if event in ("backoff", "failed"):
+            self.jobs.note(self.session.commit_seals)
         if event == "conflict":
             self.jobs.note(partial(self.session.report_conflict, **fields))
             return

@@ -53,6 +53,11 @@ class Jobs:
         """Run a coroutine of the loop; what goes wrong is reported."""
         self._follow(self._loop.create_task(work), self._noted)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is under way."""
+        return not self._running
+
     async def result(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the session's thread, in turn, and return what it returns."""
         return await self._loop.run_in_executor(self._thread, work)

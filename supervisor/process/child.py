@@ -10,39 +10,26 @@ import secrets
 import signal
 import subprocess
 import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
-from supervisor.core.events import (
-    BotReady,
-    CapsDeclared,
-    Checkpointed,
-    Event,
-    Exited,
-    ProofGiven,
-    Released,
-    SessionReported,
-    StandbyReached,
-    TreeGone,
-    UndecryptableSeen,
-)
+from supervisor.core.events import Event, Exited, TreeGone
 from supervisor.process import output
 from supervisor.process.command import death_signal, program
+from supervisor.process.contract import Heard
 from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.signals import send
 from supervisor.process.tree import TOKEN, lock_holders, members
 from supervisor.session.lock import OwnerLock
 
-_SESSION_STATES = ("connecting", "restored", "linked", "pairing", "lost", "conflict", "offline")
-_TAIL_LINES = 30
 _TAIL_CHARS = 2000
 _RECHECK_S = 0.02
-_DIGITS = 18
+_RECHECK_MAX_S = 1.0
+_SEEN_MAX = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,18 +54,6 @@ class Plan:
     stop_signal: signal.Signals = signal.SIGTERM
     terminal: bool = False
     stdin: bool = False
-
-
-@dataclass(slots=True)
-class Heard:
-    """What a generation said that is no business of the core."""
-
-    status: str = ""
-    qr: str | None = None  # a secret: memory and the terminal only
-    qr_until: float | None = None
-    identity: str = ""
-    checkpoint_signal: signal.Signals = signal.SIGUSR2
-    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
 
 
 class Child:
@@ -106,9 +81,9 @@ class Child:
         self._on_prompt = on_prompt
         self._loop = asyncio.get_running_loop()
         self._standby_pipe: int | None = None
-        self._checkpoint_asked_usec = 0
         self._watched: dict[int, int] = {}
         self._seen: set[int] = set()
+        self._recheck_s = _RECHECK_S
         self._recheck: asyncio.TimerHandle | None = None
         self._notify: NotifySocket | None = None
         self._readers: list[output.LineReader] = []
@@ -196,8 +171,8 @@ class Child:
 
     def _blot(self, text: bytes) -> bytes:
         """Blot out what is secret."""
-        if self.heard.qr:
-            text = text.replace(self.heard.qr.encode(), b"[QR code]")
+        for payload in self.heard.payloads:
+            text = text.replace(payload, b"[QR code]")
         return text if self._input is None else self._input.blot(text)
 
     # Towards the bot.
@@ -215,7 +190,7 @@ class Child:
 
     def request_checkpoint(self) -> None:
         """Ask it to flush."""
-        self._checkpoint_asked_usec = time.monotonic_ns() // 1000
+        self.heard.checkpoint_asked_usec = time.monotonic_ns() // 1000
         self._signal_main(self.heard.checkpoint_signal)
 
     def write_line(self, text: str) -> None:
@@ -264,7 +239,7 @@ class Child:
         lock = self.plan.lock
         if not found and lock is not None and not lock.free(self.generation):
             found = lock_holders(lock.path, [self.generation])
-        self._seen.update(found)
+        self._seen = self._seen.union(found) if len(self._seen) < _SEEN_MAX else set(found)
         return found
 
     def _byte_free(self) -> bool:
@@ -275,57 +250,12 @@ class Child:
     def _trusts(self, pid: int) -> bool:
         return pid == self.pid or pid in self._seen or pid in self.members()
 
-    def _said(self, message: Message) -> None:  # noqa: C901 - a table, one line per key
-        heard, number = self.heard, self.generation
-        heard.status = message.get("STATUS", heard.status)
-        heard.identity = message.get("X_STILLHERE_IDENTITY", heard.identity)
-        if "X_STILLHERE_CAPS" in message:
-            self._caps(message["X_STILLHERE_CAPS"].split())
-        if "X_STILLHERE_QR" in message:
-            self._qr(message["X_STILLHERE_QR"], message.get("X_STILLHERE_QR_TTL_USEC", ""))
-        state = message.get("X_STILLHERE_SESSION", "")
-        if state in _SESSION_STATES:
-            if state != "pairing" and heard.qr is not None:
-                self._qr("", "")
-            reason = message.get("X_STILLHERE_REASON", "")
-            self._emit(SessionReported(number, state, heard.identity, reason))  # type: ignore[arg-type]  # checked above
-        if message.get("X_STILLHERE_STANDBY") == "1":
-            self._emit(StandbyReached(number))
-        if (count := _number(message.get("X_STILLHERE_UNDECRYPTABLE", ""))) is not None:
-            self._emit(UndecryptableSeen(number, count))
-        if message.get("X_STILLHERE_PROOF") == "roundtrip":
-            self._emit(ProofGiven(number, "roundtrip"))
-        if message.get("READY") == "1":
-            self._emit(BotReady(number))
-        at = _number(message.get("MONOTONIC_USEC", ""))
-        answers = at is not None and at >= self._checkpoint_asked_usec
-        if message.get("X_STILLHERE_CHECKPOINT") == "1" and answers:
-            self._emit(Checkpointed(number))
-        if message.get("X_STILLHERE_RELEASED") == "1":
-            self._emit(Released(number))
-
-    def _qr(self, payload: str, ttl_usec: str) -> None:
-        self.heard.qr = payload or None
-        ttl = _number(ttl_usec)
-        self.heard.qr_until = None if ttl is None else time.monotonic() + ttl / 1e6
-        self._on_qr()
-
-    def _caps(self, words: Sequence[str]) -> None:
-        checkpoint = False
-        for word in words:
-            name, _, value = word.partition(":")
-            if name == "checkpoint":
-                with suppress(KeyError):
-                    self.heard.checkpoint_signal = signal.Signals[value or "SIGUSR2"]
-                    checkpoint = True
-        self._emit(
-            CapsDeclared(
-                self.generation,
-                standby="standby" in words,
-                checkpoint=checkpoint,
-                roundtrip="roundtrip" in words,
-            )
-        )
+    def _said(self, message: Message) -> None:
+        before = self.heard.qr
+        for event in self.heard.take(self.generation, message):
+            self._emit(event)
+        if self.heard.qr != before:
+            self._on_qr()
 
     # Its end.
 
@@ -373,7 +303,9 @@ class Child:
             os.close(self._pidfd)
             self._emit(TreeGone(self.generation))
         elif not alive or len(self._watched) < len(alive):
-            self._recheck = self._loop.call_later(_RECHECK_S, self.recheck)
+            # Nobody tells when a process ends that we may not look at; so look, ever more rarely.
+            self._recheck = self._loop.call_later(self._recheck_s, self.recheck)
+            self._recheck_s = min(self._recheck_s * 2, _RECHECK_MAX_S)
 
     def _close_channels(self) -> None:
         if self._notify is not None:
@@ -392,8 +324,3 @@ def _cannot_start(plan: Plan, error: Exception) -> SupervisorError:
     return SupervisorError(
         f"{plan.command[0]} could not be started: {why}", "see `command` and `cwd` in the config"
     )
-
-
-def _number(text: str) -> int | None:
-    """Return the count that a bot said; None for what is none, and for more than 18 digits."""
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None

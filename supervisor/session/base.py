@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from secrets import token_hex
 from typing import Literal
 
 from supervisor.core.errors import SessionBusy, SupervisorError
@@ -214,7 +215,7 @@ class Base:
         name = self._quarantine.new_name(session_id, self._clock(), record.epoch, slug(why))
         return swap.Intent(
             op=op,
-            token=name.name,
+            token=token_hex(8),
             id=session_id,
             live=str(self.folder(session_id)),
             quarantine=str(name),

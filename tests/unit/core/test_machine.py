@@ -342,3 +342,25 @@ def test_an_event_that_nobody_waits_for_changes_nothing() -> None:
     story.tell(ev.SnapshotTaken(story.ticket), ev.Exited(77, 0), ev.Sealed(1, intact=True))
     assert story.state == replace(before)
     assert story.orders == ()
+
+
+def test_the_record_counts_from_the_first_save_that_nothing_runs() -> None:
+    """Who saved while the last restart was being verified waited from then on."""
+    story = Story().stopping().tell(ev.Exited(1, 0), ev.TreeGone(1))
+    story.tell(ev.Sealed(story.ticket, intact=True)).tell(ev.SeatCommitted(story.ticket))
+    saved_at = story.now
+    story.saved("early.py").later(1.0)
+    story.saved("late.py")
+    story.tell(ev.ProofGiven(2, "roundtrip"), ev.BotReady(2))
+    assert story.state.restart is not None
+    assert story.state.restart.saved_at == saved_at
+    assert story.state.restart.changed == ("early.py", "late.py")
+
+
+def test_a_service_tries_again_when_the_lock_can_not_be_taken() -> None:
+    """A full disk at the start of a service is no reason to be down for ever."""
+    story = Story(Policy(on_change=False)).tell(ev.StartRequested())
+    story.tell(ev.JobFailed(story.ticket, "No space left on device"))
+    assert story.state.phase is Phase.BACKOFF
+    story = Story(Policy(on_change=True)).tell(ev.StartRequested())
+    assert story.later(30.0).state.phase is Phase.FAILED

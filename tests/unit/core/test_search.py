@@ -93,6 +93,7 @@ def canonical(state: State, world: World) -> Node:
         crashes=(),
         up_since=None,
         restart=None,
+        saw=None,
     )
     world = replace(
         world,

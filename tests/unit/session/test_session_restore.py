@@ -86,6 +86,17 @@ def test_damage_is_found_and_mended_and_the_rest_kept(
     assert [path.name for path in place.live.parent.glob(".session*.new")] == []
 
 
+def test_two_restores_within_a_second_are_two(place: Place) -> None:
+    """With nothing to put aside, neither has a folder that tells it from the other."""
+    manager = place.linked()
+    second = place.clock.now
+    for count in (1, 2):
+        shutil.rmtree(place.live)
+        place.clock.now = second
+        manager.restore(ID)
+        assert manager.info(ID)["rollback_count"] == count
+
+
 def test_a_live_session_that_passes_is_kept(place: Place) -> None:
     """Newer than every snapshot, without a file that the bot has used up: it is the session."""
     manager = place.linked()

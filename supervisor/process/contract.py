@@ -1,0 +1,110 @@
+"""The supervisor's end of the contract: what a bot's messages mean.
+
+The other end is the bot's own (bot/link.py, or any sd_notify library); the two share golden lines
+in the tests, not code.
+"""
+
+import signal
+import time
+from collections import deque
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from supervisor.core.events import (
+    BotReady,
+    CapsDeclared,
+    Checkpointed,
+    Event,
+    ProofGiven,
+    Released,
+    SessionReported,
+    SessionState,
+    StandbyReached,
+    UndecryptableSeen,
+)
+from supervisor.process.notify import Message
+
+_STATES: dict[str, SessionState] = {
+    "connecting": "connecting",
+    "restored": "restored",
+    "linked": "linked",
+    "pairing": "pairing",
+    "lost": "lost",
+    "conflict": "conflict",
+    "offline": "offline",
+}
+_TAIL_LINES = 30
+_DIGITS = 18
+_PAYLOADS_KEPT = 8
+
+
+@dataclass(slots=True)
+class Heard:
+    """What a generation said that is no business of the core."""
+
+    status: str = ""
+    qr: str | None = None  # a secret: memory and the terminal only
+    qr_until: float | None = None
+    identity: str = ""
+    checkpoint_signal: signal.Signals = signal.SIGUSR2
+    checkpoint_asked_usec: int = 0
+    tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
+    # Rotated codes may still be printed.
+    payloads: deque[bytes] = field(default_factory=lambda: deque(maxlen=_PAYLOADS_KEPT))
+
+    def take(self, generation: int, message: Message) -> Iterator[Event]:  # noqa: C901 - a table
+        """Keep what is for us of a message, and yield what is for the core, in its order."""
+        self.status = message.get("STATUS", self.status)
+        self.identity = message.get("X_STILLHERE_IDENTITY", self.identity)
+        if "X_STILLHERE_CAPS" in message:
+            yield self._caps(generation, message["X_STILLHERE_CAPS"].split())
+        if "X_STILLHERE_QR" in message:
+            self._show(message["X_STILLHERE_QR"], message.get("X_STILLHERE_QR_TTL_USEC", ""))
+        state = _STATES.get(message.get("X_STILLHERE_SESSION", ""))
+        if state is not None:
+            if state != "pairing":
+                self.qr = self.qr_until = None
+            reason = message.get("X_STILLHERE_REASON", "")
+            yield SessionReported(generation, state, self.identity, reason)
+        if message.get("X_STILLHERE_STANDBY") == "1":
+            yield StandbyReached(generation)
+        if (count := _number(message.get("X_STILLHERE_UNDECRYPTABLE", ""))) is not None:
+            yield UndecryptableSeen(generation, count)
+        if message.get("X_STILLHERE_PROOF") == "roundtrip":
+            yield ProofGiven(generation, "roundtrip")
+        if message.get("READY") == "1":
+            yield BotReady(generation)
+        if message.get("X_STILLHERE_CHECKPOINT") == "1":
+            at = _number(message.get("MONOTONIC_USEC", ""))
+            if at is not None and at >= self.checkpoint_asked_usec:
+                yield Checkpointed(generation)
+        if message.get("X_STILLHERE_RELEASED") == "1":
+            yield Released(generation)
+
+    def _show(self, payload: str, ttl_usec: str) -> None:
+        self.qr = payload or None
+        if payload:
+            self.payloads.append(payload.encode())
+        ttl = _number(ttl_usec)
+        self.qr_until = None if ttl is None else time.monotonic() + ttl / 1e6
+
+    def _caps(self, generation: int, words: Sequence[str]) -> CapsDeclared:
+        checkpoint = False
+        for word in words:
+            name, _, value = word.partition(":")
+            if name == "checkpoint":
+                with suppress(KeyError):
+                    self.checkpoint_signal = signal.Signals[value or "SIGUSR2"]
+                    checkpoint = True
+        return CapsDeclared(
+            generation,
+            standby="standby" in words,
+            checkpoint=checkpoint,
+            roundtrip="roundtrip" in words,
+        )
+
+
+def _number(text: str) -> int | None:
+    """Return the count that a bot said; None for what is none, and for more than 18 digits."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _DIGITS else None
