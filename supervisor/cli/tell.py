@@ -165,6 +165,13 @@ def _session_refused(_bot: str, event: Event) -> list[Line]:
     return warn(f"{what}{because(event, 'reason')}: it is stopped before it overwrites it")
 
 
+def _state_rebuilt(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        "session-state.json could not be read: rebuilt from the snapshots",
+        f"the old one is kept: {get(event, 'aside')}",
+    )
+
+
 def _session_flawed(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"SessionManager: the session does not pass its check{because(event, 'why')}",
@@ -319,6 +326,7 @@ TELL: dict[str, Teller] = {
     "session_refused": _session_refused,
     "session_state": _session_state,
     "session_flawed": _session_flawed,
+    "state_rebuilt": _state_rebuilt,
     "foreign_session": _foreign_session,
     "adopted": _adopted,
     "epoch_closed": _epoch_closed,

@@ -160,7 +160,8 @@ NEVER_ENDS = {"SIGSTOP", "SIGTSTP", "SIGTTIN", "SIGTTOU", "SIGCONT", "SIGCHLD", 
 def _signal(value: object, _root: Path) -> signal.Signals:
     name = value if isinstance(value, str) else ""
     name = name if name.startswith("SIG") else f"SIG{name}"
-    if name in NEVER_ENDS | {"SIGWINCH"} or name not in signal.Signals.__members__:
+    # SIGKILL can't be heard: nothing would be flushed, ever.
+    if name in NEVER_ENDS | {"SIGWINCH", "SIGKILL"} or name not in signal.Signals.__members__:
         raise Wrong(value)
     return signal.Signals[name]
 

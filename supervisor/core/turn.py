@@ -14,6 +14,7 @@ from supervisor.core.effects import (
     Effect,
     FindSurvivors,
     Kill,
+    NoteProof,
     NoteState,
     NoteVerified,
     Operate,
@@ -233,7 +234,9 @@ class Turn:
         seconds = 0.0 if began is None else max(0.0, self.now - began)
         self.mark(verified_at=self.now, verified=True, proof=proof, late=state.late)
         self.set(verified=True, proof=proof, held="", up_since=self.now, late=False)
-        if self.policy.has_session and state.fresh_link != "paired":
+        if self.policy.has_session and state.fresh_link == "paired":
+            self.do(NoteProof(state.current, proof))  # a first link is no restore
+        elif self.policy.has_session:
             self.do(NoteVerified(state.current, state.identity, proof, seconds))
         self.report(
             "verified",

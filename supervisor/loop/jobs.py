@@ -100,4 +100,7 @@ class Jobs:
 
 def in_words(error: BaseException) -> str:
     """Return what a person reads of an error."""
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename if isinstance(error.filename, str) else ""
+        return f"{error.strerror}: {where}" if where else error.strerror
     return str(error) or type(error).__name__

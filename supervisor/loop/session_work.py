@@ -300,6 +300,8 @@ class SessionWork:
         """Write down who may write the session from now on."""
         if self.id:
             self._manager.set_seat(self.id, generation)
+            for aside in self._manager.kept_aside():
+                self._report("state_rebuilt", aside=str(aside))
         return ev.SeatCommitted(ticket)
 
     def note_linked(self, identity: str) -> None:

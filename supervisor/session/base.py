@@ -66,6 +66,11 @@ class Base:
         """Return the lock that owns the session; not taken yet."""
         return OwnerLock(self.folder(session_id).parent, session_id)
 
+    def kept_aside(self) -> list[Path]:
+        """Return the state files that could not be read and lie aside since the last call."""
+        found, self._state.kept_aside = self._state.kept_aside, []
+        return found
+
     def record(self, session_id: str) -> Record:
         """Return the session's durable record as it stands. Raises: SupervisorError, OSError."""
         check_id(session_id)

@@ -115,6 +115,8 @@ class StateFile:
         self._ids = ids
         self._settle = settle
         self._clock = clock
+        # Files that could not be read and were kept aside; whoever tells persons takes them.
+        self.kept_aside: list[Path] = []
 
     def read(self, session_id: str) -> Record:
         """Return the record as it stands; writes nothing. Raises: SupervisorError, OSError."""
@@ -187,3 +189,4 @@ class StateFile:
             count += 1
             aside = self.path.with_name(f"{name}-{count}")
         self.path.rename(aside)
+        self.kept_aside.append(aside)

@@ -7,6 +7,7 @@ def test_a_saved_file_restarts_the_bot_as_the_same_device(folder: Folder) -> Non
     """One QR code, a save, and the new code answers as the same device."""
     with running(folder) as supervisor:
         with link(supervisor) as phone:
+            assert supervisor.wait("snapshot_taken")["snapshot"]["proof"] == "roundtrip"
             identity = supervisor.status()["session"]["identity"]
             asked = phone.send("!ping")
             assert phone.wait_reply(asked).text == "pong"

@@ -387,3 +387,19 @@ def test_the_shipped_bot_is_known_by_its_files(linked: Folder) -> None:
     """The session itself says whose it is, so that a foreign or half one is seen at rest."""
     check = manager(linked).check(PHONE)
     assert check.identity == info(linked)["identity"]
+
+
+def test_a_torn_state_file_is_kept_said_and_rebuilt(linked: Folder) -> None:
+    """Counters and epoch come again from the snapshots; nobody scans anything."""
+    before = info(linked)
+    state = linked.root / "session-state.json"
+    state.write_text("{torn")
+    with running(linked) as supervisor:
+        aside = Path(supervisor.wait("state_rebuilt")["aside"])
+        assert supervisor.restarted(0)["proof"] == "roundtrip"
+        assert not supervisor.seen("pairing")
+        supervisor.shows("session-state.json could not be read")
+    assert aside.read_text() == "{torn"
+    after = info(linked)
+    assert (after["identity"], after["epoch"]) == (before["identity"], before["epoch"])
+    assert after["link_count"] == before["link_count"] == 1

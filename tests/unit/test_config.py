@@ -265,6 +265,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
         ("ready = { command = [] }", "[] (a list)"),
         ('standby = "yes"', '"yes" (a string)'),
         ('stop_signal = "SIGFOO"', '"SIGFOO" (a string)'),
+        ('stop_signal = "SIGKILL"', '"SIGKILL" (a string)'),
         ('stop_signal = "SIGSTOP"', '"SIGSTOP" (a string)'),
         ("stop_signal = 15", "15 (a whole number)"),
         ("stop_timeout_s = 0", "0 (a whole number)"),
