@@ -233,6 +233,7 @@ class Watcher:
         folders = frozenset(self._scan.folders)
         self._blind_since = None
         for last_try in (False, True):
+            self._armed = folders  # before: a watch that dies at once takes this back
             try:
                 kernel.watch(folders)
             except (FileNotFoundError, PermissionError):
@@ -248,7 +249,7 @@ class Watcher:
                 break
         else:
             self._blind_since = time.monotonic()
-        self._armed = folders
+            self._armed = folders
 
     def _on_events(self, events: Events | None) -> None:
         now = time.monotonic()

@@ -84,7 +84,9 @@ class Terminal:
     def wait(self, text: str) -> str:
         """Read until `text` was shown after what was waited for before; return what came."""
         deadline = time.monotonic() + WAIT_S
-        while (at := self.seen.find(text, self._mark)) < 0:
+        start = self._mark
+        while (at := self.seen.find(text, start)) < 0:
+            start = max(self._mark, len(self.seen) - len(text))  # a flood is not read twice
             left = deadline - time.monotonic()
             ready = left > 0 and select.select([self.master], [], [], left)[0]
             assert ready, f"{text!r} was not shown; all that was:\n{self.seen}"
