@@ -184,9 +184,16 @@ def _session_state(_bot: str, event: Event) -> list[Line]:
 
 
 def _foreign_session(_bot: str, event: Event) -> list[Line]:
-    return warn(
+    what = (
         "the session is valid, but another device than before "
         f"({get(event, 'instead_of')}): it was linked again by hand"
+    )
+    if not event.get("asks"):
+        return warn(what)
+    return bad(
+        what,
+        "to go on with it: press r, or stillhere start; to have the one before: "
+        "stillhere session snapshots, then session restore --snapshot",
     )
 
 

@@ -54,9 +54,16 @@ def _start(turn: Turn) -> None:
     idle = turn.state.phase in (Phase.DOWN, Phase.FAILED, Phase.BACKOFF, Phase.REFUSED)
     turn.set(wanted_up=True)
     if idle:
+        _agree(turn)
         turn.set(attempt=0, crashes=())
         turn.begin_record("start")
         turn.claim()
+
+
+def _agree(turn: Turn) -> None:
+    """Take a start or restart after the question about a foreign session for a yes."""
+    if turn.state.phase is Phase.FAILED and turn.state.foreign == "asked":
+        turn.set(foreign="agreed")
 
 
 def _stop(turn: Turn, *, hurry: bool) -> None:
@@ -108,6 +115,7 @@ def _restart(turn: Turn) -> None:
             turn.begin_record("manual")
             turn.terminate("asked to restart")
         case Phase.DOWN | Phase.FAILED | Phase.BACKOFF | Phase.REFUSED:
+            _agree(turn)
             turn.set(wanted_up=True, attempt=0, crashes=())
             turn.begin_record("manual")
             turn.claim()

@@ -106,7 +106,12 @@ def _hands_over(turn: Turn) -> bool:
 def _checked(turn: Turn, event: SessionChecked) -> None:
     turn.set(linked=event.linked, known_identity=event.identity)
     if event.foreign:
-        turn.report("foreign_session", instead_of=event.identity)
+        asks = turn.policy.on_change and turn.state.foreign != "agreed"
+        turn.report("foreign_session", instead_of=event.identity, asks=asks)
+        if asks:
+            turn.set(foreign="asked")
+            turn.give_up("the session is another device's than before")
+            return
     if event.verdict == "damaged" or (event.verdict == "absent" and event.linked):
         turn.kill_standby()
         calm = turn.state.wanted_up and turn.state.operation is None

@@ -97,6 +97,8 @@ class State:
     late: bool = False
     linked: bool = False
     known_identity: str = ""
+    # A session of another device lies there: was a person asked, and did they agree?
+    foreign: Literal["", "asked", "agreed"] = ""
 
     # Stopping, and what follows.
     after: After = After.RESTART

@@ -102,6 +102,7 @@ class Turn:
             self.kill_again()
             return
         self.forget_all()
+        self.set(dirty=False)  # nothing runs: whatever is started next is started from the newest
         self.go(Phase.CLAIMING, JOB_TIMEOUT_S)
         self.do(ClaimOwner(self.new_ticket()))
 
@@ -203,7 +204,7 @@ class Turn:
     def start(self) -> None:
         """The session is as it should be: give the seat to the standby, or to a cold start."""
         self.forget_generation()
-        self.set(clean=False, after=After.RESTART, why="", cold_once=False)
+        self.set(clean=False, after=After.RESTART, why="", cold_once=False, foreign="")
         if self.state.standby is not None and self.state.standby_waits:
             self.go(Phase.ACTIVATING, JOB_TIMEOUT_S)
             self.do(CommitSeat(self.new_ticket(), self.state.standby))

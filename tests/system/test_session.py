@@ -403,3 +403,26 @@ def test_a_torn_state_file_is_kept_said_and_rebuilt(linked: Folder) -> None:
     after = info(linked)
     assert (after["identity"], after["epoch"]) == (before["identity"], before["epoch"])
     assert after["link_count"] == before["link_count"] == 1
+
+
+def test_another_devices_session_is_asked_about(linked: Folder) -> None:
+    """Somebody linked by hand: `dev` asks, and goes on as that device only once a person agrees."""
+    first, copy = info(linked)["identity"], linked.root / "by-hand"
+    manager(linked).export(PHONE, copy)
+    manager(linked).clear(PHONE)
+    with running(linked) as supervisor, link(supervisor):
+        pass
+    second = info(linked)["identity"]
+    assert second != first
+    delete(linked.session)
+    shutil.copytree(copy, linked.session)
+    with running(linked) as supervisor:
+        assert supervisor.wait("foreign_session")["asks"]
+        supervisor.wait("failed")
+        assert not supervisor.seen("spawned", bot="echo")
+        supervisor.shows("to go on with it: press r, or stillhere start")
+        supervisor.client.call("start", bot="echo")
+        assert supervisor.wait("adopted")["instead_of"] == second
+        assert supervisor.restarted(0)["proof"] == "roundtrip"
+    after = info(linked)
+    assert (after["identity"], after["epoch"], after["rollback_count"]) == (first, 3, 0)

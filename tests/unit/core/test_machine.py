@@ -364,3 +364,39 @@ def test_a_service_tries_again_when_the_lock_can_not_be_taken() -> None:
     assert story.state.phase is Phase.BACKOFF
     story = Story(Policy(on_change=True)).tell(ev.StartRequested())
     assert story.later(30.0).state.phase is Phase.FAILED
+
+
+def test_dev_asks_before_it_goes_on_as_another_device() -> None:
+    """A re-link by hand: a person agrees by starting it again; a service goes on and says so."""
+    story = Story().tell(ev.StartRequested())
+    story.tell(ev.OwnerTaken(story.ticket, 0)).tell(ev.SurvivorsFound(story.ticket, ()))
+    story.tell(
+        ev.SessionChecked(story.ticket, "passed", linked=True, foreign=True, identity=DEVICE)
+    )
+    assert story.state.phase is Phase.FAILED
+    story.saved()
+    for event in (None, ev.RestartRequested()):
+        if event is not None:
+            story.tell(event)
+        story.tell(ev.OwnerTaken(story.ticket, 0)).tell(ev.SurvivorsFound(story.ticket, ()))
+        story.tell(
+            ev.SessionChecked(story.ticket, "passed", linked=True, foreign=True, identity=DEVICE)
+        )
+        asked = event is None
+        assert (story.state.phase is Phase.FAILED) == asked
+    assert [type(order) for order in story.acts()] == [do.CommitSeat]
+    service = Story(Policy(on_change=False)).tell(ev.StartRequested())
+    service.tell(ev.OwnerTaken(service.ticket, 0)).tell(ev.SurvivorsFound(service.ticket, ()))
+    service.tell(
+        ev.SessionChecked(service.ticket, "passed", linked=True, foreign=True, identity=DEVICE)
+    )
+    assert [type(order) for order in service.acts()] == [do.CommitSeat]
+
+
+def test_a_change_is_tried_once_not_for_ever() -> None:
+    """A failure that no change can cure ends in FAILED, though a change came meanwhile."""
+    story = Story().tell(ev.StartRequested()).saved()
+    story.tell(ev.JobFailed(story.ticket, "the disk is broken"))
+    assert story.acts() == [do.ClaimOwner(story.ticket)]
+    story.tell(ev.JobFailed(story.ticket, "the disk is broken"))
+    assert story.state.phase is Phase.FAILED

@@ -125,6 +125,7 @@ def jobs(phase: str, ticket: int) -> list[ev.Event]:
         "evicting": [ev.SurvivorsGone(ticket)],
         "checking session": [
             ev.SessionChecked(ticket, "passed", linked=True, identity="A"),
+            ev.SessionChecked(ticket, "passed", linked=True, foreign=True, identity="A"),
             ev.SessionChecked(ticket, "passed", linked=False),
             ev.SessionChecked(ticket, "damaged", linked=True, identity="A"),
             ev.SessionChecked(ticket, "absent", linked=True, identity="A"),
