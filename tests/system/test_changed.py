@@ -14,8 +14,8 @@ BOT = """
 import json, os, signal, sys
 from bot.link import Link
 
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
 link = Link()
-signal.signal(signal.SIGTERM, lambda *_: sys.exit())
 link.caps("standby")
 session = link.standby()
 if session is None:
@@ -24,8 +24,7 @@ if session is None:
 with open(os.environ["STILLHERE_CHANGED"]) as file:
     link.status(" ".join(json.load(file)["changed"]))
 link.ready("restored", identity="device-1")
-while True:
-    signal.pause()
+signal.sigwait({signal.SIGTERM})
 """
 
 

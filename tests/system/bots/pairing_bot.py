@@ -34,13 +34,8 @@ def ask(link: Link, device: Path) -> None:
 
 def main() -> None:
     """Live until SIGTERM."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     link = Link()
-
-    def stop(*_: object) -> None:
-        link.released()
-        sys.exit()
-
-    signal.signal(signal.SIGTERM, stop)
     session = link.standby()
     if session is None:
         return
@@ -51,8 +46,8 @@ def main() -> None:
     else:
         # No QR code: what this bot needs is a line.
         threading.Thread(target=ask, args=(link, device), daemon=True).start()
-    while True:
-        signal.pause()
+    signal.sigwait({signal.SIGTERM})
+    link.released()
 
 
 if __name__ == "__main__":
