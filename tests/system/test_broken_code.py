@@ -92,7 +92,7 @@ def test_code_that_cannot_start_leaves_the_old_bot_online(linked: Folder) -> Non
         with linked.phone() as phone:
             for number, (name, wrong, event, _, _) in enumerate(cases):
                 before = supervisor.status()
-                mark = supervisor.mark()
+                mark = supervisor.mark_now()
                 linked.write(name, wrong)
                 supervisor.wait(event, mark, bot="echo")
                 supervisor.wait("held", mark, bot="echo")
@@ -102,7 +102,7 @@ def test_code_that_cannot_start_leaves_the_old_bot_online(linked: Folder) -> Non
                 assert now["phase"] == "up"
                 assert answer(phone) == ("pong" if number == 0 else f"pong {number - 1}")
 
-                mark = supervisor.mark()
+                mark = supervisor.mark_now()
                 linked.write(PING, ping.replace("pong", f"pong {number}"))
                 if name != PING:
                     supervisor.wait("held", mark, bot="echo")  # another save is no cure
@@ -134,7 +134,7 @@ def test_a_trespasser_is_killed_and_comes_up_cold(linked: Folder, code: str, did
         supervisor.restarted(0)
         with linked.phone() as phone:
             assert answer(phone) == "pong 0"
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             linked.write(TRESPASS, code)
             told = supervisor.wait("trespass", mark)
             record = supervisor.restarted(mark)
@@ -144,7 +144,7 @@ def test_a_trespasser_is_killed_and_comes_up_cold(linked: Folder, code: str, did
             assert answer(phone) == "pong 1"
 
             # The cure: code that waits for its turn stands by again.
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             linked.write(TRESPASS, WAITING.format(number=2))
             record = supervisor.restarted(mark)
             assert (record["mode"], record["proof"]) == ("standby", "roundtrip")

@@ -91,7 +91,7 @@ def test_what_runs_and_what_happened(linked: Folder) -> None:
         ):
             line_with(events, lambda line: json.loads(line)["event"] == "verified")
             line_with(logs, lambda line: "online as device" in json.loads(line)["line"])
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             assert linked.stillhere("restart").returncode == 0
             record = supervisor.restarted(mark)
             assert (record["reason"], record["proof"]) == ("manual", "roundtrip")
@@ -136,7 +136,7 @@ def test_start_stop_pause_resume(linked: Folder) -> None:
     ping = linked.root / "bot/commands/ping.py"
     with running(linked) as supervisor:
         supervisor.restarted(0)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         assert linked.stillhere("stop", "echo").returncode == 0
         stopped = supervisor.status()
         assert (stopped["phase"], stopped["pid"]) == ("down", None)
@@ -149,9 +149,9 @@ def test_start_stop_pause_resume(linked: Folder) -> None:
         assert supervisor.restarted(mark)["proof"] == "roundtrip"
 
         assert linked.stillhere("pause").returncode == 0
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         for n in range(3):
-            saved = supervisor.mark()
+            saved = supervisor.mark_now()
             linked.replace("bot/commands/ping.py", ping.read_text() + f"# {n}\n")
             supervisor.wait("changed", saved)
         linked.write("bot/extra.py", "")

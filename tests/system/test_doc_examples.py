@@ -53,7 +53,7 @@ def example(new_folder: Callable[..., Folder], text: str, language: str, name: s
 
 def saved(supervisor: Running, name: str) -> Event:
     """Save a file with one more line, and return the record of the restart that follows."""
-    mark = supervisor.mark()
+    mark = supervisor.mark_now()
     path = supervisor.folder.root / name
     supervisor.folder.replace(name, path.read_text() + "\n# saved\n")
     bot = str(supervisor.wait("changed", mark, PATIENCE_S)["bot"])
@@ -157,7 +157,7 @@ def test_the_contract_s_python_example_says_every_word(speaker: Folder) -> None:
         assert kept == {"device": "d1:key", "seen": 1}, "what it had in memory was flushed"
         assert network.hellos == [None, "d1:key", "d1:key"]
 
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         network.say(type="removed")
         supervisor.wait("epoch_closed", mark, PATIENCE_S)
         supervisor.wait("pairing", mark, PATIENCE_S)
@@ -224,16 +224,16 @@ def test_the_recorded_first_run_can_be_had_again(folder: Folder) -> None:
         scanned = phone(folder, "scan")
         supervisor.wait("snapshot_taken", 0, PATIENCE_S)
         answered = phone(folder, "chat", typed="!ping\n")
-        started = supervisor.mark()
+        started = supervisor.mark_now()
 
         folder.write(name, source.replace("pong", "PONG"))
         supervisor.restarted(started, PATIENCE_S)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         folder.write(name, source.replace('"pong"', '"pong'))
         supervisor.wait("held", mark, PATIENCE_S)
         folder.write(name, source.replace("pong", "Pong"))
         supervisor.restarted(mark, PATIENCE_S)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         supervisor.client.call("restart", bot="echo")
         supervisor.restarted(mark, PATIENCE_S)
         happened = list(supervisor.events)

@@ -90,7 +90,7 @@ def test_a_pipe_brings_the_code(new_folder: NewFolder) -> None:
         supervisor.client.call("start", bot="echo")
         supervisor.wait("linked", identity="device-1")
         supervisor.wait("restarted")
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         folder.replace(BOT.name, (folder.root / BOT.name).read_text() + "# changed\n")
         record = supervisor.restarted(mark)
         assert (record["reason"], record["verified"]) == ("change", True)

@@ -11,7 +11,7 @@ def test_a_saved_file_restarts_the_bot_as_the_same_device(folder: Folder) -> Non
             identity = supervisor.status()["session"]["identity"]
             asked = phone.send("!ping")
             assert phone.wait_reply(asked).text == "pong"
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             source = folder.root / "bot/commands/ping.py"
             folder.write("bot/commands/ping.py", source.read_text().replace("pong", "PONG"))
             record = supervisor.restarted(mark)

@@ -54,7 +54,7 @@ def test_the_server_is_down_during_a_restart(folder: Folder) -> None:
         phone.wait_reply(asked)
         assert folder.stillhere("stop", "server").returncode == 0
         supervisor.wait("session_state", bot="echo", state="offline")
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         save(folder, "pong", "PONG")
         activated = supervisor.wait("activated", mark)
         supervisor.wait("late", mark, generation=activated["generation"])
@@ -77,7 +77,7 @@ def test_a_server_that_never_answers(new_folder: Callable[..., Folder]) -> None:
     folder = new_folder(IMPATIENT).with_shipped_bot()
     with serving(folder), running(folder) as supervisor, linked(supervisor) as phone:
         ask_admin(folder.chat_data, "mute", on=True)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         save(folder, "pong", "PONG")
         late = supervisor.wait("late", mark)
         status = supervisor.status()
@@ -98,7 +98,7 @@ def test_a_silent_server_is_tried_anew_by_a_new_process(new_folder: Callable[...
     folder = new_folder(patience).with_shipped_bot()
     with serving(folder), running(folder) as supervisor, linked(supervisor) as phone:
         ask_admin(folder.chat_data, "mute", on=True)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         save(folder, "pong", "PONG")
         supervisor.wait("backoff", mark)
         supervisor.wait("spawned", mark, mode="cold")
@@ -113,7 +113,7 @@ def test_another_copy_of_the_device_is_a_conflict(new_folder: Callable[..., Fold
     """A copy run by hand: it is named and waited for, never fought by a fast restart."""
     folder = new_folder(IMPATIENT).with_shipped_bot()
     with serving(folder), running(folder) as supervisor, linked(supervisor) as phone:
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         copy = subprocess.Popen(
             [sys.executable, "-m", "bot"],
             cwd=folder.root,

@@ -63,7 +63,7 @@ def test_a_bot_that_ignores_sigterm_is_gone_with_all_its_tree(
         grandchildren = json.loads((folder.root / "grandchildren").read_text())
         tree = [before["pid"], *grandchildren]
         assert len({os.getsid(pid) for pid in tree}) == 2
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         source = (folder.root / "src/stubborn_bot.py").read_text()
         folder.replace("src/stubborn_bot.py", source.replace("VERSION = 1", "VERSION = 2"))
         supervisor.wait("stopping", mark)
@@ -87,7 +87,7 @@ def test_a_killed_bot_is_back_with_its_session(folder: Folder) -> None:
     with running(folder) as supervisor, link(supervisor) as phone:
         identity = supervisor.status()["session"]["identity"]
         for count in (1, 2):
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             pid = supervisor.status()["pid"]
             os.kill(pid, signal.SIGKILL)
             exited = supervisor.wait("exited", mark, bot="echo")
@@ -154,7 +154,7 @@ def test_a_crash_loop_ends_in_failed(new_folder: Callable[..., Folder]) -> None:
         assert done.returncode == 3
         assert json.loads(done.stdout)["bots"]["x"]["phase"] == "failed"
         # A person may say: try again. Then the count begins anew.
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         folder.write("src/crashing.py", CRASHING.replace("os._exit(5)", "signal.pause()"))
         assert folder.stillhere("restart", "x").returncode == 0
         supervisor.wait("verified", mark)
@@ -174,7 +174,7 @@ def test_a_crash_at_the_start_waits_for_a_change(new_folder: Callable[..., Folde
         assert len(supervisor.seen("spawned")) == 1
         supervisor.shows("RuntimeError: not yet")
         assert folder.stillhere("status").returncode == 3
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         folder.write("src/starts.py", CRASHING.replace("os._exit(5)", "signal.pause()"))
         record = supervisor.restarted(mark, bot="x")
         assert (record["reason"], record["verified"]) == ("change", True)
@@ -191,7 +191,7 @@ def test_a_missing_program_is_told_and_waits_for_a_change(
         failed = supervisor.wait("failed")
         assert "gone does not exist" in failed["why"]
         supervisor.shows("gone does not exist")
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         text = "#!/bin/sh\nexec python3 src.py\n".replace("python3", sys.executable)
         folder.write("src.py", CRASHING.replace("os._exit(5)", "signal.pause()"))
         folder.write("gone", text).chmod(0o755)
@@ -206,7 +206,7 @@ def test_a_bot_that_keeps_nothing_is_restarted_by_a_save(new_folder: Callable[..
     folder.write("src/plain.py", plain.format(1))
     with running(folder) as supervisor:
         supervisor.wait("verified")
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         folder.write("src/plain.py", plain.format(2))
         record = supervisor.restarted(mark, bot="x")
         assert (record["reason"], record["mode"]) == ("change", "cold")

@@ -79,7 +79,7 @@ def test_25_saves_lose_no_message_and_never_the_device(folder: Folder) -> None:
         before = supervisor.status()["session"]
         records: list[Event] = []
         for number in range(1, SAVES + 1):
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
             save(folder, number)
             status = (folder.root / COMMAND).stat()
             stamps.append((status.st_mtime_ns // 1_000_000_000, status.st_size))

@@ -137,7 +137,7 @@ def test_a_folder_deleted_under_a_running_bot_holds_no_restart(linked: Folder) -
         supervisor.restarted(0)
         before = info(linked)
         delete(linked.session)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         assert linked.stillhere("restart", "echo").returncode == 0
         record = supervisor.restarted(mark)
         assert (record["proof"], record["rolled_back"]) == ("roundtrip", True)
@@ -188,7 +188,7 @@ def test_a_session_cleared_under_a_running_bot_stays_cleared(linked: Folder) -> 
     old = info(linked)
     with running(linked) as supervisor:
         supervisor.restarted(0)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         cleared = linked.stillhere("session", "clear", "--yes")
         assert cleared.returncode == 0, cleared.stderr
         pairs(supervisor, mark)
@@ -253,7 +253,7 @@ def test_a_device_removed_on_the_phone_stays_removed(linked: Folder, *, online: 
     old = info(linked)
     with running(linked) as supervisor:
         supervisor.restarted(0)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         if not online:
             assert linked.stillhere("stop", "echo").returncode == 0
         phone_removes(linked)
@@ -323,19 +323,19 @@ def test_session_commands_with_the_supervisor_running(linked: Folder) -> None:
             manager(linked).backup(PHONE)
         assert busy.value.pid == supervisor.process.pid
         assert str(supervisor.process.pid) in busy.value.message
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         kept = linked.stillhere("session", "restore")
         assert (kept.returncode, "nothing was restored" in kept.stdout) == (0, True), kept
         assert supervisor.restarted(mark)["proof"] == "roundtrip"
         assert info(linked)["rollback_count"] == told["rollback_count"]
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         oldest = info(linked)["snapshots"][0]
         assert oldest["seq"] < taken["seq"]
         restored(linked, oldest["id"])
         assert supervisor.restarted(mark)["proof"] == "identity"
         supervisor.wait("undecryptable", mark)
         supervisor.shows("could not be decrypted")
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         restored(linked, str(taken["seq"]))
         assert supervisor.restarted(mark)["proof"] == "roundtrip"
         after = linked.info()

@@ -96,7 +96,7 @@ def test_a_change_in_the_middle_of_any_phase(
         supervisor.restarted(0)
         for name, phase, due in phases:
             with Gate(folder, name) as gate:
-                mark = supervisor.mark()
+                mark = supervisor.mark_now()
                 save(folder, number + 1)
                 gate.reached()
                 assert supervisor.status()["phase"] == phase
@@ -143,7 +143,7 @@ def test_a_burst_is_one_change_and_a_touch_is_none(new_folder: Callable[..., Fol
     assets = [folder.write(f"assets/{n}.txt", "old") for n in range(BURST)]
     with running(folder) as supervisor:
         supervisor.restarted(0)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         stalls = burst(assets)
         record = supervisor.restarted(mark)
         assert stalls or len(record["changed"]) == BURST
@@ -155,7 +155,7 @@ def test_a_burst_is_one_change_and_a_touch_is_none(new_folder: Callable[..., Fol
         assert 2 <= len(supervisor.seen("restarted", mark)) <= 2 + stalls
 
         # The same content: under a new time, a new mode, written anew, as another file.
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         for asset in assets:
             asset.touch()
         for path in (folder.root / "src").iterdir():
@@ -180,25 +180,25 @@ def test_a_folder_made_again_is_still_watched(new_folder: Callable[..., Folder])
         shutil.copytree(source, kept)
         (kept / "number.py").write_text("NUMBER = 1\n")
         pid = supervisor.status()["pid"]
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         shutil.rmtree(source)
         supervisor.wait("standby_failed", mark)
         assert supervisor.status()["pid"] == pid
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         kept.rename(source)
         supervisor.restarted(mark)
         assert supervisor.status()["status"] == "number 1"
 
         # Another folder of the same content in its place: no change, and it is the one watched.
         shutil.copytree(source, kept)
-        mark = supervisor.mark()
+        mark = supervisor.mark_now()
         source.rename(folder.root / "aside")
         kept.rename(source)
         for number in range(2, 5):
             save(folder, number)
             assert supervisor.restarted(mark)["changed"] == [NUMBER]
             assert supervisor.status()["status"] == f"number {number}"
-            mark = supervisor.mark()
+            mark = supervisor.mark_now()
         assert len(supervisor.seen("restarted")) == 5
         assert supervisor.stop() == 0
 
@@ -223,7 +223,7 @@ def test_the_sessions_own_files_are_no_source(linked: Folder) -> None:
                 taken = supervisor.client.call("session", op="backup", id=PHONE)
                 assert taken["verdict"] in ("good", "pending")
                 linked.write("bot/data/x/media/new.bin", f"written by the bot: {number}")
-                mark = supervisor.mark()
+                mark = supervisor.mark_now()
                 text = (linked.root / PING).read_text()
                 new = text.replace("pong", "PONG") if number == 1 else text + "\n"
                 linked.write(PING, new)
