@@ -72,15 +72,18 @@ class Quarantine:
         ]
 
     def prune(self, session_id: str, now: float, only_copy: Callable[[int], bool]) -> None:
-        """Remove what is too old or too much; of an epoch with no other copy the newest stays.
+        """Remove what is too old or too much of each epoch.
 
+        The oldest is what was live before anything was restored, so of too many it stays with
+        the newest. Of an epoch with no other copy these two stay however old they are.
         Raises: OSError.
         """
         by_epoch: dict[int, list[Held]] = {}
         for item in self.held(session_id):
-            by_epoch.setdefault(item.epoch, []).insert(0, item)
+            by_epoch.setdefault(item.epoch, []).append(item)
         for epoch, items in by_epoch.items():
-            safe = 1 if only_copy(epoch) else 0
-            for place, item in enumerate(items):
-                if place >= safe and (place >= PER_EPOCH or now - item.at > KEPT_S):
+            few = {items[0], *items[1 - PER_EPOCH :]}
+            safe = {items[0], items[-1]} if only_copy(epoch) else set()
+            for item in items:
+                if item not in safe and (item not in few or now - item.at > KEPT_S):
                     files.remove_tree(self.root / item.name)
