@@ -3,7 +3,7 @@
 from bot.commands import Context
 
 name = "help"
-help = "!help: this list"  # noqa: A001 (what the command says of itself)
+help = "!help: this list"
 
 
 async def run(ctx: Context, _args: str) -> str:

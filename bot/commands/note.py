@@ -3,7 +3,7 @@
 from bot.commands import Context
 
 name = "note"
-help = "!note TEXT: keep a note; !note: list them; !note clear"  # noqa: A001 (what the command says of itself)
+help = "!note TEXT: keep a note; !note: list them; !note clear"
 _MOST = 100
 
 

@@ -3,7 +3,7 @@
 from bot.commands import Context
 
 name = "ping"
-help = "!ping: is anyone there?"  # noqa: A001 (what the command says of itself)
+help = "!ping: is anyone there?"
 
 
 async def run(_ctx: Context, _args: str) -> str:

@@ -7,7 +7,7 @@ from bot.commands import Context, duration
 from bot.session import Reminder
 
 name = "remind"
-help = "!remind 10m TEXT: say it later (s, m, h or d); !remind: what is due"  # noqa: A001 (what the command says of itself)
+help = "!remind 10m TEXT: say it later (s, m, h or d); !remind: what is due"
 _UNITS_S = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _LONGEST_S = 366 * 86_400
 _MOST = 200

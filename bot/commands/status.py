@@ -5,7 +5,7 @@ import time
 from bot.commands import Context, duration
 
 name = "status"
-help = "!status: uptime, generation, restarts survived, age of the session"  # noqa: A001 (what the command says of itself)
+help = "!status: uptime, generation, restarts survived, age of the session"
 
 
 async def run(ctx: Context, _args: str) -> str:
