@@ -1,93 +1,88 @@
 """Capture: copy what differs from the last snapshot, fast, unsynced, into a spool.
 
-Afterwards only the spool is read, never the live folder, so the next generation may start while
-the rest is still to do. The spool has no name: it ends with the process.
+Reading, hashing and copying are one pass: a group of bytes that is stored already is never
+copied. Afterwards only the spool is read, never the live folder, so the next generation may start
+while the rest is still to do. The spool has no name: it ends with the process.
 """
 
 import os
-import tempfile
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from time import time_ns
+from typing import NamedTuple
 
-from supervisor.session import files
-from supervisor.session.manifest import Entry
+from blake3 import blake3
+
+from supervisor.session.entries import Blob, Entry
+from supervisor.session.lock import boot_id
 from supervisor.session.model import EpochState
 from supervisor.session.profile import Profile
 from supervisor.session.scan import Scan, Seen, matches, scan, seen_from
+from supervisor.session.spool import Spool
 
+# A file up to WHOLE_BYTES is one blob, a larger one is cut into groups.
+WHOLE_BYTES = 128 << 10
+GROUP_BYTES = 64 << 10
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
 YOUNG_NS = 2_000_000_000
+SQLITE_MAGIC = b"SQLite format 3\0"
 _TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """What is already stored: the newest snapshot's entries, and when they were looked at."""
+    """What is stored already: a snapshot's entries, and when they were looked at.
 
+    `name`: the snapshot. `boot`: stat proves nothing in another boot, since a power cut may leave
+    the size and the times of bytes that never reached the disk.
+    """
+
+    name: str
+    seq: int
     scan_ns: int
+    boot: str
     entries: Mapping[str, Entry]
 
-    def same(self, path: str, seen: Seen) -> Entry | None:
+    def same(self, path: str, seen: Seen, boot: str) -> Entry | None:
         """Return the stored entry, if stat proves that the file has not changed since."""
         entry = self.entries.get(path)
-        if entry is None or entry.seen != seen or _young(seen, self.scan_ns):
+        if entry is None or entry.seen != seen or boot != self.boot or _young(seen, self.scan_ns):
             return None
         return entry
 
 
-class Spool:
-    """A nameless file that takes the copies, one after the other.
+class Spooled(NamedTuple):
+    """Bytes in the spool that are not stored yet. `under`: what was stored at their place."""
 
-    As a context manager it closes only on failure: what was copied is read later.
-    """
+    hash: str
+    start: int
+    length: int
+    under: Blob | None
 
-    def __init__(self, folder: Path) -> None:
-        try:
-            self.fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
-        except OSError:
-            # Not every filesystem has O_TMPFILE.
-            self.fd, name = tempfile.mkstemp(prefix="work-", dir=folder)
-            Path(name).unlink(missing_ok=True)  # a sweep may have been faster
-        self._end = 0
 
-    def take(self, source: int, length: int) -> tuple[int, int]:
-        """Copy `length` bytes of `source`; return where they are. Raises: OSError."""
-        start = self._end
-        os.lseek(source, 0, os.SEEK_SET)
-        os.lseek(self.fd, start, os.SEEK_SET)
-        copied = files.copy_range(source, self.fd, length)
-        self._end = start + copied
-        return start, copied
+Piece = Blob | Spooled
 
-    def close(self) -> None:
-        """Give the space back. Harmless when done before."""
-        if self.fd >= 0:
-            os.close(self.fd)
-            self.fd = -1
 
-    def __enter__(self) -> Self:
-        return self
+class Copied(NamedTuple):
+    """A file's content, in order. `format`: what its first bytes say that it is."""
 
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is not None:
-            self.close()
-
-    def __del__(self) -> None:
-        self.close()
+    pieces: tuple[Piece, ...]
+    format: str
 
 
 @dataclass(slots=True)
 class Copies:
-    """The result of one walk. `reused`: entries whose bytes are stored already."""
+    """The result of one walk. `reused`: entries that are stored as they are."""
 
     spool: Spool
     scan_ns: int
+    boot: str
+    base: Stored | None = None
     seen: dict[str, Seen] = field(default_factory=dict)
     reused: dict[str, Entry] = field(default_factory=dict)
-    copied: dict[str, tuple[int, int]] = field(default_factory=dict)
+    copied: dict[str, Copied] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
 
@@ -98,7 +93,10 @@ class Copies:
 
 @dataclass(slots=True, kw_only=True)
 class Capture:
-    """A session as it was at one moment, not yet committed. `commit` or `close` ends it."""
+    """A session as it was at one moment, not yet committed. `commit` or `close` ends it.
+
+    `full`: the snapshot shall need none of the older packs.
+    """
 
     id: str
     reason: str
@@ -112,6 +110,7 @@ class Capture:
     seals: bool
     profile: Profile
     copies: Copies
+    full: bool
     duration_s: float
 
     @property
@@ -135,27 +134,36 @@ def copy_changes(
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
-    `pre` (which used the same spool) only what moved since is copied. Raises: OSError.
+    `pre` (which used the same spool) only what moved since is read. Raises: OSError.
     """
-    result = Copies(spool, time.time_ns())
+    result = Copies(spool, time_ns(), boot_id(), base)
     found = scan(root, profile.excludes)
     _note(found, result)
     for path, seen in found.seen.items():
+        result.seen[path] = seen
+        entry = base.same(path, seen, result.boot) if base else None
         if seen.kind != "file":
-            result.seen[path] = seen
+            if entry is not None:
+                result.reused[path] = entry
             continue
         if not matches(path, profile.reread):
-            entry = base.same(path, seen) if base else None
             if entry is not None:
-                result.seen[path] = seen
                 result.reused[path] = entry
                 continue
             if pre and path in pre.copied and pre.same(path, seen):
-                result.seen[path] = seen
                 result.copied[path] = pre.copied[path]
                 continue
-        _copy(root, path, result)
+        del result.seen[path]
+        _copy(root, path, _known(path, base, pre), result)
     return result
+
+
+def _known(path: str, base: Stored | None, pre: Copies | None) -> tuple[Piece, ...]:
+    """Return what the file's content was when it was last looked at, as far as it is known."""
+    if pre and path in pre.copied:
+        return pre.copied[path].pieces
+    entry = base.entries.get(path) if base else None
+    return entry.blobs if entry is not None else ()
 
 
 def moved_since(root: Path, profile: Profile, copies: Copies) -> list[str]:
@@ -176,11 +184,11 @@ def _note(found: Scan, result: Copies) -> None:
     result.doubts.extend(f"{path}/ can't be read" for path in found.missed)
 
 
-def _copy(root: Path, path: str, result: Copies) -> None:
-    """Copy one file into the spool, whole and unmoved if that can be had."""
+def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> None:
+    """Copy of one file what is not `known`, whole and unmoved if that can be had."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
-        fd = os.open(root / path, flags)
+        fd = os.open(f"{root}/{path}", flags)
     except FileNotFoundError:
         result.doubts.append(f"{path} disappeared while the session was copied")
         return
@@ -190,18 +198,68 @@ def _copy(root: Path, path: str, result: Copies) -> None:
         return
     try:
         for _try in range(_TRIES):
-            seen = seen_from(os.fstat(fd))
+            status = os.fstat(fd)
+            seen = seen_from(status)
             if seen is None or seen.kind != "file":
                 result.notes.append(f"{path} is no plain file any more: left out")
                 return
-            start, copied = result.spool.take(fd, seen.size)
-            result.seen[path] = seen._replace(size=copied)
-            result.copied[path] = (start, copied)
-            if copied == seen.size and seen_from(os.fstat(fd)) == seen:
+            sparse = status.st_blocks * 512 < status.st_size
+            copied, size = _read(fd, seen.size, known, result.spool, sparse=sparse)
+            result.seen[path] = seen._replace(size=size)
+            result.copied[path] = copied
+            if size == seen.size and seen_from(os.fstat(fd)) == seen:
                 return
+            known = copied.pieces
         result.doubts.append(f"{path} changed while it was copied")
     finally:
         os.close(fd)
+
+
+def _read(
+    fd: int, size: int, known: tuple[Piece, ...], spool: Spool, *, sparse: bool
+) -> tuple[Copied, int]:
+    """Read `size` bytes, or fewer at the file's end. Returns the pieces and their bytes."""
+    group = size if size <= WHOLE_BYTES else GROUP_BYTES
+    pieces: list[Piece] = []
+    form = ""
+    at = 0
+    old = iter(known)
+    while at < size:
+        hole = _hole(fd, at, size) // group if sparse else 0
+        zeros = (next(old, None) for _ in range(hole))
+        pieces += [_piece(_zeros(group), spool.zeros(group), then, spool) for then in zeros]
+        at += hole * group
+        data = spool.read(fd, at, size)
+        if not data and at < size:
+            break
+        if not at and data[:16] == SQLITE_MAGIC:
+            form = "sqlite"
+        for begin in range(0, len(data), group):
+            part = data[begin : begin + group]
+            pieces.append(_piece(blake3(part).hexdigest(), part, next(old, None), spool))
+        at += len(data)
+    return Copied(tuple(pieces), form), at
+
+
+def _piece(digest: str, data: memoryview, old: Piece | None, spool: Spool) -> Piece:
+    """Return the piece at its old place if it is the same, else one that is in the spool now."""
+    if old is not None and old.hash == digest:
+        return old
+    under = old.under if isinstance(old, Spooled) else old
+    return Spooled(digest, spool.put(digest, data), len(data), under)
+
+
+def _hole(fd: int, at: int, size: int) -> int:
+    """Return how many bytes from `at` on are a hole: read as zeros, and cost nothing."""
+    try:
+        return min(os.lseek(fd, at, os.SEEK_DATA), size) - at
+    except OSError:
+        return size - at  # ENXIO: no data from here on (lseek(2))
+
+
+@lru_cache(maxsize=4)
+def _zeros(length: int) -> str:
+    return blake3(bytes(length)).hexdigest()
 
 
 def _young(seen: Seen, looked_ns: int) -> bool:

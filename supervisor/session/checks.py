@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files, validate
-from supervisor.session.manifest import Entry
+from supervisor.session.entries import Entry
 from supervisor.session.profile import Profile
 from supervisor.session.scan import Seen, matches
 

@@ -1,26 +1,24 @@
 """Commit: make a captured session durable. Pack, sync, read back, then the manifest's rename."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
-
-from blake3 import blake3
+from pathlib import Path
 
 from supervisor.session import files
-from supervisor.session.capture import Capture, Copies
-from supervisor.session.checks import SQLITE_MAGIC
-from supervisor.session.manifest import (
-    BLOCK_BYTES,
-    WHOLE_BYTES,
-    Blob,
-    Counters,
-    Entry,
-    Manifest,
-)
-from supervisor.session.model import rfc3339
-from supervisor.session.packs import PackWriter
+from supervisor.session.capture import Capture, Copied, Piece, Spooled
+from supervisor.session.entries import Blob, Entry, made
+from supervisor.session.manifest import Counters, Held, Kind, Manifest, Pack
+from supervisor.session.model import DamagedBlob, rfc3339
+from supervisor.session.packs import BlobReader, PackWriter
 from supervisor.session.scan import Seen
 from supervisor.session.store import Store
+
+# The packs that a snapshot refers to are kept whole for its sake. When they are that many times
+# the session, or that many, the next snapshot is a full one, and pruning does the rest.
+DRAGGED = 4
+_DRAGGED_MIN_BYTES = 1 << 20
+_PACKS_MAX = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,99 +31,185 @@ class Committed:
 
 
 def commit(
-    store: Store, capture: Capture, *, counters: Counters, tried: tuple[str, ...], proof: str
+    store: Store,
+    capture: Capture,
+    *,
+    counters: Counters,
+    tried: tuple[str, ...],
+    proof: str,
+    kind: Kind = "snapshot",
 ) -> Committed:
     """Store `capture`; an unchanged session gives the snapshot that is there already.
 
-    Raises: OSError; DamagedBlob when the disk does not give back what was written.
+    Raises: OSError; DamagedBlob when the disk does not give back what was written, or what the
+    snapshot would build on can't be read.
     """
     begin = time.perf_counter()
-    listing = store.listing(capture.id)
-    seq = store.next_seq(capture.id)
+    newest = next(reversed(store.listing(capture.id).of_epoch(capture.epoch)), None)
+    if kind == "snapshot" and newest is not None and (same := _same(newest, capture)):
+        return Committed(newest, same, new=False)
+    copies = capture.copies
     draft = Manifest(
         id=capture.id,
-        seq=seq,
+        seq=store.next_seq(capture.id),
         epoch=capture.epoch,
         reason=capture.reason,
         taken_at=rfc3339(capture.taken_at),
+        kind=kind,
         state=capture.state,
         identity=capture.identity,
         generation=capture.generation,
         hot=capture.hot,
-        scan_ns=capture.copies.scan_ns,
+        scan_ns=copies.scan_ns,
+        boot=copies.boot,
         proof=proof,
         profile=capture.profile.name,
-        doubts=tuple(capture.copies.doubts),
-        notes=tuple(capture.copies.notes),
+        doubts=tuple(copies.doubts),
+        notes=tuple(copies.notes),
         tried=tried,
         counters=counters,
     )
     with files.scratch(store.tmp) as work:
-        pack = PackWriter(work, f"{draft.name.rpartition('.')[0]}.pack")
-        try:
-            entries = _entries(capture, pack, store.usable(listing.manifests))
-            newest = next(iter(reversed(listing.of_epoch(capture.epoch))), None)
-            if newest and not pack.blobs and _same(newest, entries, capture):
-                return Committed(newest, entries, new=False)
-            if pack.blobs:
-                pack.seal(store.packs)
-        finally:
-            pack.close()
+        entries, packs, new_bytes = _pack(store, capture, work, draft)
     manifest = replace(
         draft,
         size_bytes=sum(entry.seen.size for entry in entries.values()),
-        new_bytes=pack.stored_bytes,
+        new_bytes=new_bytes,
         duration_s=round(capture.duration_s + time.perf_counter() - begin, 6),
-        files=tuple(entries.values()),
+        packs=packs,
+        body=Held(tuple(entries.values())),
     )
     try:
-        store.put(manifest)
+        manifest = store.put(manifest)
     except BaseException:
         # Without its manifest the pack is nothing; a retry writes another.
-        if pack.blobs and not (store.root / f"{manifest.name}.json").exists():
-            (store.packs / pack.name).unlink(missing_ok=True)
+        if draft.seq in packs and not store.place(manifest).exists():
+            (store.packs / packs[draft.seq].name).unlink(missing_ok=True)
         raise
     return Committed(manifest, entries, new=True)
 
 
-def _same(newest: Manifest, entries: Mapping[str, Entry], capture: Capture) -> bool:
-    """Return whether `newest` already is, byte for byte, what was captured."""
-    if newest.verdict == "bad" or (newest.verdict == "fuzzy" and not capture.copies.doubts):
+def overdue(base: Manifest | None) -> bool:
+    """Return whether a snapshot that builds on `base` would keep too much alive."""
+    if base is None:
         return False
-    old = {entry.content() for entry in newest.files}
-    return old == {entry.content() for entry in entries.values()}
+    dragged = sum(pack.size_bytes for pack in base.packs.values())
+    bound = DRAGGED * max(base.size_bytes, _DRAGGED_MIN_BYTES)
+    return dragged > bound or len(base.packs) > _PACKS_MAX
 
 
-def _entries(capture: Capture, pack: PackWriter, known: dict[str, Blob]) -> dict[str, Entry]:
-    copies = capture.copies
+def _same(newest: Manifest, capture: Capture) -> dict[str, Entry] | None:
+    """Return the entries as they were looked at now, if `newest` is this session byte for byte."""
+    copies, base = capture.copies, capture.copies.base
+    if newest.verdict == "bad" or (newest.verdict == "fuzzy" and not copies.doubts):
+        return None
+    if base is None or base.name != newest.name or len(base.entries) != len(copies.seen):
+        return None
     entries: dict[str, Entry] = {}
     for path, seen in copies.seen.items():
-        if path in copies.reused:
-            entries[path] = copies.reused[path]
-        elif seen.kind == "file":
-            entries[path] = _stored(path, seen, copies, pack, known)
-        else:
-            entries[path] = Entry(path, seen)
+        old = base.entries.get(path)
+        if old is None:
+            return None
+        now = copies.reused.get(path) or _unchanged(old, seen, copies.copied.get(path))
+        if now is None:
+            return None
+        entries[path] = now
     return entries
 
 
-def _stored(
-    path: str, seen: Seen, copies: Copies, pack: PackWriter, known: dict[str, Blob]
-) -> Entry:
-    """Store one copied file, block by block, as far as its blocks are not there already."""
-    start, length = copies.copied[path]
-    step = length if length <= WHOLE_BYTES else BLOCK_BYTES
-    blobs: list[Blob] = []
-    form = ""
-    for done in range(0, length, step or 1):
-        want = min(step, length - done)
-        data = files.read_at(copies.spool.fd, want, start + done)
-        if len(data) != want:
-            raise OSError("the copy in the spool ends early")
-        if not done and data.startswith(SQLITE_MAGIC):
-            form = "sqlite"
-        digest = blake3(data).hexdigest()
-        if digest not in known:
-            known[digest] = pack.add(digest, data)
-        blobs.append(known[digest])
-    return Entry(path, seen, tuple(blobs), form)
+def _unchanged(old: Entry, seen: Seen, copied: Copied | None) -> Entry | None:
+    """Return the old entry with the times of now, if the rest is the same to a restore."""
+    then = old.seen
+    if (seen.kind, seen.mode, seen.size, seen.target) != (
+        *(then.kind, then.mode, then.size, then.target),
+    ):
+        return None
+    pieces = copied.pieces if copied else ()
+    if any(isinstance(piece, Spooled) for piece in pieces) or old.blobs != pieces:
+        return None
+    return made(old.path, seen, old.blobs, old.format)
+
+
+def _pack(
+    store: Store, capture: Capture, work: Path, draft: Manifest
+) -> tuple[dict[str, Entry], dict[int, Pack], int]:
+    """Store what is new. Returns the entries, the packs they need, and the new pack's bytes."""
+    writer = PackWriter(work, f"{draft.name.rpartition('.')[0]}.pack")
+    try:
+        with store.reader() as reader:
+            maker = _Maker(capture, writer, reader)
+            entries = {entry.path: entry for entry in maker.entries()}
+        if writer.stored_bytes:
+            writer.seal(store.packs)
+    finally:
+        writer.close()
+    needed = {(seq, entry.pack(seq)) for entry in entries.values() for seq in entry.seqs}
+    packs = {seq: Pack(name, store.pack_bytes(name)) for seq, name in sorted(needed)}
+    return entries, packs, writer.stored_bytes
+
+
+class _Maker:
+    """Makes the entries of one snapshot: the old ones where nothing changed."""
+
+    def __init__(self, capture: Capture, writer: PackWriter, reader: BlobReader) -> None:
+        self._copies = capture.copies
+        self._full = capture.full
+        self._writer = writer
+        self._reader = reader
+        self._new: dict[str, Blob] = {}
+        self._by_size: dict[int, dict[str, Blob]] = {}
+
+    def entries(self) -> Iterator[Entry]:
+        """Yield them in order, while the pack grows. Raises: OSError, DamagedBlob."""
+        copies = self._copies
+        for path, seen in copies.seen.items():
+            old = copies.reused.get(path)
+            if seen.kind != "file":
+                yield old or made(path, seen)
+            elif old is None:
+                pieces, form = copies.copied[path]
+                blobs = tuple(self._blob(path, seen, piece, len(pieces)) for piece in pieces)
+                yield made(path, seen, blobs, form)
+            elif self._full:
+                blobs = tuple(self._again(blob) for blob in old.blobs)
+                yield made(path, seen, blobs, old.format)
+            else:
+                yield old
+
+    def _blob(self, path: str, seen: Seen, piece: Piece, count: int) -> Blob:
+        """Return where the piece is stored, once it is."""
+        if isinstance(piece, Blob):
+            return self._again(piece) if self._full else piece
+        blob = self._new.get(piece.hash) or self._moved(path, seen, piece)
+        if blob is None:
+            data = self._copies.spool.get(piece.start, piece.length)
+            if piece.under is None or count == 1 or self._full:
+                blob = self._writer.add(piece.hash, data)
+            else:
+                blob = self._over(piece, data, piece.under)
+        self._new[piece.hash] = blob
+        return blob
+
+    def _over(self, piece: Spooled, data: bytes, under: Blob) -> Blob:
+        try:
+            old = self._reader.read(under)
+        except DamagedBlob:
+            return self._writer.add(piece.hash, data)  # which heals it
+        return self._writer.add_over(piece.hash, data, under, old)
+
+    def _again(self, blob: Blob) -> Blob:
+        """Store once more what is stored, so that nothing older is needed for it."""
+        if blob.hash not in self._new:
+            self._new[blob.hash] = self._writer.add(blob.hash, self._reader.read(blob))
+        return self._new[blob.hash]
+
+    def _moved(self, path: str, seen: Seen, piece: Spooled) -> Blob | None:
+        """Return the same bytes in a stored file of another name: a copy, or a renamed one."""
+        base = self._copies.base
+        if base is None or path in base.entries or self._full:
+            return None
+        size = seen.size
+        if size not in self._by_size:
+            alike = (entry for entry in base.entries.values() if entry.seen.size == size)
+            self._by_size[size] = {blob.hash: blob for entry in alike for blob in entry.blobs}
+        return self._by_size[size].get(piece.hash)

@@ -6,8 +6,8 @@ a tombstone ends its epoch whatever the file believes, and a lost file comes bac
 
 from collections.abc import Sequence
 
-from supervisor.session.manifest import Counters, Manifest, parse_name
-from supervisor.session.model import PROOFS
+from supervisor.session.manifest import Counters, Manifest
+from supervisor.session.model import PROOFS, parse_name
 from supervisor.session.state import Record
 from supervisor.session.store import Listing
 

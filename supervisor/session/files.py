@@ -48,7 +48,7 @@ def sync_dir(folder: Path) -> None:
         os.close(fd)
 
 
-def write_all(fd: int, data: bytes | memoryview) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """Write all of `data`, however often the kernel takes only a part. Raises: OSError."""
     view = memoryview(data)
     while view:

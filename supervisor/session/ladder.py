@@ -12,7 +12,8 @@ from typing import Literal
 from supervisor.core.errors import SupervisorError
 from supervisor.session import checks, files, swap
 from supervisor.session.base import with_new
-from supervisor.session.manifest import Entry, Manifest
+from supervisor.session.entries import Entry
+from supervisor.session.manifest import Manifest
 from supervisor.session.model import (
     Check,
     DamagedBlob,
@@ -65,16 +66,16 @@ class Ladder(Snapshots):
         foreign = bool(linked and identity and expected and identity != expected)
         sealed = newest if newest and not foreign and record.sealed == newest.seq else None
         why: list[str] = []
-        if not (depth == "cheap" and sealed and self._untouched(session_id, sealed, found)):
+        if not (depth == "cheap" and sealed and self._untouched(sealed, found)):
             base = None if foreign else newest
             why = checks.missing_problems(found.seen, profile)
             why += checks.emptied_problems(
-                found.seen, profile, entries_of(base), at_rest=record.seat is None
+                found.seen, profile, self._entries(base), at_rest=record.seat is None
             )
             if sealed and record.seat is None:
-                gone = checks.seal_problems(found.seen, profile, entries_of(sealed))
+                gone = checks.seal_problems(found.seen, profile, self._entries(sealed))
                 why += [problem for problem in gone if problem not in why]
-            formats = checks.formats_of(folder, found.seen, profile, entries_of(base))
+            formats = checks.formats_of(folder, found.seen, profile, self._entries(base))
             broken = checks.content_problems(folder, found.seen, formats)
             why += self._not_always_so(broken, formats, profile, base)
             if not why and depth != "quick":
@@ -91,8 +92,8 @@ class Ladder(Snapshots):
             foreign=foreign and not why,
         )
 
-    def _untouched(self, session_id: str, sealed: Manifest, found: Scan) -> bool:
-        stored = self._stored(session_id, sealed)
+    def _untouched(self, sealed: Manifest, found: Scan) -> bool:
+        stored = self._stored(sealed)
         if stored is None or sealed.verdict not in ("good", "pending"):
             return False
         live = {path: seen for path, seen in found.seen.items() if seen.kind != "dir"}

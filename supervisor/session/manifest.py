@@ -1,10 +1,13 @@
-"""The manifest: all that is known of one snapshot. It needs no other manifest. No I/O."""
+"""The manifest: all that is known of one snapshot. It needs no other manifest. No I/O.
 
-import re
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Literal, NamedTuple
+Its entries, one for each file, are many. They stay in its file until somebody asks for them.
+"""
 
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
+
+from supervisor.session.entries import Blob, Entry
 from supervisor.session.model import (
     EpochState,
     Snapshot,
@@ -13,39 +16,40 @@ from supervisor.session.model import (
     since_1970,
     slug,
 )
-from supervisor.session.scan import Seen
 
-# A file up to WHOLE_BYTES is one blob, a larger one is cut into fixed blocks.
-WHOLE_BYTES = 1 << 20
-BLOCK_BYTES = 64 << 10
+Kind = Literal["snapshot", "tombstone", "quarantine"]
 
 
-class Blob(NamedTuple):
-    """Some bytes in a pack: a zstd frame of `stored` bytes at `offset` that holds `raw` bytes."""
+class Pack(NamedTuple):
+    """A file of blobs, and how large it is: a shorter one is torn."""
 
-    hash: str
-    pack: str
-    offset: int
-    stored: int
-    raw: int
+    name: str
+    size_bytes: int
 
 
-class Entry(NamedTuple):
-    """One thing in the session: what stat saw, and for a file the blobs of its content.
+class Body(Protocol):
+    """A manifest's entries, wherever they are."""
 
-    `format`: what the content says that it is ("sqlite"), where it says so.
-    """
+    def entries(self) -> tuple[Entry, ...]:
+        """Return them, parents before children. Raises: DamagedBlob when they can't be read."""
 
-    path: str
-    seen: Seen
-    blobs: tuple[Blob, ...] = ()
-    format: str = ""
+    def lines(self) -> bytes:
+        """Return them as they are written. Raises: DamagedBlob."""
 
-    def content(self) -> tuple[object, ...]:
-        """Return what makes two entries the same to a restore: all but times and the inode."""
-        seen = self.seen
-        blobs = tuple(blob.hash for blob in self.blobs)
-        return self.path, seen.kind, seen.mode, seen.size, seen.target, blobs
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Entries in memory."""
+
+    held: tuple[Entry, ...] = ()
+
+    def entries(self) -> tuple[Entry, ...]:
+        """Return them."""
+        return self.held
+
+    def lines(self) -> bytes:
+        """Return them as they are written."""
+        return b",\n ".join([entry.line for entry in self.held])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,20 +66,25 @@ class Counters:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Manifest:
-    """A snapshot, or (kind "tombstone") the end of an epoch. `scan_ns`: when the walk began."""
+    """A snapshot; or a session in quarantine; or (kind "tombstone") the end of an epoch.
+
+    `scan_ns`, `boot`: when the walk began, and in which boot. `packs`: those that its blobs lie
+    in, by their seq.
+    """
 
     id: str
     seq: int
     epoch: int
     reason: str
     taken_at: str
-    kind: Literal["snapshot", "tombstone"] = "snapshot"
+    kind: Kind = "snapshot"
     state: EpochState = "none"
     identity: str | None = None
     at_rest: str | None = None
     generation: int = 0
     hot: bool = False
     scan_ns: int = 0
+    boot: str = ""
     verdict: Verdict = "pending"
     why: str = ""
     # It was good once, and can't be read any more.
@@ -91,17 +100,23 @@ class Manifest:
     # Snapshots that were restored because the live session asked to pair: once each.
     tried: tuple[str, ...] = ()
     counters: Counters = Counters()
-    files: tuple[Entry, ...] = ()
+    packs: Mapping[int, Pack] = field(default_factory=dict)
+    body: Body = field(default=Held(), compare=False)
 
     @property
     def name(self) -> str:
         """The snapshot's id: its file name without `.json`."""
         taken = compact(since_1970(self.taken_at))
-        prefix = "closed-" if self.kind == "tombstone" else ""
+        prefix = {"snapshot": "", "tombstone": "closed-", "quarantine": "quarantined-"}[self.kind]
         return f"session-{self.id}.{self.seq:06}.{taken}.{prefix}{slug(self.reason)}"
 
+    @property
+    def files(self) -> tuple[Entry, ...]:
+        """All entries, read anew each time. Raises: DamagedBlob when they can't be read."""
+        return self.body.entries()
+
     def blobs(self) -> Iterable[Blob]:
-        """Yield every blob of every file."""
+        """Yield every blob of every file. Raises: DamagedBlob when they can't be read."""
         for entry in self.files:
             yield from entry.blobs
 
@@ -119,11 +134,3 @@ class Manifest:
             new_bytes=self.new_bytes,
             duration_s=self.duration_s,
         )
-
-
-def parse_name(file_name: str) -> tuple[str, int] | None:
-    """Return (session id, seq) of a manifest's or pack's file name, or None for other files."""
-    match = re.fullmatch(r"session-(.+)\.(\d{6,15})\.\d{8}T\d{6}Z\.(.+\.json|pack)", file_name)
-    if match is None or "." in match[3].removesuffix(".json"):
-        return None
-    return match[1], int(match[2])

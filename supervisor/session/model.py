@@ -136,3 +136,11 @@ def since_1970(text: str) -> float:
 def compact(seconds: float) -> str:
     """Return seconds since 1970 as in a file name: 20261124T220000Z."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def parse_name(file_name: str) -> tuple[str, int] | None:
+    """Return (session id, seq) of a manifest's or pack's file name, or None for other files."""
+    match = re.fullmatch(r"session-(.+)\.(\d{6,15})\.\d{8}T\d{6}Z\.(.+\.json|pack)", file_name)
+    if match is None or "." in match[3].removesuffix(".json"):
+        return None
+    return match[1], int(match[2])

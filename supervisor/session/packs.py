@@ -1,6 +1,7 @@
 """Packs: the bytes of the snapshots. One immutable file per snapshot, a run of zstd frames."""
 
 import os
+from collections import OrderedDict
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -10,10 +11,15 @@ import zstandard
 from blake3 import blake3
 
 from supervisor.session import files
-from supervisor.session.manifest import Blob
+from supervisor.session.entries import Blob, Patch
 from supervisor.session.model import DamagedBlob
+from supervisor.session.patches import changed_runs, overlay
 
 _LEVEL = 1
+# Written at once, and read back at once.
+_CHUNK_BYTES = 1 << 20
+# A snapshot may refer to more packs than a process may have open.
+_OPEN_MAX = 64
 
 
 class PackWriter:
@@ -21,10 +27,11 @@ class PackWriter:
 
     def __init__(self, scratch: Path, name: str) -> None:
         self.name = name
-        self.blobs: list[Blob] = []
         self._draft = scratch / name
         self._fd = -1
         self._end = 0
+        self._waiting = bytearray()
+        self._digest = blake3()
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
 
     @property
@@ -32,16 +39,41 @@ class PackWriter:
         """How large the pack has become."""
         return self._end
 
-    def add(self, digest: str, data: bytes) -> Blob:
+    def add(self, digest: str, data: bytes | memoryview) -> Blob:
         """Append `data`, whose BLAKE3 is `digest`. Raises: OSError."""
+        offset, stored = self._append(data)
+        return Blob(digest, self.name, offset, stored, len(data))
+
+    def add_over(self, digest: str, data: bytes, under: Blob, old: bytes) -> Blob:
+        """Append what of `data` is not in `old`, which is the content of `under`.
+
+        It is stored whole where patches would no longer be few. Raises: OSError.
+        """
+        runs = changed_runs(old, data)
+        kept = overlay(under.patches, runs) if len(data) >= under.raw else None
+        if kept is None:
+            return self.add(digest, data)
+        new = [Patch(at, self.name, *self._append(data[at:end]), end - at) for at, end in runs]
+        base_bytes = under.base_bytes or under.raw
+        patches = (*kept, *new)
+        return Blob(digest, under.pack, under.offset, under.stored, len(data), patches, base_bytes)
+
+    def _append(self, data: bytes | memoryview) -> tuple[int, int]:
+        """Return where the frame is, and how long."""
+        frame = self._compressor.compress(data)
+        offset = self._end
+        self._end += len(frame)
+        self._waiting += frame
+        if len(self._waiting) >= _CHUNK_BYTES:
+            self._flush()
+        return offset, len(frame)
+
+    def _flush(self) -> None:
         if self._fd < 0:
             self._fd = files.create(self._draft)
-        frame = self._compressor.compress(data)
-        files.write_all(self._fd, frame)
-        blob = Blob(digest, self.name, self._end, len(frame), len(data))
-        self._end += len(frame)
-        self.blobs.append(blob)
-        return blob
+        files.write_all(self._fd, self._waiting)
+        self._digest.update(self._waiting)
+        self._waiting = bytearray()
 
     def seal(self, folder: Path) -> None:
         """Sync the pack, move it to `folder`, and read it back from the disk.
@@ -51,17 +83,19 @@ class PackWriter:
         """
         target = folder / self.name
         try:
+            self._flush()
             os.fsync(self._fd)
             self._draft.rename(target)
             files.sync_dir(folder)
-            with BlobReader(folder) as reader:
-                reader.drop_cache(self.name)
-                for blob in self.blobs:
-                    reader.read(blob)
+            self._read_back(target)
         except BaseException:
             with suppress(OSError):
                 target.unlink()
             raise
+
+    def _read_back(self, target: Path) -> None:
+        if _digest_of(target) != self._digest.digest():
+            raise DamagedBlob(f"{self.name} holds other bytes than were written to it")
 
     def close(self) -> None:
         """Close the descriptor; an unsealed pack goes with its scratch folder."""
@@ -70,8 +104,23 @@ class PackWriter:
             self._fd = -1
 
 
+def _digest_of(path: Path) -> bytes:
+    """Return the BLAKE3 of what the disk gives back, not of what the page cache still knows."""
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+        digest = blake3()
+        offset = 0
+        while data := os.pread(fd, _CHUNK_BYTES, offset):
+            digest.update(data)
+            offset += len(data)
+        return digest.digest()
+    finally:
+        os.close(fd)
+
+
 class BlobReader:
-    """Reads blobs back, each one proved by its hash. Keeps the packs it met open.
+    """Reads blobs back, each one proved by its hash. Keeps some of the packs it met open.
 
     `distrusted` collects the hashes of those that could not be read.
     """
@@ -79,7 +128,7 @@ class BlobReader:
     def __init__(self, folder: Path, distrusted: set[str] | None = None) -> None:
         self._folder = folder
         self._distrusted = set[str]() if distrusted is None else distrusted
-        self._fds: dict[str, int] = {}
+        self._fds: OrderedDict[str, int] = OrderedDict()
         self._decompressor = zstandard.ZstdDecompressor()
 
     def read(self, blob: Blob) -> bytes:
@@ -91,21 +140,29 @@ class BlobReader:
             raise
 
     def _read(self, blob: Blob) -> bytes:
-        try:
-            frame = files.read_at(self._open(blob.pack), blob.stored, blob.offset)
-            if len(frame) != blob.stored:
-                raise DamagedBlob(f"{blob.pack} ends early")
-            # The size comes first: a wrong frame could ask for any amount of memory.
-            if zstandard.frame_content_size(frame) != blob.raw:
-                raise DamagedBlob(f"{blob.pack} holds other bytes at {blob.offset}")
-            data = self._decompressor.decompress(frame)
-        except OSError as error:
-            raise DamagedBlob(f"{blob.pack} can't be read: {error.strerror}") from error
-        except zstandard.ZstdError as error:
-            raise DamagedBlob(f"{blob.pack} is damaged at {blob.offset}") from error
+        data = self._frame(blob.pack, blob.offset, blob.stored, blob.base_bytes or blob.raw)
+        if blob.patches:
+            whole = bytearray(data[: blob.raw].ljust(blob.raw, b"\0"))
+            for at, pack, offset, stored, raw in blob.patches:
+                whole[at : at + raw] = self._frame(pack, offset, stored, raw)
+            data = bytes(whole)
         if blake3(data).hexdigest() != blob.hash:
             raise DamagedBlob(f"{blob.pack} holds other bytes at {blob.offset}")
         return data
+
+    def _frame(self, pack: str, offset: int, stored: int, raw: int) -> bytes:
+        try:
+            frame = files.read_at(self._open(pack), stored, offset)
+            if len(frame) != stored:
+                raise DamagedBlob(f"{pack} ends early")
+            # The size comes first: a wrong frame could ask for any amount of memory.
+            if zstandard.frame_content_size(frame) != raw:
+                raise DamagedBlob(f"{pack} holds other bytes at {offset}")
+            return self._decompressor.decompress(frame)
+        except OSError as error:
+            raise DamagedBlob(f"{pack} can't be read: {error.strerror}") from error
+        except zstandard.ZstdError as error:
+            raise DamagedBlob(f"{pack} is damaged at {offset}") from error
 
     def drop_cache(self, pack: str) -> None:
         """Make the next reads of `pack` come from the disk. Raises: DamagedBlob."""
@@ -115,10 +172,15 @@ class BlobReader:
             raise DamagedBlob(f"{pack} can't be read: {error.strerror}") from error
 
     def _open(self, pack: str) -> int:
-        if pack not in self._fds:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._fds[pack] = os.open(self._folder / pack, flags)
-        return self._fds[pack]
+        fd = self._fds.get(pack)
+        if fd is not None:
+            self._fds.move_to_end(pack)
+            return fd
+        if len(self._fds) >= _OPEN_MAX:
+            os.close(self._fds.popitem(last=False)[1])
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        fd = self._fds[pack] = os.open(self._folder / pack, flags)
+        return fd
 
     def __enter__(self) -> Self:
         return self

@@ -2,9 +2,18 @@
 
 BY_HAND = r"""python3 -c '
 import json, os, pathlib, sys, zstandard
-store, out = pathlib.Path(sys.argv[1]).parent, pathlib.Path(sys.argv[2])
-m = json.load(open(sys.argv[1]))
+manifest, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+m = json.load(open(manifest))
+store = manifest.parent if m["kind"] != "quarantine" else manifest.parent.parent
 name = lambda f, k: f[k] if k in f else os.fsdecode(bytes.fromhex(f[k + "_hex"]))
+def frame(pack, offset, stored):
+    with open(store / "packs" / m["packs"][str(pack)][0], "rb") as p:
+        p.seek(offset); return zstandard.decompress(p.read(stored))
+def content(blob):
+    _, pack, offset, stored, length, *over = blob
+    data = bytearray(frame(pack, offset, stored)[:length].ljust(length, b"\0"))
+    for at, *place, size in over[1] if over else []: data[at:at + size] = frame(*place)
+    return data
 os.umask(0o077); out.mkdir()
 for f in m["files"]:
     path = out / name(f, "path")
@@ -12,9 +21,7 @@ for f in m["files"]:
     elif f["kind"] == "link": path.symlink_to(name(f, "target"))
     else:
         with open(path, "wb") as file:
-            for _, pack, offset, stored, raw in f["blobs"]:
-                with open(store / "packs" / m["packs"][pack], "rb") as p:
-                    p.seek(offset); file.write(zstandard.decompress(p.read(stored)))
+            for blob in f["blobs"]: file.write(content(blob))
 ' MANIFEST.json OUT"""
 
 README = f"""\
@@ -23,7 +30,7 @@ private, and never commit it.
 
 session-<id>.<number>.<UTC>.<reason>.json   one snapshot each: its files, and where the bytes are
 packs/        the bytes: zstd frames, each checked by its BLAKE3 hash; a pack serves many snapshots
-quarantine/   sessions that were replaced or cleared, whole, as plain folders
+quarantine/   sessions that were replaced or cleared: plain folders, or manifests like these here
 tmp/          work in progress; may be emptied while nothing runs
 
 To see, check, and bring back:
@@ -31,6 +38,8 @@ To see, check, and bring back:
     stillhere session snapshots ID
     stillhere session restore ID --snapshot NUMBER
     stillhere session export ID FOLDER
+
+What lies in quarantine is exported by its name in the same way.
 
 By hand, with nothing but Python and its zstandard package (OUT must not exist yet):
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from supervisor.session import files
-from supervisor.session.manifest import Entry, Manifest
+from supervisor.session.entries import Entry
+from supervisor.session.manifest import Manifest
 from supervisor.session.packs import BlobReader
 from supervisor.session.state import Record
 from supervisor.session.store import Store

@@ -1,16 +1,18 @@
 """What lies in a session's folder: one walk of scandir and stat. Reads no file, follows no link."""
 
 import fnmatch
+import operator
 import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple
 
 Kind = Literal["file", "dir", "link"]
+Fits = Callable[[str], re.Match[str] | None]
 
 
 class Seen(NamedTuple):
@@ -23,6 +25,10 @@ class Seen(NamedTuple):
     ctime_ns: int
     inode: int
     target: str = ""
+
+
+_KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
+_NAME = operator.attrgetter("name")
 
 
 @dataclass(slots=True)
@@ -48,31 +54,35 @@ class Scan:
         return sum(seen.size for seen in self.seen.values() if seen.kind == "file")
 
 
-@lru_cache(maxsize=64)
-def _pattern(globs: Sequence[str]) -> re.Pattern[str]:
-    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)")
+@lru_cache(maxsize=256)
+def _patterns(globs: Sequence[str]) -> tuple[Fits, Fits | None]:
+    """Return what the last part of a path must fit, and what the whole path may fit instead."""
+    last = [glob for glob in globs if "/" not in glob]
+    whole = [glob for glob in globs if "/" in glob]
+    return _fits(last), _fits(whole) if whole else None
+
+
+def _fits(globs: Sequence[str]) -> Fits:
+    return re.compile("|".join(fnmatch.translate(glob) for glob in globs) or r"(?!)").match
 
 
 def matches(path: str, globs: tuple[str, ...]) -> bool:
-    """Return whether the relative `path`, or its last part, fits one of `globs`."""
-    pattern = _pattern(globs)
-    return bool(pattern.match(path) or pattern.match(path.rpartition("/")[2]))
+    """Return whether `path` fits one of `globs`; for one without a slash, its last part."""
+    last, whole = _patterns(globs)
+    if last(path.rpartition("/")[2]):
+        return True
+    return whole is not None and whole(path) is not None
 
 
 def seen_from(status: os.stat_result, target: str = "") -> Seen | None:
     """Return what `status` says, or None for what can't be in a snapshot (sockets, devices)."""
-    kind: Kind
-    if stat.S_ISREG(status.st_mode):
-        kind = "file"
-    elif stat.S_ISDIR(status.st_mode):
-        kind = "dir"
-    elif stat.S_ISLNK(status.st_mode):
-        kind = "link"
-    else:
+    mode = status.st_mode
+    kind = _KINDS.get(stat.S_IFMT(mode))
+    if kind is None:
         return None
     return Seen(
         kind,
-        stat.S_IMODE(status.st_mode),
+        stat.S_IMODE(mode),
         status.st_size if kind == "file" else 0,
         status.st_mtime_ns,
         status.st_ctime_ns,
@@ -84,12 +94,13 @@ def seen_from(status: os.stat_result, target: str = "") -> Seen | None:
 def scan(root: Path, excludes: tuple[str, ...] = ()) -> Scan:
     """Walk `root`; an absent folder is an empty one. Raises: OSError for other failures at root."""
     result = Scan()
+    last, whole = _patterns(excludes)
     todo = [""]
     while todo:
         folder = todo.pop()
         try:
-            with os.scandir(root / folder if folder else root) as entries:
-                found = sorted(entries, key=lambda entry: entry.name)
+            with os.scandir(f"{root}/{folder}" if folder else root) as entries:
+                found = sorted(entries, key=_NAME)
         except FileNotFoundError:
             continue
         except OSError as error:
@@ -99,12 +110,13 @@ def scan(root: Path, excludes: tuple[str, ...] = ()) -> Scan:
             result.missed.append(folder)
             continue
         for entry in found:
-            path = f"{folder}/{entry.name}" if folder else entry.name
-            if matches(path, excludes):
+            name = entry.name
+            path = f"{folder}/{name}" if folder else name
+            if last(name) or (whole and whole(path)):
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
-                target = str(Path(entry.path).readlink()) if entry.is_symlink() else ""
+                target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 - once per file: a Path costs as much as the stat
             except FileNotFoundError:
                 continue
             seen = seen_from(status, target)

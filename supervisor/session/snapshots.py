@@ -3,19 +3,14 @@
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 from supervisor.session import checks, epochs, files, retention
 from supervisor.session.base import Base
-from supervisor.session.capture import (
-    Capture,
-    Copies,
-    Spool,
-    Stored,
-    copy_changes,
-    moved_since,
-)
-from supervisor.session.commit import commit
-from supervisor.session.manifest import Entry, Manifest
+from supervisor.session.capture import Capture, Copies, Stored, copy_changes, moved_since
+from supervisor.session.commit import commit, overdue
+from supervisor.session.entries import Entry
+from supervisor.session.manifest import Manifest
 from supervisor.session.model import (
     DamagedBlob,
     NothingToCopy,
@@ -27,6 +22,7 @@ from supervisor.session.model import (
 from supervisor.session.profile import Profile
 from supervisor.session.restore import build, entries_of
 from supervisor.session.scan import matches
+from supervisor.session.spool import Spool
 from supervisor.session.writers import open_by_somebody
 
 _TOMBSTONES_KEPT = 10
@@ -35,7 +31,8 @@ _TOMBSTONES_KEPT = 10
 class Snapshots(Base):
     """Everything from the live session to a pruned store."""
 
-    _looked: Mapping[str, tuple[str, Stored]] = {}
+    # By session: the newest snapshot's entries, as fresh as they were last looked at.
+    _looked: Mapping[str, Stored] = {}
 
     def precapture(self, session_id: str) -> Copies:
         """Copy what differs from the last snapshot while the bot still runs, as a head start.
@@ -43,7 +40,7 @@ class Snapshots(Base):
         Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), _Told(session_id):
-            profile, base = self._ground(session_id)
+            profile, base, _full = self._ground(session_id)
             with Spool(self.store.tmp) as spool:
                 return copy_changes(self.folder(session_id), profile, base, spool)
 
@@ -87,8 +84,11 @@ class Snapshots(Base):
                     proof=proof,
                 )
                 manifest = done.manifest
-                looked = Stored(capture.copies.scan_ns, done.entries)
-                self._looked = {**self._looked, session_id: (manifest.name, looked)}
+                copies = capture.copies
+                looked = Stored(
+                    manifest.name, manifest.seq, copies.scan_ns, copies.boot, done.entries
+                )
+                self._looked = {**self._looked, session_id: looked}
                 if not done.new and epochs.stronger(proof, manifest.proof):
                     manifest = self.store.amend(manifest, proof=proof)
                 if capture.seals:
@@ -172,7 +172,7 @@ class Snapshots(Base):
         if record.state == "closed":
             with self._state.edit(session_id) as record:
                 epochs.reopen(record)
-        profile, base = self._ground(session_id)
+        profile, base, full = self._ground(session_id)
         with pre.spool if pre else Spool(self.store.tmp) as spool:
             copies = copy_changes(self.folder(session_id), profile, base, spool, pre)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
@@ -195,32 +195,52 @@ class Snapshots(Base):
             seals=seals,
             profile=profile,
             copies=copies,
+            full=full,
             duration_s=time.perf_counter() - begin,
         )
 
-    def _ground(self, session_id: str) -> tuple[Profile, Stored | None]:
-        """Return the profile, and what is stored already and can be trusted to be there."""
+    def _ground(self, session_id: str) -> tuple[Profile, Stored | None, bool]:
+        """Return the profile, what is stored already, and whether to build on none of it."""
         listing = self.store.listing(session_id)
         usable = [m for m in listing.snapshots if m.verdict != "bad"]
         newest = usable[-1] if usable else None
         record = self._state.read(session_id)
         profile = self._profile_of(session_id, self._newest(listing, record))
-        return profile, self._stored(session_id, newest)
+        return profile, self._stored(newest), overdue(newest)
 
-    def _stored(self, session_id: str, newest: Manifest | None) -> Stored | None:
-        """Return a snapshot's entries, as fresh as they were last looked at."""
-        if newest is None:
+    def _stored(self, newest: Manifest | None) -> Stored | None:
+        """Return of a snapshot's entries those whose bytes can be trusted to be there."""
+        looked = self._look(newest) if newest is not None else None
+        if newest is None or looked is None:
             return None
-        name, looked = self._looked.get(session_id, ("", None))
-        if looked is None or name != newest.name:
-            looked = Stored(newest.scan_ns, entries_of(newest))
-        there = self.store.usable([newest])
-        entries: dict[str, Entry] = {
+        intact = self.store.intact(newest)
+        if len(intact) == len(newest.packs) and not self.store.distrusted:
+            return looked
+        entries = {
             path: entry
             for path, entry in looked.entries.items()
-            if all(blob.hash in there for blob in entry.blobs)
+            if intact.issuperset(entry.seqs) and self.store.trusts(entry)
         }
-        return Stored(looked.scan_ns, entries)
+        return replace(looked, entries=entries)
+
+    def _look(self, manifest: Manifest) -> Stored | None:
+        """Return a snapshot's entries; None when they can't be read. The newest's are kept."""
+        looked = self._looked.get(manifest.id)
+        if looked is not None and looked.name == manifest.name:
+            return looked
+        try:
+            entries = entries_of(manifest)
+        except DamagedBlob:
+            return None
+        found = Stored(manifest.name, manifest.seq, manifest.scan_ns, manifest.boot, entries)
+        if looked is None or looked.seq < manifest.seq:
+            self._looked = {**self._looked, manifest.id: found}
+        return found
+
+    def _entries(self, manifest: Manifest | None) -> Mapping[str, Entry]:
+        """Return a snapshot's entries by path: none where nothing can be read of it."""
+        looked = self._look(manifest) if manifest is not None else None
+        return {} if looked is None else looked.entries
 
     def _seal(self, capture: Capture, manifest: Manifest) -> None:
         """Write down that the session at rest is this snapshot, unless somebody got the seat."""
@@ -237,11 +257,13 @@ class Snapshots(Base):
     def _problems(self, manifest: Manifest) -> tuple[list[str], str | None]:
         """Return what is wrong with a stored copy, and whose device it is. Raises: OSError."""
         profile = self._profile_of(manifest.id, manifest)
-        entries = entries_of(manifest)
+        entries = self._entries(manifest)
+        if not entries:
+            return ["its list of files can't be read"], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before = self._good_before(manifest)
         problems = checks.missing_problems(seen, profile)
-        problems += checks.emptied_problems(seen, profile, entries_of(before), at_rest=False)
+        problems += checks.emptied_problems(seen, profile, self._entries(before), at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
             wanted = [path for path in seen if _needs_look(path, entries, profile)]
@@ -284,7 +306,7 @@ class Snapshots(Base):
         ]
 
     def _was_json(self, manifest: Manifest | None, path: str) -> bool:
-        entry = entries_of(manifest).get(path)
+        entry = self._entries(manifest).get(path)
         if entry is None:
             return False
         try:

@@ -13,8 +13,8 @@ import zstandard
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
+from supervisor.session.entries import safe_path
 from supervisor.session.manifest import Manifest
-from supervisor.session.manifest_json import safe_path
 from supervisor.session.restore import build
 from supervisor.session.scan import scan
 from supervisor.session.store import Store

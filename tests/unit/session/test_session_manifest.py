@@ -9,9 +9,10 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.session.manifest import Blob, Counters, Entry, Manifest, parse_name
+from supervisor.session.entries import Blob, Entry, Patch, made
+from supervisor.session.manifest import Counters, Held, Manifest, Pack
 from supervisor.session.manifest_json import dump, parse
-from supervisor.session.model import Malformed
+from supervisor.session.model import Malformed, parse_name
 from supervisor.session.scan import Seen
 
 NAMES = st.binary(min_size=1, max_size=12).filter(
@@ -19,17 +20,29 @@ NAMES = st.binary(min_size=1, max_size=12).filter(
 )
 TIMES = st.integers(-(2**62), 2**62)
 TEXT = st.text(max_size=20)
-BLOBS = st.lists(
-    st.builds(
-        Blob,
-        st.binary(min_size=32, max_size=32).map(bytes.hex),
-        st.sampled_from(["session-a.000001.20261124T220000Z.pack", "b.pack"]),
-        st.integers(0, 2**40),
-        st.integers(1, 1 << 20),
-        st.integers(1, 1 << 20),
-    ),
-    max_size=3,
-).map(tuple)
+PACKS = {
+    1: Pack("session-a.000001.20261124T220000Z.pack", 7),
+    12: Pack("session-a.000012.20261124T220000Z.pack", 1 << 40),
+}
+PACK = st.sampled_from([pack.name for pack in PACKS.values()])
+LENGTH = st.integers(1, 1 << 20)
+
+
+@st.composite
+def blobs(draw: st.DrawFn) -> Blob:
+    """A blob, whole or with patches over it."""
+    digest = draw(st.binary(min_size=32, max_size=32)).hex()
+    frame = (draw(PACK), draw(st.integers(0, 2**40)), draw(LENGTH))
+    raw = draw(LENGTH)
+    patches: list[Patch] = []
+    for _ in range(draw(st.integers(0, 2))):
+        at = draw(st.integers(0, raw - 1))
+        length = draw(st.integers(1, raw - at))
+        patches.append(Patch(at, draw(PACK), draw(st.integers(0, 2**40)), draw(LENGTH), length))
+    return Blob(digest, *frame, raw, tuple(patches), draw(LENGTH) if patches else 0)
+
+
+BLOBS = st.lists(blobs(), max_size=3).map(tuple)
 
 
 @st.composite
@@ -45,12 +58,12 @@ def entries(draw: st.DrawFn) -> tuple[Entry, ...]:
             continue
         kind: Any = draw(st.sampled_from(["file", "dir", "link"]))
         stat = (draw(st.integers(0, 0o7777)), draw(TIMES), draw(TIMES), draw(st.integers(0, 2**63)))
-        blobs = draw(BLOBS) if kind == "file" else ()
-        size = sum(blob.raw for blob in blobs)
+        content = draw(BLOBS) if kind == "file" else ()
+        size = sum(blob.raw for blob in content)
         target = os.fsdecode(draw(NAMES)) if kind == "link" else ""
         form = draw(st.sampled_from(["", "sqlite"])) if kind == "file" else ""
         seen = Seen(kind, stat[0], size, *stat[1:], target)
-        found[path] = Entry(path, seen, blobs, form)
+        found[path] = made(path, seen, content, form)
         if kind == "dir":
             folders.append(raw)
     return tuple(found.values())
@@ -63,7 +76,7 @@ MANIFESTS = st.builds(
     epoch=st.integers(0, 2**50),
     reason=TEXT,
     taken_at=st.just("2026-11-24T22:00:00.123Z"),
-    kind=st.sampled_from(["snapshot", "tombstone"]),
+    kind=st.sampled_from(["snapshot", "tombstone", "quarantine"]),
     state=st.sampled_from(["none", "linked", "closed"]),
     identity=st.none() | TEXT,
     at_rest=st.none() | TEXT,
@@ -81,7 +94,9 @@ MANIFESTS = st.builds(
     counters=st.builds(
         Counters, generation=st.integers(0, 9), last_restore_s=st.none() | st.floats(0, 1e6)
     ),
-    files=entries(),
+    boot=TEXT,
+    packs=st.just(PACKS),
+    body=st.builds(Held, entries()),
 )
 
 
@@ -89,7 +104,10 @@ MANIFESTS = st.builds(
 @given(MANIFESTS)
 def test_a_manifest_comes_back_as_it_was(manifest: Manifest) -> None:
     """Any names, links, and numbers survive the file."""
-    assert parse(dump(manifest)) == manifest
+    found = parse(dump(manifest))
+    assert found == manifest
+    assert found.files == manifest.files
+    assert [entry.line for entry in found.files] == [entry.line for entry in manifest.files]
 
 
 @settings(max_examples=60, deadline=None, database=None)
@@ -116,17 +134,22 @@ def _hostile(files: list[dict[str, Any]] | None = None, **changes: Any) -> bytes
         id="x", seq=1, epoch=1, reason="manual", taken_at="2026-11-24T22:00:00.000Z"
     )
     value = json.loads(dump(manifest))
-    del value["digest"]
+    del value["digest"], value["files"]
     value |= changes
-    if files is not None:
-        value["files"] = files
-    body = json.dumps(value)[1:].encode()
+    lines = ",\n ".join(json.dumps(line) for line in files or [])
+    body = f'{json.dumps(value)[1:-1]},\n"files": [\n {lines}\n]}}\n'.encode()
     return b'{"digest": "' + blake3(body).hexdigest().encode() + b'",\n' + body
+
+
+ONE = {"0": ["a.pack", 9]}
+GOOD = ["0" * 64, 0, 0, 1, 1]
 
 
 def test_the_hostile_kit_itself_is_accepted() -> None:
     """What the next test changes is believed as it is."""
     assert parse(_hostile([_file()])).files[0].path == "a"
+    over = [*GOOD, 1, [[0, 0, 5, 1, 1]]]
+    assert parse(_hostile([_file(size=1, blobs=[over])], packs=ONE)).files[0].blobs[0].patches
 
 
 @pytest.mark.parametrize(
@@ -145,12 +168,21 @@ def test_the_hostile_kit_itself_is_accepted() -> None:
         _hostile([_file(mode=0o10000)]),
         _hostile([_file(mode=True)]),
         _hostile([_file(size=5)]),
-        _hostile([_file(size=1, blobs=[["0" * 64, 0, 0, 1, 1]])]),
-        _hostile([_file(size=1, blobs=[["0" * 64, 0, -1, 1, 1]])], packs=["a.pack"]),
-        _hostile([_file(size=1 << 40, blobs=[["0" * 64, 0, 0, 1, 1 << 40]])], packs=["a.pack"]),
-        _hostile([_file(size=1, blobs=[["zz", 0, 0, 1, 1]])], packs=["a.pack"]),
-        _hostile(packs=["../a.pack"]),
-        _hostile(format=2),
+        _hostile([_file(size=1, blobs=[GOOD])]),
+        _hostile([_file(size=1, blobs=[["0" * 64, 0, -1, 1, 1]])], packs=ONE),
+        _hostile([_file(size=1 << 40, blobs=[["0" * 64, 0, 0, 1, 1 << 40]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[["zz", 0, 0, 1, 1]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1, [[1, 0, 5, 1, 1]]]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1, [[-1, 0, 5, 1, 1]]]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1, [[0, 7, 5, 1, 1]]]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1, [[0, 0, 5, 1]]]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1 << 40, [[0, 0, 5, 1, 1]]]])], packs=ONE),
+        _hostile([_file(size=1, blobs=[[*GOOD, 1, [[0, 0, 5, 1, 1]] * 5000]])], packs=ONE),
+        _hostile(packs={"0": ["../a.pack", 9]}),
+        _hostile(packs={"x": ["a.pack", 9]}),
+        _hostile(packs={"0": ["a.pack", -9]}),
+        _hostile(packs=["a.pack"]),
+        _hostile(format=3),
         _hostile(seq="1"),
         _hostile(verdict="perfect"),
         _hostile(taken_at="yesterday"),
@@ -165,6 +197,18 @@ def test_an_enemys_manifest_is_refused(data: bytes) -> None:
     """Nothing outside the session, nothing through a link, no absurd number."""
     with pytest.raises(Malformed):
         parse(data)
+
+
+def test_the_first_format_is_still_read() -> None:
+    """A manifest as version 1 wrote it: packs in a list, of lengths that nobody knows."""
+    pack = "session-x.000003.20261124T220000Z.pack"
+    line = _file(size=1, blobs=[["0" * 64, 0, 4, 5, 1]])
+    manifest = parse(_hostile([line], format=1, packs=[pack]))
+    assert manifest.packs == {0: Pack(pack, 0)}
+    assert manifest.files[0].blobs == (Blob("0" * 64, pack, 4, 5, 1),)
+    again = parse(dump(manifest))
+    assert again == manifest
+    assert again.files == manifest.files
 
 
 def test_names_are_read_from_the_right() -> None:

@@ -1,0 +1,100 @@
+"""The spool: a nameless file that takes the copies, one after the other."""
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Self
+
+# How much of a file is read at once: a multiple of what files are cut into.
+CHUNK_BYTES = 1 << 20
+
+
+class Spool:
+    """As a context manager it closes only on failure: what was copied is read later."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._fd = -1
+        self._end = 0
+        self._places: dict[str, int] = {}
+        self._buffer = memoryview(b"")
+        self._zeros = memoryview(b"")
+
+    @property
+    def size_bytes(self) -> int:
+        """How much was copied."""
+        return self._end
+
+    def read(self, source: int, offset: int, end: int) -> memoryview:
+        """Return the bytes of a file from `offset` on: a chunk, or all up to `end`.
+
+        They are good until the next call. Raises: OSError.
+        """
+        if not self._buffer:
+            self._buffer = memoryview(bytearray(CHUNK_BYTES))
+        want = min(end - offset, CHUNK_BYTES)
+        done = 0
+        while done < want:
+            count = os.preadv(source, [self._buffer[done:want]], offset + done)
+            if not count:
+                break
+            done += count
+        return self._buffer[:done].toreadonly()
+
+    def zeros(self, length: int) -> memoryview:
+        """Return that many zeros."""
+        if len(self._zeros) < length:
+            self._zeros = memoryview(bytes(length))
+        return self._zeros[:length]
+
+    def put(self, digest: str, data: memoryview) -> int:
+        """Keep `data`, whose BLAKE3 is `digest`; return where it begins. Raises: OSError."""
+        place = self._places.get(digest)
+        if place is not None:
+            return place
+        if self._fd < 0:
+            self._fd = self._create()
+        start = self._end
+        while data:
+            count = os.pwrite(self._fd, data, self._end)
+            data = data[count:]
+            self._end += count
+        self._places[digest] = start
+        return start
+
+    def get(self, start: int, length: int) -> bytes:
+        """Return bytes that were put here. Raises: OSError."""
+        data = os.pread(self._fd, length, start)
+        while len(data) < length:
+            more = os.pread(self._fd, length - len(data), start + len(data))
+            if not more:
+                raise OSError("the copy in the spool ends early")
+            data += more
+        return data
+
+    def _create(self) -> int:
+        try:
+            return os.open(self._folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:
+            # Not every filesystem has O_TMPFILE.
+            fd, name = tempfile.mkstemp(prefix="work-", dir=self._folder)
+            Path(name).unlink(missing_ok=True)  # a sweep may have been faster
+            return fd
+
+    def close(self) -> None:
+        """Give the space back. Harmless when done before."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+        self._buffer = self._zeros = memoryview(b"")
+        self._places.clear()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None:
+            self.close()
+
+    def __del__(self) -> None:
+        self.close()
