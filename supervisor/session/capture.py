@@ -19,7 +19,7 @@ from supervisor.session.entries import Blob, Entry
 from supervisor.session.lock import boot_id
 from supervisor.session.model import EpochState
 from supervisor.session.profile import Profile
-from supervisor.session.scan import Scan, Seen, matches, scan, seen_from
+from supervisor.session.scan import Scan, Seen, matcher, scan, seen_from
 from supervisor.session.spool import Spool
 
 # A file up to WHOLE_BYTES is one blob, a larger one is cut into groups.
@@ -45,12 +45,16 @@ class Stored:
     boot: str
     entries: Mapping[str, Entry]
 
-    def same(self, path: str, seen: Seen, boot: str) -> Entry | None:
-        """Return the stored entry, if stat proves that the file has not changed since."""
+    def same(self, path: str, seen: Seen) -> Entry | None:
+        """Return the stored entry, if stat proves that the file has not changed since.
+
+        It proves that only in the boot that `boot` names.
+        """
         entry = self.entries.get(path)
-        if entry is None or entry.seen != seen or boot != self.boot or _young(seen, self.scan_ns):
+        if entry is None or entry.seen != seen:
             return None
-        return entry
+        old = self.scan_ns - YOUNG_NS
+        return entry if seen.mtime_ns <= old and seen.ctime_ns <= old else None
 
 
 class Spooled(NamedTuple):
@@ -139,23 +143,27 @@ def copy_changes(
     result = Copies(spool, time_ns(), boot_id(), base)
     found = scan(root, profile.excludes)
     _note(found, result)
+    result.seen = found.seen
+    reread = matcher(profile.reread)
+    same = base.same if base is not None and base.boot == result.boot else _nothing
+    to_copy: list[str] = []
     for path, seen in found.seen.items():
-        result.seen[path] = seen
-        entry = base.same(path, seen, result.boot) if base else None
-        if seen.kind != "file":
-            if entry is not None:
-                result.reused[path] = entry
-            continue
-        if not matches(path, profile.reread):
-            if entry is not None:
-                result.reused[path] = entry
-                continue
-            if pre and path in pre.copied and pre.same(path, seen):
+        entry = same(path, seen)
+        if entry is not None and (seen.kind != "file" or not reread(path)):
+            result.reused[path] = entry
+        elif seen.kind == "file":
+            if pre and path in pre.copied and not reread(path) and pre.same(path, seen):
                 result.copied[path] = pre.copied[path]
-                continue
-        del result.seen[path]
+            else:
+                to_copy.append(path)
+    for path in to_copy:
         _copy(root, path, _known(path, base, pre), result)
     return result
+
+
+def _nothing(_path: str, _seen: Seen) -> Entry | None:
+    """Stat proves nothing."""
+    return None
 
 
 def _known(path: str, base: Stored | None, pre: Copies | None) -> tuple[Piece, ...]:
@@ -190,9 +198,11 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
     try:
         fd = os.open(f"{root}/{path}", flags)
     except FileNotFoundError:
+        del result.seen[path]
         result.doubts.append(f"{path} disappeared while the session was copied")
         return
     except OSError as error:
+        del result.seen[path]
         result.notes.append(f"{path} can't be read ({error.strerror}): left out")
         result.doubts.append(f"{path} can't be read")
         return
@@ -201,6 +211,7 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
             status = os.fstat(fd)
             seen = seen_from(status)
             if seen is None or seen.kind != "file":
+                del result.seen[path]
                 result.notes.append(f"{path} is no plain file any more: left out")
                 return
             sparse = status.st_blocks * 512 < status.st_size

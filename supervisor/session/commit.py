@@ -45,9 +45,8 @@ def commit(
     snapshot would build on can't be read.
     """
     begin = time.perf_counter()
-    newest = next(reversed(store.listing(capture.id).of_epoch(capture.epoch)), None)
-    if kind == "snapshot" and newest is not None and (same := _same(newest, capture)):
-        return Committed(newest, same, new=False)
+    if kind == "snapshot" and (same := unchanged(store, capture)):
+        return same
     copies = capture.copies
     draft = Manifest(
         id=capture.id,
@@ -87,6 +86,13 @@ def commit(
             (store.packs / packs[draft.seq].name).unlink(missing_ok=True)
         raise
     return Committed(manifest, entries, new=True)
+
+
+def unchanged(store: Store, capture: Capture) -> Committed | None:
+    """Return the newest snapshot of the epoch, if it is what was captured, byte for byte."""
+    newest = next(reversed(store.listing(capture.id).of_epoch(capture.epoch)), None)
+    entries = _same(newest, capture) if newest is not None else None
+    return None if newest is None or entries is None else Committed(newest, entries, new=False)
 
 
 def overdue(base: Manifest | None) -> bool:

@@ -68,10 +68,20 @@ def _fits(globs: Sequence[str]) -> Fits:
 
 def matches(path: str, globs: tuple[str, ...]) -> bool:
     """Return whether `path` fits one of `globs`; for one without a slash, its last part."""
+    return matcher(globs)(path)
+
+
+@lru_cache(maxsize=256)
+def matcher(globs: Sequence[str]) -> Callable[[str], bool]:
+    """Return `matches` for these globs: faster where there are many paths."""
     last, whole = _patterns(globs)
-    if last(path.rpartition("/")[2]):
-        return True
-    return whole is not None and whole(path) is not None
+
+    def fits(path: str) -> bool:
+        if last(path.rpartition("/")[2]):
+            return True
+        return whole is not None and whole(path) is not None
+
+    return fits
 
 
 def seen_from(status: os.stat_result, target: str = "") -> Seen | None:
@@ -80,15 +90,10 @@ def seen_from(status: os.stat_result, target: str = "") -> Seen | None:
     kind = _KINDS.get(stat.S_IFMT(mode))
     if kind is None:
         return None
-    return Seen(
-        kind,
-        stat.S_IMODE(mode),
-        status.st_size if kind == "file" else 0,
-        status.st_mtime_ns,
-        status.st_ctime_ns,
-        status.st_ino,
-        target,
-    )
+    size = status.st_size if kind == "file" else 0
+    times = (status.st_mtime_ns, status.st_ctime_ns)
+    # Twice as fast as to call Seen, and there is one for each file.
+    return tuple.__new__(Seen, (kind, mode & 0o7777, size, *times, status.st_ino, target))
 
 
 def scan(root: Path, excludes: tuple[str, ...] = ()) -> Scan:
@@ -116,7 +121,7 @@ def scan(root: Path, excludes: tuple[str, ...] = ()) -> Scan:
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
-                target = os.readlink(entry) if entry.is_symlink() else ""  # noqa: PTH115 - once per file: a Path costs as much as the stat
+                target = os.readlink(entry) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a Path would cost more than the rest
             except FileNotFoundError:
                 continue
             seen = seen_from(status, target)

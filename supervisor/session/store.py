@@ -95,7 +95,7 @@ class Store:
         # Blobs that failed a reading: never reused, so that the next snapshot heals them.
         self.distrusted: set[str] = set()
         self._explained = False
-        self._parsed: dict[Path, tuple[tuple[int, int, int], Manifest]] = {}
+        self._parsed: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
 
     def prepare(self) -> None:
         """Create what is missing. Raises: OSError."""
@@ -120,13 +120,16 @@ class Store:
         """Read all manifests of a session. Files that did not change are not read again."""
         found: list[Manifest] = []
         unreadable: list[str] = []
+        start = f"session-{session_id}."
         for folder in (self.root, self.quarantine):
             for name in _names(folder):
+                if not name.startswith(start):
+                    continue
                 parsed = parse_name(name)
                 if parsed is None or parsed[0] != session_id:
                     continue
                 try:
-                    found.append(self._load(folder / name))
+                    found.append(self._load(f"{folder}/{name}", name))
                 except FileNotFoundError:
                     continue  # pruned meanwhile
                 except (OSError, ValueError, Malformed):
@@ -173,7 +176,7 @@ class Store:
         path = self.place(manifest)
         files.replace_synced(path, dump(manifest), self.tmp)
         stored = replace(manifest, body=InFile(path))
-        self._parsed[path] = (_key(path), stored)
+        self._parsed[str(path)] = (_key(str(path)), stored)
         return stored
 
     def amend(self, manifest: Manifest, **changes: Any) -> Manifest:
@@ -187,7 +190,7 @@ class Store:
         try:
             return self.put(amended)
         except DamagedBlob:
-            self._parsed.pop(self.place(manifest), None)
+            self._parsed.pop(str(self.place(manifest)), None)
             return amended
 
     def pack_bytes(self, name: str) -> int:
@@ -219,7 +222,7 @@ class Store:
             path = self.place(manifest)
             with suppress(FileNotFoundError):
                 path.unlink()
-            self._parsed.pop(path, None)
+            self._parsed.pop(str(path), None)
             folders.add(path.parent)
         listing = self.listing(session_id)
         if listing.unreadable:
@@ -237,21 +240,22 @@ class Store:
             with suppress(FileNotFoundError):
                 (self.packs / name).unlink()
 
-    def _load(self, path: Path) -> Manifest:
-        key = _key(path)
-        cached = self._parsed.get(path)
+    def _load(self, place: str, name: str) -> Manifest:
+        key = _key(place)
+        cached = self._parsed.get(place)
         if cached and cached[0] == key:
             return cached[1]
-        head, _lines = split(files.read_file(path, _MANIFEST_MAX_BYTES), path.name)
-        manifest = parse_head(head, InFile(path), path.name)
+        path = Path(place)
+        head, _lines = split(files.read_file(path, _MANIFEST_MAX_BYTES), name)
+        manifest = parse_head(head, InFile(path), name)
         if self.place(manifest) != path:
-            raise Malformed(f"{path.name} says that it is {manifest.name}")
-        self._parsed[path] = (key, manifest)
+            raise Malformed(f"{name} says that it is {manifest.name}")
+        self._parsed[place] = (key, manifest)
         return manifest
 
 
-def _key(path: Path) -> tuple[int, int, int]:
-    status = path.lstat()
+def _key(place: str) -> tuple[int, int, int]:
+    status = os.lstat(place)
     return status.st_mtime_ns, status.st_ino, status.st_size
 
 

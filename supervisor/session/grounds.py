@@ -1,0 +1,63 @@
+"""What is stored already, and how much of it may be built upon."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from supervisor.session.base import Base
+from supervisor.session.capture import Stored
+from supervisor.session.commit import overdue
+from supervisor.session.entries import Entry
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import DamagedBlob
+from supervisor.session.profile import Profile
+from supervisor.session.restore import entries_of
+from supervisor.session.state import Record
+
+
+class Grounds(Base):
+    """Keeps in mind the entries of each session's newest snapshot."""
+
+    # By session: the entries, as fresh as they were last looked at.
+    _looked: Mapping[str, Stored] = {}
+
+    def _ground(self, session_id: str, record: Record) -> tuple[Profile, Stored | None, bool]:
+        """Return the profile, what is stored already, and whether to build on none of it."""
+        listing = self.store.listing(session_id)
+        usable = [m for m in listing.snapshots if m.verdict != "bad"]
+        newest = usable[-1] if usable else None
+        profile = self._profile_of(session_id, self._newest(listing, record))
+        return profile, self._stored(newest), overdue(newest)
+
+    def _stored(self, newest: Manifest | None) -> Stored | None:
+        """Return of a snapshot's entries those whose bytes can be trusted to be there."""
+        looked = self._look(newest) if newest is not None else None
+        if newest is None or looked is None:
+            return None
+        intact = self.store.intact(newest)
+        if len(intact) == len(newest.packs) and not self.store.distrusted:
+            return looked
+        entries = {
+            path: entry
+            for path, entry in looked.entries.items()
+            if intact.issuperset(entry.seqs) and self.store.trusts(entry)
+        }
+        return replace(looked, entries=entries)
+
+    def _look(self, manifest: Manifest) -> Stored | None:
+        """Return a snapshot's entries; None when they can't be read. The newest's are kept."""
+        looked = self._looked.get(manifest.id)
+        if looked is not None and looked.name == manifest.name:
+            return looked
+        try:
+            entries = entries_of(manifest)
+        except DamagedBlob:
+            return None
+        found = Stored(manifest.name, manifest.seq, manifest.scan_ns, manifest.boot, entries)
+        if looked is None or looked.seq < manifest.seq:
+            self._looked = {**self._looked, manifest.id: found}
+        return found
+
+    def _entries(self, manifest: Manifest | None) -> Mapping[str, Entry]:
+        """Return a snapshot's entries by path: none where nothing can be read of it."""
+        looked = self._look(manifest) if manifest is not None else None
+        return {} if looked is None else looked.entries
