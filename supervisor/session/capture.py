@@ -51,7 +51,7 @@ class Stored:
         It proves that only in the boot that `boot` names.
         """
         entry = self.entries.get(path)
-        if entry is None or entry.seen != seen:
+        if entry is None or (entry.seen is not seen and entry.seen != seen):
             return None
         old = self.scan_ns - YOUNG_NS
         return entry if seen.mtime_ns <= old and seen.ctime_ns <= old else None
@@ -141,7 +141,7 @@ def copy_changes(
     `pre` (which used the same spool) only what moved since is read. Raises: OSError.
     """
     result = Copies(spool, time_ns(), boot_id(), base)
-    found = scan(root, profile.excludes)
+    found = scan(root, profile.excludes, base.entries if base else None)
     _note(found, result)
     result.seen = found.seen
     reread = matcher(profile.reread)

@@ -111,6 +111,8 @@ def _same(newest: Manifest, capture: Capture) -> dict[str, Entry] | None:
         return None
     if base is None or base.name != newest.name or len(base.entries) != len(copies.seen):
         return None
+    if len(copies.reused) == len(copies.seen):
+        return copies.reused
     entries: dict[str, Entry] = {}
     for path, seen in copies.seen.items():
         old = base.entries.get(path)

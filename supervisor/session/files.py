@@ -33,9 +33,13 @@ def make_private(folder: Path) -> None:
 
 def keep_private(folder: Path) -> None:
     """Create a folder of ours, or take it back from group and others."""
-    make_private(folder)
+    try:
+        mode = folder.stat().st_mode
+    except FileNotFoundError:
+        make_private(folder)
+        return
     with suppress(PermissionError):
-        if stat.S_IMODE(folder.stat().st_mode) != 0o700:  # noqa: PLR2004 - a mode reads as octal
+        if stat.S_IMODE(mode) != 0o700:  # noqa: PLR2004 - a mode reads as octal
             folder.chmod(0o700)
 
 
