@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from supervisor.session import files
-from supervisor.session.capture import Capture, Copied, Piece, Spooled
+from supervisor.session.capture import Capture, Copied, Copies, Piece, Spooled
 from supervisor.session.entries import Blob, Entry, made
 from supervisor.session.manifest import Counters, Held, Kind, Manifest, Pack
 from supervisor.session.model import DamagedBlob, rfc3339
@@ -45,7 +45,7 @@ def commit(
     snapshot would build on can't be read.
     """
     begin = time.perf_counter()
-    if kind == "snapshot" and (same := unchanged(store, capture)):
+    if kind == "snapshot" and (same := unchanged(store, capture.id, capture.epoch, capture.copies)):
         return same
     copies = capture.copies
     draft = Manifest(
@@ -88,10 +88,10 @@ def commit(
     return Committed(manifest, entries, new=True)
 
 
-def unchanged(store: Store, capture: Capture) -> Committed | None:
-    """Return the newest snapshot of the epoch, if it is what was captured, byte for byte."""
-    newest = next(reversed(store.listing(capture.id).of_epoch(capture.epoch)), None)
-    entries = _same(newest, capture) if newest is not None else None
+def unchanged(store: Store, session_id: str, epoch: int, copies: Copies) -> Committed | None:
+    """Return the newest snapshot of the epoch, if it is what was copied, byte for byte."""
+    newest = next(reversed(store.listing(session_id).of_epoch(epoch)), None)
+    entries = _same(newest, copies) if newest is not None else None
     return None if newest is None or entries is None else Committed(newest, entries, new=False)
 
 
@@ -104,9 +104,9 @@ def overdue(base: Manifest | None) -> bool:
     return dragged > bound or len(base.packs) > _PACKS_MAX
 
 
-def _same(newest: Manifest, capture: Capture) -> dict[str, Entry] | None:
+def _same(newest: Manifest, copies: Copies) -> dict[str, Entry] | None:
     """Return the entries as they were looked at now, if `newest` is this session byte for byte."""
-    copies, base = capture.copies, capture.copies.base
+    base = copies.base
     if newest.verdict == "bad" or (newest.verdict == "fuzzy" and not copies.doubts):
         return None
     if base is None or base.name != newest.name or len(base.entries) != len(copies.seen):

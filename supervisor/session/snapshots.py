@@ -33,6 +33,19 @@ class Snapshots(Verdicts):
             with Spool(self.store.tmp) as spool:
                 return copy_changes(self.folder(session_id), profile, base, spool)
 
+    def unchanged(self, session_id: str, pre: Copies) -> Snapshot | None:
+        """Return the newest snapshot if the session is still that, byte for byte; ends `pre` then.
+
+        Nothing needs to stand still for that: what was copied while the bot ran is what a whole
+        snapshot holds. Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(session_id), Told(session_id):
+            same = unchanged(self.store, session_id, self._state.read(session_id).epoch, pre)
+            if same is None or same.manifest.verdict not in ("good", "pending"):
+                return None
+            pre.spool.close()
+            return same.manifest.snapshot()
+
     def capture(
         self,
         session_id: str,
@@ -117,7 +130,7 @@ class Snapshots(Verdicts):
             capture = self._capture(
                 session_id, slug(reason), generation, hot=False, seals=False, doubt=""
             )
-            if unchanged(self.store, capture) is None:
+            if unchanged(self.store, session_id, capture.epoch, capture.copies) is None:
                 self._doubt(capture)
             return self.commit(capture)
 
