@@ -149,9 +149,14 @@ class Hands:
                 assert_never(effect)
 
     def snapshot(self, ticket: int, reason: str, generation: int) -> None:
-        """Copy the session of a running bot; with ticket 0 nobody waits."""
+        """Copy the session of a running bot; with ticket 0 nobody waits, and it is judged at once.
+
+        In a restart the verdict waits until the bot is back.
+        """
         work = partial(self.session.snapshot, reason=reason, generation=generation)
         self.jobs.job(ticket, work)
+        if not ticket:
+            self.jobs.note(self.session.validate)
 
     async def _preflight(self, ticket: int, paths: tuple[str, ...]) -> None:
         root = self._tools.config.root

@@ -3,9 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 
-from supervisor.session import files
 from supervisor.session.capture import Capture, Copied, Copies, Piece, Spooled
 from supervisor.session.entries import Blob, Entry, made
 from supervisor.session.manifest import Counters, Held, Kind, Manifest, Pack
@@ -68,8 +66,7 @@ def commit(
         tried=tried,
         counters=counters,
     )
-    with files.scratch(store.tmp) as work:
-        entries, packs, new_bytes = _pack(store, capture, work, draft)
+    entries, packs, new_bytes = _pack(store, capture, draft)
     manifest = replace(
         draft,
         size_bytes=sum(entry.seen.size for entry in entries.values()),
@@ -139,10 +136,10 @@ def _unchanged(old: Entry, seen: Seen, copied: Copied | None) -> Entry | None:
 
 
 def _pack(
-    store: Store, capture: Capture, work: Path, draft: Manifest
+    store: Store, capture: Capture, draft: Manifest
 ) -> tuple[dict[str, Entry], dict[int, Pack], int]:
     """Store what is new. Returns the entries, the packs they need, and the new pack's bytes."""
-    writer = PackWriter(work, f"{draft.name.rpartition('.')[0]}.pack")
+    writer = PackWriter(store.tmp, f"{draft.name.rpartition('.')[0]}.pack")
     try:
         with store.reader() as reader:
             maker = _Maker(capture, writer, reader)

@@ -97,23 +97,32 @@ def replace_synced(target: Path, data: bytes, drafts: Path) -> None:
 
 
 def _draft_and_rename(target: Path, data: bytes, folder: Path) -> None:
+    draft, fd = new_draft(folder)
+    try:
+        write_all(fd, data)
+        os.fsync(fd)
+        draft.rename(target)
+    except BaseException:
+        with suppress(OSError):
+            draft.unlink()
+        raise
+    finally:
+        os.close(fd)
+
+
+def new_draft(folder: Path) -> tuple[Path, int]:
+    """Create and open a file that a sweep removes once nobody holds it. Raises: OSError."""
     while True:
         draft = folder / f"work-{os.getpid()}-{os.urandom(6).hex()}"
         fd = create(draft)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
-            if not os.fstat(fd).st_nlink:
-                continue  # a sweep was faster than our flock
-            write_all(fd, data)
-            os.fsync(fd)
-            draft.rename(target)
+            if os.fstat(fd).st_nlink:
+                return draft, fd
         except BaseException:
-            with suppress(OSError):
-                draft.unlink()
-            raise
-        finally:
             os.close(fd)
-        return
+            raise
+        os.close(fd)  # a sweep was faster than our flock
 
 
 def read_file(path: Path, limit: int) -> bytes:

@@ -23,11 +23,12 @@ _OPEN_MAX = 64
 
 
 class PackWriter:
-    """Grows one pack in a scratch folder; `seal` makes it durable and proves it."""
+    """Grows one pack as a draft in `tmp`; `seal` makes it durable and proves it."""
 
-    def __init__(self, scratch: Path, name: str) -> None:
+    def __init__(self, tmp: Path, name: str) -> None:
         self.name = name
-        self._draft = scratch / name
+        self._tmp = tmp
+        self._draft: Path | None = None
         self._fd = -1
         self._end = 0
         self._waiting = bytearray()
@@ -68,12 +69,13 @@ class PackWriter:
             self._flush()
         return offset, len(frame)
 
-    def _flush(self) -> None:
-        if self._fd < 0:
-            self._fd = files.create(self._draft)
+    def _flush(self) -> Path:
+        if self._draft is None:
+            self._draft, self._fd = files.new_draft(self._tmp)
         files.write_all(self._fd, self._waiting)
         self._digest.update(self._waiting)
         self._waiting = bytearray()
+        return self._draft
 
     def seal(self, folder: Path) -> None:
         """Sync the pack, move it to `folder`, and read it back from the disk.
@@ -83,9 +85,10 @@ class PackWriter:
         """
         target = folder / self.name
         try:
-            self._flush()
+            draft = self._flush()
             os.fsync(self._fd)
-            self._draft.rename(target)
+            draft.rename(target)
+            self._draft = None
             files.sync_dir(folder)
             self._read_back(target)
         except BaseException:
@@ -98,7 +101,11 @@ class PackWriter:
             raise DamagedBlob(f"{self.name} holds other bytes than were written to it")
 
     def close(self) -> None:
-        """Close the descriptor; an unsealed pack goes with its scratch folder."""
+        """Close the descriptor; an unsealed pack goes."""
+        if self._draft is not None:
+            with suppress(OSError):
+                self._draft.unlink()
+            self._draft = None
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

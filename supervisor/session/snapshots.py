@@ -69,10 +69,11 @@ class Snapshots(Verdicts):
             )
 
     def commit(self, capture: Capture, proof: str = "", *, validate: bool = True) -> Snapshot:
-        """Make a capture durable: synced, read back, then listed; and prune.
+        """Make a capture durable: synced, read back, then listed.
 
         An unchanged session gives no new snapshot, but the one there is. Without `validate` the
-        verdict stays pending: call `validate` later. Raises: SnapshotFailed, SessionBusy.
+        verdict stays pending, and nothing is pruned: call `validate` later.
+        Raises: SnapshotFailed, SessionBusy.
         """
         session_id = capture.id
         try:
@@ -95,13 +96,27 @@ class Snapshots(Verdicts):
                     manifest = self.store.amend(manifest, proof=proof)
                 if capture.seals and (record.sealed != manifest.seq or not holds(capture, record)):
                     self._seal(capture, manifest)
-                if validate and manifest.verdict == "pending":
-                    manifest = self._validated(manifest)
-                if done.new:
-                    self._prune(session_id)
-                return manifest.snapshot()
+                if not validate:
+                    return manifest.snapshot()
+                return self._judge(manifest, prune=done.new)
         finally:
             capture.close()
+
+    def validate(self, session_id: str, snapshot: str) -> Snapshot:
+        """Open a committed snapshot's copy and give it its verdict; then prune.
+
+        A snapshot that has its verdict keeps it. Raises: SupervisorError when the validator
+        can't be run.
+        """
+        with self.owning(session_id), Told(session_id):
+            return self._judge(self.store.find(session_id, snapshot), prune=True)
+
+    def _judge(self, manifest: Manifest, *, prune: bool) -> Snapshot:
+        if manifest.verdict == "pending":
+            manifest = self._validated(manifest)
+        if prune:
+            self._prune(manifest.id)
+        return manifest.snapshot()
 
     def snapshots(self, session_id: str) -> list[Snapshot]:
         """Return the session's snapshots, oldest first, of all epochs."""

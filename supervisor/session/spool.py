@@ -1,4 +1,7 @@
-"""The spool: a nameless file that takes the copies, one after the other."""
+"""The spool takes the copies, one after the other: in memory, and from some MB on in a file.
+
+The file has no name: it ends with the process.
+"""
 
 import os
 import tempfile
@@ -7,6 +10,8 @@ from typing import Self
 
 # How much of a file is read at once: a multiple of what files are cut into.
 CHUNK_BYTES = 1 << 20
+# As much is held in memory: most snapshots need no file at all.
+_HELD_BYTES = 8 << 20
 
 
 class Spool:
@@ -17,6 +22,8 @@ class Spool:
         self._fd = -1
         self._end = 0
         self._places: dict[str, int] = {}
+        self._held: dict[int, bytes] = {}
+        self._held_bytes = 0
         self._buffer = memoryview(b"")
         self._zeros = memoryview(b"")
 
@@ -52,18 +59,25 @@ class Spool:
         place = self._places.get(digest)
         if place is not None:
             return place
+        start = self._places[digest] = self._end
+        self._end += len(data)
+        if self._held_bytes + len(data) <= _HELD_BYTES:
+            self._held[start] = bytes(data)
+            self._held_bytes += len(data)
+            return start
         if self._fd < 0:
             self._fd = self._create()
-        start = self._end
+        at = start
         while data:
-            count = os.pwrite(self._fd, data, self._end)
+            count = os.pwrite(self._fd, data, at)
             data = data[count:]
-            self._end += count
-        self._places[digest] = start
+            at += count
         return start
 
     def get(self, start: int, length: int) -> bytes:
         """Return bytes that were put here. Raises: OSError."""
+        if start in self._held:
+            return self._held[start]
         data = os.pread(self._fd, length, start)
         while len(data) < length:
             more = os.pread(self._fd, length - len(data), start + len(data))
@@ -88,6 +102,8 @@ class Spool:
             self._fd = -1
         self._buffer = self._zeros = memoryview(b"")
         self._places.clear()
+        self._held.clear()
+        self._held_bytes = 0
 
     def __enter__(self) -> Self:
         return self
