@@ -24,7 +24,7 @@ STREAMS: dict[str, dict[str, tuple[type, ...]]] = {
     "logs": {**_BOT, "follow": (bool,), "lines": (int,)},
     "link": _BOT,
 }
-SESSION_OPS = ("backup", "restore", "clear", "prune")
+SESSION_OPS = ("backup", "check", "restore", "clear", "prune")
 
 
 class Requests(Protocol):

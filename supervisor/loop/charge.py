@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,10 @@ from supervisor.config import BotConfig, Config
 from supervisor.core import events as ev
 from supervisor.core.machine import step
 from supervisor.core.state import Phase, State
+from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
 from supervisor.loop.jobs import in_words
+from supervisor.loop.rounds import Rounds
 from supervisor.process import output
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -24,7 +26,10 @@ from supervisor.watch.watcher import Change, Watcher
 
 @dataclass(slots=True, kw_only=True)
 class House:
-    """What all bots of a supervisor share. `changed` is called after each step of any bot."""
+    """What all bots of a supervisor share.
+
+    `changed` is called after each step of any bot. `turn`: who has it checks a session's snapshots.
+    """
 
     config: Config
     dev: bool
@@ -35,6 +40,7 @@ class House:
     note: Callable[[str | None, str, dict[str, Any]], None]
     print: Callable[[str, str, bytes], None]
     offer: Callable[[dict[str, Any]], None]
+    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def watches(self, bot: BotConfig) -> bool:
         """Return whether changed source restarts this bot."""
@@ -77,6 +83,28 @@ class Charge:
                 stdin=house.dev,
             )
         )
+
+        self.rounds = self._make_rounds(manager)
+        manager.progress = Gauge(
+            lambda: manager.doing or self._doing(), partial(self.hands.jobs.soon, self.report)
+        )
+
+    def _make_rounds(self, manager: SessionManager) -> Rounds:
+        return Rounds(
+            manager,
+            self.hands.session,
+            self.hands.jobs,
+            phase=lambda: self.state.phase,
+            changed=self.changed,
+            turn=self._house.turn,
+            report=self.report,
+            heal=partial(self._snapshot, "healed"),
+        )
+
+    def _doing(self) -> str:
+        """Say what takes long, where the session room does not."""
+        at_rest = self.state.phase in (Phase.RESTORING, Phase.OPERATING)
+        return "restoring the session" if at_rest else "taking a snapshot"
 
     def _make_watcher(self, manager: SessionManager) -> Watcher:
         config = self._house.config
@@ -121,6 +149,8 @@ class Charge:
     def _entered(self, phase: Phase) -> None:
         if phase is Phase.UP:
             self._schedule_snapshot()
+            if self.bot.session is not None and not self._house.dev:
+                self.rounds.start()
             if self.watcher is not None and (change := self.watcher.check()) is not None:
                 self._source_changed(change)
 
@@ -144,10 +174,13 @@ class Charge:
         self._periodic = loop.call_later(self.bot.snapshots.every_s, self._snapshot_due)
 
     def _snapshot_due(self) -> None:
-        idle = self.hands.jobs.idle  # else one is on its way, or the disk hangs
-        if self.state.phase is Phase.UP and self.state.current is not None and idle:
-            self.hands.snapshot(0, "periodic", self.state.current)
+        if self.hands.jobs.idle:  # else one is on its way, or the disk hangs
+            self._snapshot("periodic")
         self._schedule_snapshot()
+
+    def _snapshot(self, reason: str) -> None:
+        if self.state.phase is Phase.UP and self.state.current is not None:
+            self.hands.snapshot(0, reason, self.state.current)
 
     # What comes in.
 
@@ -238,4 +271,5 @@ class Charge:
         for timer in (self._timer, self._periodic):
             if timer is not None:
                 timer.cancel()
+        await self.rounds.close()
         await self.hands.jobs.close()

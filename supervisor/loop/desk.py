@@ -142,6 +142,8 @@ class Desk:
         charge = self._charge_of(args.get("id"))
         session, jobs = charge.hands.session, charge.hands.jobs
         operation, snapshot = args["op"], args.get("snapshot")
+        if operation == "check":
+            return await charge.rounds.check()
         if operation == "backup":
             return await jobs.result(partial(session.backup, charge.state.current))
         if operation == "prune":

@@ -7,6 +7,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Literal
@@ -16,8 +17,9 @@ from supervisor.core import events as ev
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.loop.jobs import Jobs
 from supervisor.process import survivors
-from supervisor.process.signals import frozen
+from supervisor.process.freezer import frozen
 from supervisor.session.capture import Capture
+from supervisor.session.hot import mapped
 from supervisor.session.lock import OwnerLock
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToCopy, NothingToRestore, Restored
@@ -219,15 +221,15 @@ class SessionWork:
         """Take a snapshot now, hot if `generation` runs. Raises: SupervisorError."""
         if generation is not None and self._members(generation):
             return self._hot("manual", generation, validate=True)
-        with self._locked():
+        with self.locked():
             return self._manager.backup(self.id).as_json()
 
     def prune(self) -> dict[str, Any]:
         """Remove the snapshots that need not stay. Raises: SupervisorError."""
-        with self._locked():
+        with self.locked():
             return {"removed": self._manager.cleanup_old_backups(self.id)}
 
-    def _locked(self) -> AbstractContextManager[object]:
+    def locked(self) -> AbstractContextManager[object]:
         """Hold byte 0 meanwhile: the bot may be down, or the session another process's."""
         return nullcontext() if self.lock.held else self.lock
 
@@ -251,21 +253,30 @@ class SessionWork:
         return ev.SnapshotTaken(ticket) if ticket else None
 
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
-        pids = self._members(generation)
-        before = self._manager.precapture(self.id)
-        with frozen(pids, self._freeze_s) as still:
+        members = partial(self._members, generation)
+        before = self._manager.precapture(self.id, mapped(members()))
+        with frozen(members, self._freeze_s) as freeze:
             capture = self._manager.capture(
-                self.id, reason=reason, generation=generation, hot=True, pre=before, frozen=still
+                self.id,
+                reason=reason,
+                generation=generation,
+                hot=True,
+                pre=before,
+                frozen=freeze.whole,
             )
-        return self._commit(capture, validate=validate)
+        if not freeze.whole:
+            self._manager.blur(capture, f"the bot was not held still: {freeze.why}")
+        return self._commit(capture, validate=validate, frozen_s=round(freeze.frozen_s, 6))
 
-    def _commit(self, capture: Capture, *, validate: bool = False) -> dict[str, Any]:
+    def _commit(
+        self, capture: Capture, *, validate: bool = False, **measured: float
+    ) -> dict[str, Any]:
         proof = self._proofs.get(capture.generation, "")
         snapshot = self._manager.commit(capture, proof, validate=validate)
         if snapshot.verdict == "pending":
             self._unvalidated.append(snapshot.id)
         found = snapshot.as_json()
-        self._report("snapshot_taken" if capture.hot else "sealed", snapshot=found)
+        self._report("snapshot_taken" if capture.hot else "sealed", snapshot=found, **measured)
         return found
 
     def seal(self, ticket: int, *, generation: int) -> ev.Event:

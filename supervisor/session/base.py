@@ -15,6 +15,7 @@ from supervisor.session.lock import OwnerLock
 from supervisor.session.manifest import Manifest
 from supervisor.session.model import check_id, rfc3339, slug
 from supervisor.session.profile import Profile, profile_for
+from supervisor.session.progress import Progress
 from supervisor.session.quarantine import Quarantine
 from supervisor.session.state import Record, StateFile
 from supervisor.session.store import Listing, Store
@@ -46,6 +47,8 @@ class Base:
         self._owned = owned
         self._held: set[str] = set()
         self._pinned: list[str] = []
+        # Is told how far a restore or an export is, where that takes long.
+        self.progress: Progress | None = None
         self._clock = clock
         self._state = StateFile(
             Path(state).absolute(),
@@ -60,7 +63,14 @@ class Base:
     def folder(self, session_id: str) -> Path:
         """Return the real path of the session's folder. Raises: SupervisorError for a bad id."""
         check_id(session_id)
-        return self._paths.get(session_id, self.sessions / f"session-{session_id}").resolve()
+        path = self._paths.get(session_id, self.sessions / f"session-{session_id}")
+        try:
+            return path.resolve()
+        except RuntimeError as error:  # before Python 3.13, where opening it fails then
+            raise SupervisorError(
+                f"{path} is a link that leads back to itself",
+                "remove that link: the session's snapshots are untouched",
+            ) from error
 
     def lock_for(self, session_id: str) -> OwnerLock:
         """Return the lock that owns the session; not taken yet."""
@@ -164,7 +174,7 @@ class Base:
         swap.write_intent(self.store.root, intent)
         self._finish(intent)
         path = Path(intent.quarantine)
-        return path.name if path.exists() else None
+        return path.name.removesuffix(".json") if path.exists() else None
 
     def _finish(self, intent: swap.Intent) -> None:
         """Do what the intent says, as far as it isn't done. Each step may come twice."""

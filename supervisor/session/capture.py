@@ -6,7 +6,7 @@ while the rest is still to do. The spool has no name: it ends with the process.
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
@@ -18,9 +18,10 @@ from blake3 import blake3
 from supervisor.session.entries import Blob, Entry
 from supervisor.session.lock import boot_id
 from supervisor.session.model import EpochState
-from supervisor.session.profile import Profile
+from supervisor.session.profile import Profile, left_out
 from supervisor.session.scan import Scan, Seen, matcher, scan, seen_from
 from supervisor.session.spool import Spool
+from supervisor.session.tray import Tray
 
 # A file up to WHOLE_BYTES is one blob, a larger one is cut into groups.
 WHOLE_BYTES = 128 << 10
@@ -78,7 +79,11 @@ class Copied(NamedTuple):
 
 @dataclass(slots=True)
 class Copies:
-    """The result of one walk. `reused`: entries that are stored as they are."""
+    """The result of one walk. `reused`: entries that are stored as they are.
+
+    `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
+    in haste, with what was known of it: `hot.look_through` makes it `copied`.
+    """
 
     spool: Spool
     scan_ns: int
@@ -89,10 +94,13 @@ class Copies:
     copied: dict[str, Copied] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     doubts: list[str] = field(default_factory=list)
+    mapped: frozenset[int] = frozenset()
+    tray: Tray | None = None
+    late: dict[str, tuple[memoryview, tuple[Piece, ...]]] = field(default_factory=dict)
 
     def same(self, path: str, seen: Seen) -> bool:
         """Return whether stat proves that the file has not changed since it was copied."""
-        return self.seen[path] == seen and not _young(seen, self.scan_ns)
+        return self.seen[path] == seen and not young(seen, self.scan_ns)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -133,26 +141,36 @@ class Capture:
 
 
 def copy_changes(
-    root: Path, profile: Profile, base: Stored | None, spool: Spool, pre: Copies | None = None
+    root: Path,
+    profile: Profile,
+    base: Stored | None,
+    spool: Spool,
+    pre: Copies | None = None,
+    mapped: frozenset[int] = frozenset(),
+    found: Scan | None = None,
 ) -> Copies:
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
-    `pre` (which used the same spool) only what moved since is read. Raises: OSError.
+    `pre` (which used the same spool) only what moved since is read. `mapped`: see Copies.
+    `found`: a walk that was done right before. Raises: OSError.
     """
-    result = Copies(spool, time_ns(), boot_id(), base)
-    found = scan(root, profile.excludes, base.entries if base else None)
-    _note(found, result)
+    result = Copies(spool, time_ns(), boot_id(), base, mapped=mapped)
+    result.tray = pre.tray if pre else None
+    if found is None:
+        found = scan(root, profile.excludes, base.entries if base else None)
+    _note(profile, found, result)
     result.seen = found.seen
     reread = matcher(profile.reread)
     same = base.same if base is not None and base.boot == result.boot else _nothing
     to_copy: list[str] = []
     for path, seen in found.seen.items():
         entry = same(path, seen)
-        if entry is not None and (seen.kind != "file" or not reread(path)):
+        unseen = seen.inode in mapped or (seen.kind == "file" and reread(path))
+        if entry is not None and not unseen:
             result.reused[path] = entry
         elif seen.kind == "file":
-            if pre and path in pre.copied and not reread(path) and pre.same(path, seen):
+            if pre and path in pre.copied and not unseen and pre.same(path, seen):
                 result.copied[path] = pre.copied[path]
             else:
                 to_copy.append(path)
@@ -187,8 +205,10 @@ def _moved(path: str, now: Mapping[str, Seen], copies: Copies) -> bool:
     return before != after
 
 
-def _note(found: Scan, result: Copies) -> None:
+def _note(profile: Profile, found: Scan, result: Copies) -> None:
     result.notes.extend(found.notes)
+    if found.excluded:
+        result.notes.append(left_out(profile, found.excluded))
     result.doubts.extend(f"{path}/ can't be read" for path in found.missed)
 
 
@@ -213,21 +233,64 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
             if seen is None or seen.kind != "file":
                 del result.seen[path]
                 result.notes.append(f"{path} is no plain file any more: left out")
+                result.doubts.append(f"{path} was replaced while the session was copied")
                 return
             sparse = status.st_blocks * 512 < status.st_size
-            copied, size = _read(fd, seen.size, known, result.spool, sparse=sparse)
-            result.seen[path] = seen._replace(size=size)
+            if result.tray and not sparse and (data := result.tray.take(fd, seen.size)):
+                result.late[path] = (data, known)
+                copied, size = Copied((), ""), len(data)
+            else:
+                result.late.pop(path, None)
+                copied, size = _read(fd, seen.size, known, result.spool, sparse=sparse)
+            result.seen[path] = (
+                _doubted(seen, size) if seen.inode in result.mapped else (seen._replace(size=size))
+            )
             result.copied[path] = copied
             if size == seen.size and seen_from(os.fstat(fd)) == seen:
                 return
-            known = copied.pieces
+            known = copied.pieces or known
         result.doubts.append(f"{path} changed while it was copied")
     finally:
         os.close(fd)
 
 
+def put_instead(copies: Copies, path: str, source: Path) -> None:
+    """Put what lies in `source` in the place of what was copied of `path`. Raises: OSError."""
+    entry = copies.reused.pop(path, None)
+    known: tuple[Piece, ...] = copies.copied[path].pieces if entry is None else entry.blobs
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        copied, size = _read(fd, os.fstat(fd).st_size, known, copies.spool, sparse=False)
+    finally:
+        os.close(fd)
+    copies.seen[path] = _doubted(copies.seen[path], size)
+    copies.copied[path] = copied
+
+
+def leave_out(copies: Copies, path: str) -> None:
+    """Forget what was copied of `path`, if anything was."""
+    copies.seen.pop(path, None)
+    copies.reused.pop(path, None)
+    copies.copied.pop(path, None)
+
+
+def _doubted(seen: Seen, size: int) -> Seen:
+    """Return what no later look equals, so that the file is always read again."""
+    return seen._replace(size=size, ctime_ns=0)
+
+
 def _read(
     fd: int, size: int, known: tuple[Piece, ...], spool: Spool, *, sparse: bool
+) -> tuple[Copied, int]:
+    return cut(lambda at: spool.read(fd, at, size), size, known, spool, fd if sparse else None)
+
+
+def cut(
+    read: Callable[[int], memoryview],
+    size: int,
+    known: tuple[Piece, ...],
+    spool: Spool,
+    sparse_fd: int | None = None,
 ) -> tuple[Copied, int]:
     """Read `size` bytes, or fewer at the file's end. Returns the pieces and their bytes."""
     group = size if size <= WHOLE_BYTES else GROUP_BYTES
@@ -236,11 +299,11 @@ def _read(
     at = 0
     old = iter(known)
     while at < size:
-        hole = _hole(fd, at, size) // group if sparse else 0
+        hole = 0 if sparse_fd is None else _hole(sparse_fd, at, size) // group
         zeros = (next(old, None) for _ in range(hole))
         pieces += [_piece(_zeros(group), spool.zeros(group), then, spool) for then in zeros]
         at += hole * group
-        data = spool.read(fd, at, size)
+        data = read(at)
         if not data and at < size:
             break
         if not at and data[:16] == SQLITE_MAGIC:
@@ -273,5 +336,6 @@ def _zeros(length: int) -> str:
     return blake3(bytes(length)).hexdigest()
 
 
-def _young(seen: Seen, looked_ns: int) -> bool:
+def young(seen: Seen, looked_ns: int) -> bool:
+    """Return whether the file may have changed after that look, with the same times."""
     return max(seen.mtime_ns, seen.ctime_ns) > looked_ns - YOUNG_NS

@@ -3,16 +3,17 @@
 Nothing here writes into a live session, and no live database is ever opened.
 """
 
+import errno
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, validate
+from supervisor.session import files, leveldb, validate
 from supervisor.session.entries import Entry
 from supervisor.session.profile import Profile
 from supervisor.session.scan import Seen, matches
@@ -37,45 +38,96 @@ def formats_of(
 ) -> dict[str, str]:
     """Return path -> format of the files that can be validated.
 
-    By the profile, by what the last snapshot knew, or by the first bytes. Raises: OSError.
+    By the profile, by what the last snapshot knew, or by the first bytes. A LevelDB goes by the
+    path of its CURRENT, which may be what it lacks.
     """
     formats: dict[str, str] = {}
+    for folder in leveldb_folders(seen):
+        path = f"{folder}/CURRENT".removeprefix("/")
+        if not profile.vital or matches(path, profile.vital):
+            formats[path] = "leveldb"
     for path, item in seen.items():
-        if item.kind != "file":
+        if item.kind != "file" or (profile.vital and not matches(path, profile.vital)):
             continue
         form = next((form for glob, form in profile.formats if matches(path, (glob,))), "")
         entry = known.get(path)
-        if not form and entry is not None:
+        if not form and entry is not None and entry.format != "leveldb":
             form = entry.format
         looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
         if not form and not looked_at and _head(root / path)[:16] == SQLITE_MAGIC:
             form = "sqlite"
-        if form:
+        if form and path not in formats:
             formats[path] = form
     return formats
+
+
+def leveldb_folders(seen: Mapping[str, Seen]) -> list[str]:
+    """Return the folders that hold a LevelDB, whole or not. "": the session's own."""
+    names: dict[str, set[str]] = {}
+    for path, item in seen.items():
+        folder, _, name = path.rpartition("/")
+        if item.kind == "file":
+            names.setdefault(folder, set()).add(name)
+    return [folder for folder, found in names.items() if leveldb.is_ours(found)]
+
+
+def looked_into(entries: Mapping[str, Entry], profile: Profile) -> list[str]:
+    """Return which files of a stored copy must lie on the disk to be validated, and to be read.
+
+    What has a format, what SQLite and LevelDB need beside it, and what the profile names.
+    """
+    seen = {path: entry.seen for path, entry in entries.items()}
+    globs = (*(glob for glob, _form in profile.formats), *_alternatives(profile.required))
+    sets = set(leveldb_folders(seen))
+
+    def needed(path: str) -> bool:
+        for end in COMPANIONS:
+            if path.endswith(end) and path.removesuffix(end) in entries:
+                return True
+        folder, _, name = path.rpartition("/")
+        return (
+            bool(entries[path].format)
+            or (folder in sets and leveldb.is_member(name))
+            or matches(path, globs)
+        )
+
+    return [path for path, item in seen.items() if item.kind == "file" and needed(path)]
 
 
 def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
     """Return which required files are not there, or are there and empty."""
     held = [path for path, item in seen.items() if item.kind == "file" and item.size]
     return [
-        f"{glob} is missing or empty"
-        for glob in profile.required
-        if not any(matches(path, (glob,)) for path in held)
+        f"{' or '.join(globs)} is missing or empty"
+        for globs in map(_alternatives, zip(profile.required))
+        if not any(matches(path, globs) for path in held)
     ]
+
+
+def _alternatives(required: Iterable[str]) -> tuple[str, ...]:
+    return tuple(glob for globs in required for glob in globs.split("|"))
 
 
 def emptied_problems(
     seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry], *, at_rest: bool
 ) -> list[str]:
+    """Return what is said of the files that are `emptied`, and of the logs that are `shorter`."""
+    empty = emptied(seen, profile, newest, at_rest=at_rest)
+    return [f"{path} is empty" for path in empty] + shorter_problems(seen, newest)
+
+
+def emptied(
+    seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry], *, at_rest: bool
+) -> list[str]:
     """Return which files are empty that had bytes in the last snapshot.
 
-    A database is never emptied on purpose. What any other file is for is not known, so that it
-    is damage only `at_rest`, where nobody has the seat, and if nobody wrote anything else.
+    A database is not emptied on purpose, as far as one can tell (but see `session.emptied`). What
+    any other file is for is not known, so that it is damage only `at_rest`, where nobody has the
+    seat, and if nobody wrote anything else.
     """
     untouched = at_rest and not _written_since(seen, newest)
     return [
-        f"{path} is empty"
+        path
         for path, item in seen.items()
         if item.kind == "file"
         and item.size == 0
@@ -83,6 +135,23 @@ def emptied_problems(
         and newest[path].seen.size
         and (untouched or newest[path].format)
         and not matches(path, profile.may_be_empty)
+    ]
+
+
+def shorter_problems(seen: Mapping[str, Seen], newest: Mapping[str, Entry]) -> list[str]:
+    """Return which logs of a LevelDB are shorter than they were: they only grow, and then go."""
+    shorter = [
+        path
+        for path, item in seen.items()
+        if leveldb.is_log(path.rpartition("/")[2])
+        and path in newest
+        and item.size < newest[path].seen.size
+    ]
+    sets = leveldb_folders(seen) if shorter else ()
+    return [
+        f"{path} is torn: {seen[path].size} bytes instead of {newest[path].seen.size}"
+        for path in shorter
+        if path.rpartition("/")[0] in sets
     ]
 
 
@@ -115,15 +184,26 @@ def _written_since(seen: Mapping[str, Seen], then: Mapping[str, Entry]) -> bool:
 
 
 def content_problems(
-    root: Path, seen: Mapping[str, Seen], formats: Mapping[str, str]
+    root: Path,
+    seen: Mapping[str, Seen],
+    formats: Mapping[str, str],
+    trusted: Container[str] = (),
 ) -> list[Problem]:
-    """Return what a short look at each file shows: no subprocess, no opening of databases."""
+    """Return what a short look at each file shows: no subprocess, no opening of databases.
+
+    `trusted`: paths that stat proves to be as they are in a snapshot that was found good; they
+    are not read again.
+    """
     problems: list[Problem] = []
     for path, form in formats.items():
-        if form == "sqlite":
+        if form == "leveldb":
+            problem = _set_problem(root, path)
+        elif path in trusted:
+            continue
+        elif form == "sqlite":
             problem = _header_problem(root, path, seen)
         elif seen[path].size <= _SMALL_JSON_BYTES:
-            problem = _read_problem(root, path)
+            problem = _read_problem(root, path, form)
         else:
             continue
         if problem:
@@ -141,9 +221,11 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
     names: dict[str, str] = {}
     for number, (path, form) in enumerate(formats.items()):
         target = root / path
-        if form == "json" and target.stat().st_size <= _SMALL_JSON_BYTES:
+        if form == "leveldb":
+            target = target.parent  # it is only read, so no copy is needed
+        elif form != "sqlite" and target.stat().st_size <= _SMALL_JSON_BYTES:
             continue  # read already
-        if form == "sqlite" and work is not None:
+        elif form == "sqlite" and work is not None:
             target = _copy_database(target, work / str(number))
         jobs.append((form, str(target)))
         names[str(target)] = path
@@ -167,26 +249,31 @@ def _copy_database(source: Path, folder: Path) -> Path:
     folder.mkdir(0o700)
     for suffix in ("", *COMPANIONS):
         try:
-            fd = os.open(f"{source}{suffix}", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
+            fd = os.open(
+                f"{source}{suffix}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+            )
+        except OSError as error:
+            # A name of 255 bytes leaves no room for a companion's: then it has none.
+            if suffix and error.errno in (errno.ENOENT, errno.ENAMETOOLONG):
+                continue
+            raise
         try:
-            target = files.create(folder / f"{source.name}{suffix}")
+            target = files.create(folder / f"copy{suffix}")
             try:
                 files.copy_range(fd, target, os.fstat(fd).st_size)
             finally:
                 os.close(target)
         finally:
             os.close(fd)
-    return folder / source.name
+    return folder / "copy"
 
 
 def _header_problem(root: Path, path: str, seen: Mapping[str, Seen]) -> str:
     """Return what the first 100 bytes say against a database, or ""."""
     size = seen[path].size
     if size == 0:
-        return ""  # SQLite makes an empty file at the first open; `emptied_problems` compares
-    if any(path + end in seen and seen[path + end].size for end in COMPANIONS):
+        return ""  # SQLite makes an empty file at the first open; `emptied` compares
+    if any(_has_bytes(path + end, seen) for end in COMPANIONS):
         return ""  # the journal may complete it: only SQLite itself can tell
     head = _head(root / path)
     if head[:16] != SQLITE_MAGIC:
@@ -200,11 +287,23 @@ def _header_problem(root: Path, path: str, seen: Mapping[str, Seen]) -> str:
     return ""
 
 
-def _read_problem(root: Path, path: str) -> str:
+def _has_bytes(path: str, seen: Mapping[str, Seen]) -> bool:
+    return path in seen and seen[path].kind == "file" and seen[path].size > 0
+
+
+def _read_problem(root: Path, path: str, form: str) -> str:
     try:
-        return validate.json_problem(str(root / path))
+        return validate.json_problem(str(root / path), *form.split()[1:])
     except OSError as error:
         return f"can't be read: {error.strerror}"
+
+
+def _set_problem(root: Path, path: str) -> str:
+    try:
+        problem = leveldb.problem(str((root / path).parent), deep=False)
+    except OSError as error:
+        return f"can't be read: {error.strerror}"
+    return problem and f"belongs to a LevelDB that is not whole: {problem}"
 
 
 def _head(path: Path) -> bytes:

@@ -92,6 +92,7 @@ def begin(record: Record, identity: str | None, *, adopted: bool) -> None:
     record.state = "linked"
     record.identity = identity
     record.adopted = adopted
+    record.linked_at = ""
 
 
 def end(record: Record) -> None:
@@ -99,6 +100,7 @@ def end(record: Record) -> None:
     record.state = "closed"
     record.sealed = None
     record.identity = None
+    record.linked_at = ""
 
 
 def reopen(record: Record) -> None:

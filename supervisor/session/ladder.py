@@ -9,28 +9,28 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from supervisor.core.errors import SupervisorError
 from supervisor.session import checks, files, swap
-from supervisor.session.base import with_new
 from supervisor.session.entries import Entry
+from supervisor.session.lock import boot_id
 from supervisor.session.manifest import Manifest
 from supervisor.session.model import (
     Check,
     DamagedBlob,
     NothingToRestore,
     Restored,
+    UnreadableBlob,
     check_id,
     since_1970,
 )
-from supervisor.session.profile import Profile
-from supervisor.session.restore import build, candidates, entries_of, why_none
+from supervisor.session.profile import Profile, expected_identity, identity_problems
+from supervisor.session.restore import candidates, why_none
+from supervisor.session.restores import Because, Restores
 from supervisor.session.scan import Scan, Seen, scan
-from supervisor.session.snapshots import Snapshots
 from supervisor.session.state import Record
 from supervisor.session.store import Listing
 
 
-class Ladder(Snapshots):
+class Ladder(Restores):
     """Check and restore."""
 
     # --- check ---------------------------------------------------------------------------
@@ -53,7 +53,7 @@ class Ladder(Snapshots):
         listing = self.store.listing(session_id)
         newest = self._newest(listing, record)
         profile = self._profile_of(session_id, newest)
-        found = scan(folder, profile.excludes)
+        found = scan(folder, profile.excludes, self._entries(newest))
         linked = record.state == "linked"
         if not self._owned and swap.read_intent(self.store.root, session_id):
             half = "a restore or clear was interrupted; the next start finishes it"
@@ -62,7 +62,8 @@ class Ladder(Snapshots):
             there = "is empty" if folder.exists() else "does not exist"
             return Check(verdict="absent", why=f"{folder} {there}", linked=linked)
         identity = profile.identity(folder)
-        expected = (newest.at_rest if newest else None) or record.identity
+        then = newest.at_rest if newest else None
+        expected = expected_identity(profile, then, record.identity)
         foreign = bool(linked and identity and expected and identity != expected)
         sealed = newest if newest and not foreign and record.sealed == newest.seq else None
         why: list[str] = []
@@ -76,8 +77,15 @@ class Ladder(Snapshots):
                 gone = checks.seal_problems(found.seen, profile, self._entries(sealed))
                 why += [problem for problem in gone if problem not in why]
             formats = checks.formats_of(folder, found.seen, profile, self._entries(base))
-            broken = checks.content_problems(folder, found.seen, formats)
+            # What changed is looked at first: that is where damage is, as a rule.
+            trusted = self._proved(base, found)
+            broken = checks.content_problems(folder, found.seen, formats, trusted=trusted)
             why += self._not_always_so(broken, formats, profile, base)
+            why += identity_problems(identity, then if linked else None)
+            if not why and depth != "quick":
+                rest = {path: form for path, form in formats.items() if path in trusted}
+                broken = checks.content_problems(folder, found.seen, rest)
+                why = self._not_always_so(broken, formats, profile, base)
             if not why and depth != "quick":
                 with files.scratch(self.store.tmp) as work:
                     broken = checks.deep_problems(folder, formats, work)
@@ -91,6 +99,13 @@ class Ladder(Snapshots):
             linked=linked,
             foreign=foreign and not why,
         )
+
+    def _proved(self, newest: Manifest | None, found: Scan) -> frozenset[str]:
+        """Return the files that are, by stat, those of a snapshot that was validated."""
+        stored = self._stored(newest) if newest is not None and newest.verdict == "good" else None
+        if stored is None or stored.boot != boot_id():
+            return frozenset()
+        return frozenset(p for p, seen in found.seen.items() if stored.same(p, seen))
 
     def _untouched(self, sealed: Manifest, found: Scan) -> bool:
         stored = self._stored(sealed)
@@ -129,7 +144,7 @@ class Ladder(Snapshots):
         self,
         session_id: str,
         force_from: str | None = None,
-        because: Literal["damaged", "pairing", "asked"] = "damaged",
+        because: Because = "damaged",
     ) -> Restored:
         """Make the session whole: a live one that passes its check is kept as it is.
 
@@ -226,38 +241,24 @@ class Ladder(Snapshots):
         ]
 
     def _restore(
-        self, session_id: str, manifest: Manifest, because: str, begin: float
+        self, session_id: str, manifest: Manifest, because: Because, begin: float
     ) -> Restored | None:
         """Restore one snapshot; None when it turns out not to be whole. Raises: OSError."""
         if manifest.verdict == "pending":
-            manifest = self._validated(manifest)
+            try:
+                manifest = self._validated(manifest)
+            except UnreadableBlob:
+                return None  # it may be whole: the next try may read it
             if manifest.verdict == "bad":
                 return None
-        target = self._rebuild_folder(session_id)
         try:
-            build(manifest, target, self.store)
-            problem = "; ".join(self._built_problems(manifest, target))
+            quarantined = self._replace(manifest, because)
+        except UnreadableBlob:
+            return None  # the same
         except DamagedBlob as error:
-            problem = error.message
-        except OSError as error:
-            files.remove_tree(target)
-            raise SupervisorError(
-                f"session {session_id} can't be rebuilt: {error.strerror or error}",
-                "the live folder was not touched; make room or mend the disk, then try again",
-            ) from error
-        if problem:
-            files.remove_tree(target)
             sick = manifest.sick or manifest.verdict in ("good", "fuzzy")
-            self.store.amend(manifest, verdict="bad", why=problem, sick=sick)
+            self.store.amend(manifest, verdict="bad", why=error.message, sick=sick)
             return None
-        if because == "pairing":
-            with self._state.edit(session_id) as record:
-                record.tried.append(manifest.name)
-        record = self._state.read(session_id)
-        intent = with_new(
-            self._intent(session_id, "restore", record, because), target, manifest.seq
-        )
-        quarantined = self._begin(intent)
         self._prune(session_id)
         return Restored(
             action="restored",
@@ -266,14 +267,6 @@ class Ladder(Snapshots):
             age_s=max(0.0, self._clock() - since_1970(manifest.taken_at)),
             duration_s=time.perf_counter() - begin,
         )
-
-    def _built_problems(self, manifest: Manifest, target: Path) -> list[str]:
-        profile = self._profile_of(manifest.id, manifest)
-        entries = entries_of(manifest)
-        seen = {path: entry.seen for path, entry in entries.items()}
-        problems, formats = self._tree_problems(target, seen, profile, entries)
-        found = self._not_always_so(problems, formats, profile, self._good_before(manifest))
-        return checks.missing_problems(seen, profile) + found
 
     def _tree_problems(
         self, root: Path, seen: Mapping[str, Seen], profile: Profile, known: Mapping[str, Entry]

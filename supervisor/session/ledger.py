@@ -6,7 +6,7 @@ from typing import Any
 from supervisor.core.errors import SupervisorError
 from supervisor.session import epochs
 from supervisor.session.base import Base
-from supervisor.session.model import PROOFS
+from supervisor.session.model import PROOFS, rfc3339
 
 
 class Ledger(Base):
@@ -51,6 +51,7 @@ class Ledger(Base):
                 return record.epoch
             self._bury(session_id, record, "relinked")
             epochs.begin(record, identity, adopted=False)
+            record.linked_at = rfc3339(self._clock())
             record.link_count += 1
             return record.epoch
 

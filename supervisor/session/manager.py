@@ -4,18 +4,17 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import checks, files, transfer
+from supervisor.session import files, transfer
+from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
-from supervisor.session.ladder import Ladder
 from supervisor.session.ledger import Ledger
-from supervisor.session.model import DamagedBlob, NothingToRestore, check_id
-from supervisor.session.profile import Profile, profile_for
-from supervisor.session.restore import candidates, read_back
+from supervisor.session.model import NothingToRestore, check_id
+from supervisor.session.restore import candidates
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
 
 
-class SessionManager(Ledger, Ladder):
+class SessionManager(Ledger, Audits):
     """Keeps the sessions of bots: plain, synchronous, usable with no supervisor running.
 
     `sessions`, `snapshots`, `state`: where the sessions, their snapshots, and the record of both
@@ -66,7 +65,7 @@ class SessionManager(Ledger, Ladder):
                     f"take one first: stillhere session backup {session_id}",
                 )
             manifest = own[0]
-        return transfer.export(self.store, manifest, Path(path))
+        return transfer.export(self.store, manifest, Path(path), self.progress)
 
     def import_(self, session_id: str, path: str | Path) -> str | None:
         """Make what `export` wrote the live session, in a new epoch that its first start adopts.
@@ -89,14 +88,6 @@ class SessionManager(Ledger, Ladder):
             intent = self._intent(session_id, "import", record, "imported")
             return self._begin(with_new(intent, target))
 
-    def _unpacked_problems(self, target: Path) -> list[str]:
-        found = scan(target)
-        if not found.files:
-            return ["there is no file in it"]
-        profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
-        problems, _formats = self._tree_problems(target, found.seen, profile, {})
-        return checks.missing_problems(found.seen, profile) + [text for _, text in problems]
-
     # --- what there is -------------------------------------------------------------------
 
     def ids(self) -> list[str]:
@@ -107,17 +98,6 @@ class SessionManager(Ledger, Ladder):
             names = (path.name for path in self.sessions.glob("session-*"))
             found |= {name.removeprefix("session-") for name in names}
         return sorted(found)
-
-    def verify(self, session_id: str, snapshot: str) -> str:
-        """Read a snapshot back from the disk. Returns what is wrong with it, or "".
-
-        A blob that can't be read is not reused: the next snapshot stores it again.
-        """
-        try:
-            read_back(self.store.find(session_id, snapshot), self.store)
-        except DamagedBlob as error:
-            return error.message
-        return ""
 
     def info(self, session_id: str) -> dict[str, Any]:
         """Return all that is known of a session, with the keys of `session info --json`."""
@@ -142,5 +122,7 @@ class SessionManager(Ledger, Ladder):
             "qr_count": record.qr_count,
             "last_restore_s": record.last_restore_s,
             "snapshots": [snapshot.as_json() for snapshot in self.snapshots(session_id)],
-            "quarantine": self._quarantine.as_json(session_id),
+            "quarantine": self._quarantine.as_json(
+                session_id, self.store.listing(session_id).quarantined
+            ),
         }

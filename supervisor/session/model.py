@@ -42,6 +42,10 @@ class DamagedBlob(SupervisorError):  # noqa: N818 - the same
     """Stored bytes can't be read back, or are not the ones that were stored."""
 
 
+class UnreadableBlob(DamagedBlob):
+    """Stored bytes could not be read now. They may be whole: this condemns nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """One restorable copy of a session. Sizes in bytes, durations in seconds, times RFC 3339."""

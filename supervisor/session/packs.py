@@ -1,5 +1,6 @@
 """Packs: the bytes of the snapshots. One immutable file per snapshot, a run of zstd frames."""
 
+import errno
 import os
 from collections import OrderedDict
 from contextlib import suppress
@@ -12,7 +13,7 @@ from blake3 import blake3
 
 from supervisor.session import files
 from supervisor.session.entries import Blob, Patch
-from supervisor.session.model import DamagedBlob
+from supervisor.session.model import DamagedBlob, UnreadableBlob
 from supervisor.session.patches import changed_runs, overlay
 
 _LEVEL = 1
@@ -126,15 +127,22 @@ def _digest_of(path: Path) -> bytes:
         os.close(fd)
 
 
+def _unreadable(pack: str, error: OSError) -> DamagedBlob:
+    """Return what it means: a pack that is gone is damage, all else may pass."""
+    gone = error.errno in (errno.ENOENT, errno.ELOOP)
+    kind = DamagedBlob if gone else UnreadableBlob
+    return kind(f"{pack} can't be read: {error.strerror}")
+
+
 class BlobReader:
     """Reads blobs back, each one proved by its hash. Keeps some of the packs it met open.
 
-    `distrusted` collects the hashes of those that could not be read.
+    `distrusted` collects those that could not be read: the same bytes elsewhere are not meant.
     """
 
-    def __init__(self, folder: Path, distrusted: set[str] | None = None) -> None:
+    def __init__(self, folder: Path, distrusted: set[Blob] | None = None) -> None:
         self._folder = folder
-        self._distrusted = set[str]() if distrusted is None else distrusted
+        self._distrusted = set[Blob]() if distrusted is None else distrusted
         self._fds: OrderedDict[str, int] = OrderedDict()
         self._decompressor = zstandard.ZstdDecompressor()
 
@@ -143,7 +151,7 @@ class BlobReader:
         try:
             return self._read(blob)
         except DamagedBlob:
-            self._distrusted.add(blob.hash)
+            self._distrusted.add(blob)
             raise
 
     def _read(self, blob: Blob) -> bytes:
@@ -167,7 +175,7 @@ class BlobReader:
                 raise DamagedBlob(f"{pack} holds other bytes at {offset}")
             return self._decompressor.decompress(frame)
         except OSError as error:
-            raise DamagedBlob(f"{pack} can't be read: {error.strerror}") from error
+            raise _unreadable(pack, error) from error
         except zstandard.ZstdError as error:
             raise DamagedBlob(f"{pack} is damaged at {offset}") from error
 
@@ -176,7 +184,7 @@ class BlobReader:
         try:
             os.posix_fadvise(self._open(pack), 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
-            raise DamagedBlob(f"{pack} can't be read: {error.strerror}") from error
+            raise _unreadable(pack, error) from error
 
     def _open(self, pack: str) -> int:
         fd = self._fds.get(pack)

@@ -1,15 +1,20 @@
-"""Quarantine: the sessions that were replaced or cleared, whole. Bounded, never the only copy."""
+"""Quarantine: the sessions that were replaced or cleared. Bounded, never the only copy.
+
+What a restore replaced lies in the packs, as a manifest of the kind "quarantine". What was moved
+away whole lies here as a plain folder, until it is folded into the packs as well.
+"""
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from supervisor.session import files
-from supervisor.session.model import compact, rfc3339
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import compact, rfc3339, since_1970
 
 PER_EPOCH = 3
 KEPT_S = 30 * 86_400.0
@@ -18,13 +23,15 @@ _NAME = re.compile(r"session-(.+)\.(\d{8}T\d{6}Z)\.e(\d+)\.([a-z0-9-]+)(?:~(\d+)
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """One quarantined session. `at`: seconds since 1970."""
+    """One quarantined session. `at`: seconds since 1970. `manifest`: of one in the packs."""
 
     name: str
+    path: Path
     at: float
     epoch: int
     why: str
     copy: int
+    manifest: Manifest | None = None
 
 
 class Quarantine:
@@ -43,7 +50,7 @@ class Quarantine:
             candidate = path.with_name(f"{path.name}~{count}")
         return candidate
 
-    def held(self, session_id: str) -> list[Held]:
+    def folders(self, session_id: str) -> list[Held]:
         """Return a session's quarantined folders, oldest first."""
         try:
             names = [path.name for path in self.root.iterdir()]
@@ -53,37 +60,65 @@ class Quarantine:
         for name in names:
             match = _NAME.fullmatch(name)
             if match and match[1] == session_id:
-                at = datetime.strptime(match[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-                copy = int(match[5] or 1)
-                found.append(Held(name, at.timestamp(), int(match[3]), match[4], copy))
-        return sorted(found, key=lambda item: (item.epoch, item.at, item.copy))
+                at = datetime.strptime(match[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
+                epoch, copy = int(match[3]), int(match[5] or 1)
+                found.append(Held(name, self.root / name, at, epoch, match[4], copy))
+        return sorted(found, key=_age)
 
-    def as_json(self, session_id: str) -> list[dict[str, Any]]:
+    def held(self, session_id: str, manifests: Iterable[Manifest]) -> list[Held]:
+        """Return all that is quarantined of a session, oldest first. `manifests`: those of it."""
+        stored = [self._stored(manifest) for manifest in manifests]
+        return sorted([*self.folders(session_id), *stored], key=_age)
+
+    def _stored(self, manifest: Manifest) -> Held:
+        path = self.root / f"{manifest.name}.json"
+        at = float(int(since_1970(manifest.taken_at)))  # as a folder's name has it
+        return Held(
+            manifest.name, path, at, manifest.epoch, manifest.reason, manifest.seq, manifest
+        )
+
+    def as_json(self, session_id: str, manifests: Iterable[Manifest]) -> list[dict[str, Any]]:
         """Return what `session info` shows of it."""
         return [
             {
                 "name": item.name,
-                "path": str(self.root / item.name),
+                "path": str(item.path),
                 "at": rfc3339(item.at),
                 "epoch": item.epoch,
                 "why": item.why,
             }
-            for item in self.held(session_id)
+            for item in self.held(session_id, manifests)
         ]
 
-    def prune(self, session_id: str, now: float, only_copy: Callable[[int], bool]) -> None:
-        """Remove what is too old or too much of each epoch.
+    def prune(
+        self,
+        session_id: str,
+        manifests: Iterable[Manifest],
+        now: float,
+        only_copy: Callable[[int], bool],
+    ) -> list[Manifest]:
+        """Remove what is too old or too much of each epoch. Returns the manifests to be dropped.
 
         The oldest is what was live before anything was restored, so of too many it stays with
         the newest. Of an epoch with no other copy these two stay however old they are.
         Raises: OSError.
         """
         by_epoch: dict[int, list[Held]] = {}
-        for item in self.held(session_id):
+        for item in self.held(session_id, manifests):
             by_epoch.setdefault(item.epoch, []).append(item)
+        spare: list[Manifest] = []
         for epoch, items in by_epoch.items():
-            few = {items[0], *items[1 - PER_EPOCH :]}
-            safe = {items[0], items[-1]} if only_copy(epoch) else set()
+            few = [items[0], *items[1 - PER_EPOCH :]]
+            safe = [items[0], items[-1]] if only_copy(epoch) else []
             for item in items:
-                if item not in safe and (item not in few or now - item.at > KEPT_S):
-                    files.remove_tree(self.root / item.name)
+                if item in safe or (item in few and now - item.at <= KEPT_S):
+                    continue
+                if item.manifest is not None:
+                    spare.append(item.manifest)
+                else:
+                    files.remove_tree(item.path)
+        return spare
+
+
+def _age(item: Held) -> tuple[int, float, int]:
+    return item.epoch, item.at, item.copy

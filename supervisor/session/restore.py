@@ -1,17 +1,11 @@
-"""Which snapshot may come back, and how it becomes a folder again. Touches no live session."""
+"""Which snapshot may come back, and whether its bytes can be read. Touches no live session."""
 
-import os
-from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
-from supervisor.session import files
 from supervisor.session.entries import Entry
 from supervisor.session.manifest import Manifest
-from supervisor.session.packs import BlobReader
 from supervisor.session.state import Record
 from supervisor.session.store import Store
-
-_HOLE_BYTES = 4096
 
 
 def candidates(snapshots: Sequence[Manifest], *, older: bool) -> list[Manifest]:
@@ -45,39 +39,6 @@ def why_none(record: Record, snapshots: Sequence[Manifest], all_snapshots: int) 
     return "what may be restored without asking was tried already or can't be read"
 
 
-def build(manifest: Manifest, target: Path, store: Store, *, only: Iterable[str] = ()) -> None:
-    """Write a snapshot's files into the new folder `target`, each blob proved by its hash.
-
-    `only`: just these files. Everything is on the disk afterwards, private, with the times it
-    had. Raises: DamagedBlob, OSError; what was written is left for the caller to remove.
-    """
-    wanted = frozenset(only)
-    files.make_private(target)
-    folders: list[Entry] = []
-    with store.reader() as reader:
-        for entry in manifest.files:
-            path = target / entry.path
-            if wanted and entry.path not in wanted:
-                continue
-            if wanted:
-                files.make_private(path.parent)
-            if entry.seen.kind == "dir":
-                path.mkdir(0o700)
-                path.chmod(0o700)
-                folders.append(entry)
-            elif entry.seen.kind == "link":
-                path.symlink_to(entry.seen.target)
-            else:
-                _write(entry, path, reader)
-    for entry in reversed(folders):
-        times = (entry.seen.mtime_ns, entry.seen.mtime_ns)
-        os.utime(target / entry.path, ns=times)
-    if not wanted:
-        # All at the end: the first sync takes most of the others' work along.
-        files.sync_tree(target)
-        files.sync_dir(target.parent)
-
-
 def read_back(manifest: Manifest, store: Store) -> None:
     """Read every blob of a snapshot from the disk. Raises: DamagedBlob."""
     with store.reader() as reader:
@@ -85,23 +46,6 @@ def read_back(manifest: Manifest, store: Store) -> None:
             reader.drop_cache(pack)
         for blob in manifest.blobs():
             reader.read(blob)
-
-
-def _write(entry: Entry, path: Path, reader: BlobReader) -> None:
-    # Group and others get nothing: a session is a credential.
-    fd = files.create(path)
-    try:
-        for blob in entry.blobs:
-            data = reader.read(blob)
-            if blob.raw >= _HOLE_BYTES and not data.strip(b"\0"):
-                os.lseek(fd, blob.raw, os.SEEK_CUR)  # a hole, as it may have been
-            else:
-                files.write_all(fd, data)
-        os.ftruncate(fd, entry.seen.size)
-        os.fchmod(fd, entry.seen.mode & 0o700)
-        os.utime(fd, ns=(entry.seen.mtime_ns, entry.seen.mtime_ns))
-    finally:
-        os.close(fd)
 
 
 def entries_of(manifest: Manifest | None) -> Mapping[str, Entry]:

@@ -36,12 +36,19 @@ class Scan:
     """A folder's content by relative path, parents before children.
 
     `notes`: what was left out and why, in words for a person. `missed`: the ones among them that
-    belong to the session, but could not be read.
+    belong to the session, but could not be read. `excluded`: what was asked to be left out.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    excluded: list[str] = field(default_factory=list)
+
+    def miss(self, path: str, error: OSError) -> None:
+        """Say that something can't be looked at; what went meanwhile is not missed."""
+        if not isinstance(error, FileNotFoundError):
+            self.notes.append(f"{path} can't be looked at ({error.strerror}): left out")
+            self.missed.append(path)
 
     @property
     def files(self) -> int:
@@ -146,11 +153,13 @@ def scan(
             name = entry.name
             path = f"{folder}/{name}" if folder else name
             if last(name) or (whole and whole(path)):
+                result.excluded.append(path)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
                 target = os.readlink(entry) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a Path would cost more than the rest
-            except FileNotFoundError:
+            except OSError as error:
+                result.miss(path, error)
                 continue
             then = before.get(path)
             seen = seen_from(status, target, then.seen if then is not None else None)

@@ -1,17 +1,21 @@
 """Taking snapshots: capture while it matters, commit afterwards, validate off the path, prune."""
 
 import time
+from contextlib import suppress
 
 from supervisor.session import epochs, retention
 from supervisor.session.capture import Capture, Copies, Stored, copy_changes, moved_since
 from supervisor.session.commit import commit, unchanged
+from supervisor.session.hot import consistent_databases, look_through, prepare_haste
 from supervisor.session.manifest import Manifest
 from supervisor.session.model import (
     NothingToCopy,
     Snapshot,
+    UnreadableBlob,
     since_1970,
     slug,
 )
+from supervisor.session.profile import unsettled
 from supervisor.session.spool import Spool
 from supervisor.session.state import Record
 from supervisor.session.verdicts import Told, Verdicts
@@ -23,15 +27,19 @@ _TOMBSTONES_KEPT = 10
 class Snapshots(Verdicts):
     """Everything from the live session to a pruned store."""
 
-    def precapture(self, session_id: str) -> Copies:
+    def precapture(self, session_id: str, mapped: frozenset[int] = frozenset()) -> Copies:
         """Copy what differs from the last snapshot while the bot still runs, as a head start.
 
+        `mapped`: inodes of the files that the bot writes without a call (see `hot.mapped`).
         Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), Told(session_id):
             profile, base, _full = self._ground(session_id, self._state.read(session_id))
             with Spool(self.store.tmp) as spool:
-                return copy_changes(self.folder(session_id), profile, base, spool)
+                folder = self.folder(session_id)
+                copies = copy_changes(folder, profile, base, spool, mapped=mapped)
+                prepare_haste(profile, copies)
+                return copies
 
     def unchanged(self, session_id: str, pre: Copies) -> Snapshot | None:
         """Return the newest snapshot if the session is still that, byte for byte; ends `pre` then.
@@ -68,6 +76,17 @@ class Snapshots(Verdicts):
                 session_id, slug(reason), generation, hot=hot, pre=pre, seals=not hot, doubt=doubt
             )
 
+    def blur(self, capture: Capture, why: str) -> None:
+        """Write into a capture that the bot was not held still to the end, and why.
+
+        Of the databases that may be torn SQLite's own copies are put in. Raises: SnapshotFailed,
+        SessionBusy.
+        """
+        with self.owning(capture.id), Told(capture.id):
+            look_through(capture.copies)
+            capture.copies.doubts.append(why)
+            consistent_databases(capture, self.folder(capture.id), self.store.tmp)
+
     def commit(self, capture: Capture, proof: str = "", *, validate: bool = True) -> Snapshot:
         """Make a capture durable: synced, read back, then listed.
 
@@ -78,6 +97,7 @@ class Snapshots(Verdicts):
         session_id = capture.id
         try:
             with self.owning(session_id), Told(session_id):
+                look_through(capture.copies)
                 record = self._state.read(session_id)
                 done = commit(
                     self.store,
@@ -113,7 +133,8 @@ class Snapshots(Verdicts):
 
     def _judge(self, manifest: Manifest, *, prune: bool) -> Snapshot:
         if manifest.verdict == "pending":
-            manifest = self._validated(manifest)
+            with suppress(UnreadableBlob):  # then the verdict waits for who can read it
+                manifest = self._validated(manifest)
         if prune:
             self._prune(manifest.id)
         return manifest.snapshot()
@@ -165,6 +186,8 @@ class Snapshots(Verdicts):
             copies.doubts.append("copied while somebody had it open")
         moved = moved_since(folder, capture.profile, copies)
         copies.doubts.extend(f"{path} changed meanwhile" for path in moved)
+        if copies.doubts:
+            consistent_databases(capture, folder, self.store.tmp)
 
     # --- the parts -----------------------------------------------------------------------
 
@@ -187,14 +210,15 @@ class Snapshots(Verdicts):
                 epochs.reopen(record)
         profile, base, full = self._ground(session_id, record)
         with pre.spool if pre else Spool(self.store.tmp) as spool:
-            copies = copy_changes(self.folder(session_id), profile, base, spool, pre)
+            mapped = pre.mapped if pre else frozenset[int]()
+            copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(
                     f"session {session_id} has no files to take a snapshot of",
                     f"it would lie in {self.folder(session_id)}",
                 )
-        if doubt:
-            copies.doubts.append(doubt)
+        linked_at = since_1970(record.linked_at) if record.linked_at else None
+        copies.doubts += filter(None, [doubt, unsettled(profile, linked_at, taken_at)])
         return Capture(
             id=session_id,
             reason=reason,
@@ -222,8 +246,9 @@ class Snapshots(Verdicts):
         listing = self.store.listing(session_id)
         record = self._state.read(session_id)
         now = self._clock()
-        self._quarantine.prune(
+        spare = self._quarantine.prune(
             session_id,
+            listing.quarantined,
             now,
             lambda epoch: (
                 epoch == record.epoch
@@ -243,7 +268,7 @@ class Snapshots(Verdicts):
                 stay = retention.kept_after_end(own, ended_at, now)
             doomed += [m for m in own if m.seq not in stay and m.name not in self._pinned]
         ends = [m for m in listing.manifests if m.kind == "tombstone"]
-        doomed += ends[:-_TOMBSTONES_KEPT]
+        doomed += [*ends[:-_TOMBSTONES_KEPT], *spare]
         self.store.drop(session_id, doomed)
         return [m.name for m in doomed]
 

@@ -29,7 +29,9 @@ class Record:
     write; `writers`: how many ever could, `last_writer`: the last of them. `sealed`: the seq of
     the snapshot that is exactly the session at rest, while nobody has had the seat since.
     `tried`: snapshots that were restored because the session asked to pair. `applied`: the last
-    swap that was counted.
+    swap that was counted. `linked_at`: when the link was made, if we saw it (RFC 3339).
+    `checked_at`, `drilled_at`: when its snapshots were checked and a restore was drilled last, or
+    since when that is waited for (RFC 3339).
     """
 
     epoch: int = 0
@@ -49,6 +51,9 @@ class Record:
     last_restore_s: float | None = None
     tried: list[str] = field(default_factory=list)
     applied: str = ""
+    linked_at: str = ""
+    checked_at: str | None = None
+    drilled_at: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     updated_at: str = ""
 
@@ -81,7 +86,7 @@ def record_from(value: object) -> Record:
     for key in ("seat", "sealed"):
         if known.get(key) is not None and (type(known[key]) is not int or known[key] < 0):
             raise Malformed(f"{key} can't be {known[key]!r}")
-    for key in ("reported", "applied", "updated_at"):
+    for key in ("reported", "applied", "linked_at", "updated_at"):
         if not isinstance(known.get(key, ""), str):
             raise Malformed(f"{key} can't be {known[key]!r}")
     tried = known.get("tried", [])
@@ -92,6 +97,8 @@ def record_from(value: object) -> Record:
         or not isinstance(known.get("fields", {}), dict)
         or not (isinstance(tried, list) and all(isinstance(item, str) for item in tried))
         or not (known.get("identity") is None or isinstance(known["identity"], str))
+        or not isinstance(known.get("checked_at"), str | None)
+        or not isinstance(known.get("drilled_at"), str | None)
         or not (last is None or (isinstance(last, int | float) and not isinstance(last, bool)))
     ):
         raise Malformed("a session's record has a field of the wrong kind")

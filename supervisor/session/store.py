@@ -18,7 +18,7 @@ from typing import Any
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.entries import Entry
+from supervisor.session.entries import Blob, Entry
 from supervisor.session.manifest import Held, Manifest
 from supervisor.session.manifest_json import UNKNOWN, dump, parse_entries, parse_head, split
 from supervisor.session.model import DamagedBlob, Malformed, parse_name
@@ -93,7 +93,7 @@ class Store:
         self.quarantine = root / "quarantine"
         self.tmp = root / "tmp"
         # Blobs that failed a reading: never reused, so that the next snapshot heals them.
-        self.distrusted: set[str] = set()
+        self.distrusted: set[Blob] = set()
         self._explained = False
         self._parsed: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
 
@@ -210,7 +210,7 @@ class Store:
 
     def trusts(self, entry: Entry) -> bool:
         """Return whether no blob of a file has failed a reading."""
-        return not self.distrusted or all(b.hash not in self.distrusted for b in entry.blobs)
+        return not self.distrusted or self.distrusted.isdisjoint(entry.blobs)
 
     def drop(self, session_id: str, doomed: Iterable[Manifest]) -> None:
         """Remove manifests, then the packs that none needs any more. Raises: OSError.

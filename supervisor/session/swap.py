@@ -1,30 +1,32 @@
 """Put one folder in the place of another, so that a crash anywhere is finished afterwards.
 
-The intent file says what is being done; it is on the disk before the first rename. Nothing is
+The intent file says what is being done; it is on the disk before the first change. Nothing is
 deleted to make room: what lay there goes to quarantine. On a mount point, which can't be renamed,
-the entries move one by one.
+the entries move one by one. Where little differs, the folder stays and is changed (`inplace`).
 """
 
-import errno
 import json
 import os
-import shutil
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from stat import S_ISDIR, S_ISLNK, S_ISREG
 from typing import Any, Literal
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files
+from supervisor.session import files, inplace
+from supervisor.session.inplace import Steps
+from supervisor.session.moving import NOT_BY_RENAME, move_entry, unused
 
-_MAX_BYTES = 1 << 20
-_NOT_BY_RENAME = (errno.EXDEV, errno.EBUSY, errno.ENOTEMPTY, errno.EEXIST)
+_MAX_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Intent:
-    """What is being done. `phase`: "out" moves the old away, "in" the new into place."""
+    """What is being done. `quarantine`: where the old session is then.
+
+    `phase`: "out" moves the old away, "in" the new into place; "place" does `steps` in the live
+    folder, with what lies ready in `new`.
+    """
 
     op: Literal["restore", "close", "import"]
     token: str
@@ -32,10 +34,11 @@ class Intent:
     live: str
     quarantine: str
     new: str = ""
-    phase: Literal["out", "in"] = "out"
+    phase: Literal["out", "in", "place"] = "out"
     epoch: int = 0
     snapshot: int = 0
     why: str = ""
+    steps: Steps | None = None
 
 
 def intent_path(root: Path, session_id: str) -> Path:
@@ -48,15 +51,17 @@ def read_intent(root: Path, session_id: str) -> Intent | None:
     path = intent_path(root, session_id)
     try:
         value: Any = json.loads(files.read_file(path, _MAX_BYTES))
-        intent = Intent(**value)
+        steps = value.pop("steps", None)
+        intent = Intent(**value, steps=None if steps is None else inplace.steps_from(steps))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise SupervisorError(
             f"{path} can't be read, so a half-done restore can't be finished",
             "look at the session's folder and at quarantine/; then move this file away",
         ) from error
-    if not all(isinstance(item, str | int) for item in value.values()) or intent.id != session_id:
+    whole = all(isinstance(item, str | int) for item in value.values())
+    if not whole or intent.id != session_id or (intent.phase == "place") != (steps is not None):
         raise SupervisorError(f"{path} is not of session {session_id}", "move this file away")
     return intent
 
@@ -80,8 +85,11 @@ def carry_out(root: Path, intent: Intent) -> None:
     Raises: OSError; the intent then remains, and the next call goes on.
     """
     live = Path(intent.live)
+    if intent.steps is not None:
+        inplace.carry_out(live, Path(intent.new), intent.steps)
+        return
     if intent.phase == "out":
-        if _holds_something(live):
+        if holds_something(live):
             move_out(live, Path(intent.quarantine))
         intent = replace(intent, phase="in")
         if intent.new:
@@ -99,7 +107,7 @@ def move_out(live: Path, quarantine: Path) -> None:
         try:
             live.rename(quarantine)
         except OSError as error:
-            if error.errno not in _NOT_BY_RENAME:
+            if error.errno not in NOT_BY_RENAME:
                 raise
         else:
             files.keep_private(quarantine)
@@ -108,7 +116,7 @@ def move_out(live: Path, quarantine: Path) -> None:
             return
     files.keep_private(quarantine)
     for name in sorted(item.name for item in live.iterdir()):
-        _move_entry(live / name, _unused(quarantine / name))
+        move_entry(live / name, unused(quarantine / name))
     files.sync_dir(quarantine)
     files.sync_dir(quarantine.parent)
     files.sync_dir(live)
@@ -120,7 +128,7 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     try:
         new.rename(live)
     except OSError as error:
-        if error.errno not in _NOT_BY_RENAME:
+        if error.errno not in NOT_BY_RENAME:
             raise
     else:
         return
@@ -133,62 +141,15 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     for name in sorted(item.name for item in new.iterdir()):
         if os.path.lexists(live / name):
             files.keep_private(quarantine)
-            _move_entry(live / name, _unused(quarantine / name))
-        _move_entry(new / name, live / name, gone)
+            move_entry(live / name, unused(quarantine / name))
+        move_entry(new / name, live / name, gone)
     files.sync_dir(live)
     new.rmdir()
     files.remove_tree(gone)
 
 
-def _move_entry(source: Path, target: Path, gone: Path | None = None) -> None:
-    """Move one file or folder, by copy where it must be; the source goes last.
-
-    `gone`: a place on the source's filesystem from where it may be removed part by part.
-    """
-    try:
-        source.rename(target)
-    except OSError as error:
-        if error.errno not in _NOT_BY_RENAME:
-            raise
-    else:
-        return
-    draft = target.with_name(f".moving-{target.name}")
-    files.remove_tree(draft)
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, draft, symlinks=True, ignore=_odd_ones)
-        files.sync_tree(draft)
-    else:
-        shutil.copy2(source, draft, follow_symlinks=False)
-        if not draft.is_symlink():
-            fd = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-    draft.rename(target)
-    files.sync_dir(target.parent)
-    if gone is not None:
-        files.remove_tree(gone)
-        source = source.rename(gone)
-    files.remove_tree(source)
-
-
-def _odd_ones(folder: str, names: list[str]) -> list[str]:
-    """Return the sockets, pipes and devices: they can't be copied, and hold nothing."""
-    found = ((name, Path(folder, name).lstat().st_mode) for name in names)
-    return [name for name, mode in found if not (S_ISREG(mode) or S_ISDIR(mode) or S_ISLNK(mode))]
-
-
-def _unused(path: Path) -> Path:
-    count = 1
-    candidate = path
-    while os.path.lexists(candidate):
-        count += 1
-        candidate = path.with_name(f"{path.name}~{count}")
-    return candidate
-
-
-def _holds_something(live: Path) -> bool:
+def holds_something(live: Path) -> bool:
+    """Return whether there is anything in the folder, or it is there at all."""
     try:
         return any(live.iterdir())
     except FileNotFoundError:

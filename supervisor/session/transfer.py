@@ -15,14 +15,17 @@ from supervisor.core.errors import SupervisorError
 from supervisor.session import files
 from supervisor.session.entries import safe_path
 from supervisor.session.manifest import Manifest
-from supervisor.session.restore import build
+from supervisor.session.progress import Progress
+from supervisor.session.rebuild import build
 from supervisor.session.scan import scan
 from supervisor.session.store import Store
 
 SUFFIX = ".tar.zst"
 
 
-def export(store: Store, manifest: Manifest, path: Path) -> Path:
+def export(
+    store: Store, manifest: Manifest, path: Path, progress: Progress | None = None
+) -> Path:
     """Write a snapshot to `path`, which must not exist yet (an empty folder may).
 
     Raises: SupervisorError, DamagedBlob, OSError.
@@ -38,10 +41,10 @@ def export(store: Store, manifest: Manifest, path: Path) -> Path:
         if path.name.endswith(SUFFIX):
             with files.scratch(store.tmp) as work:
                 folder = work / f"session-{manifest.id}"
-                build(manifest, folder, store)
+                build(manifest, folder, store, progress=progress)
                 _write_tar(folder, draft)
         else:
-            build(manifest, draft, store)
+            build(manifest, draft, store, progress=progress)
         draft.rename(path)
     except BaseException:
         files.remove_tree(draft)
@@ -129,7 +132,8 @@ def _hoist(target: Path) -> None:
     inner = inside[0]
     if inner.is_symlink() or not inner.is_dir():
         return
-    aside = target.with_name(f"{target.name}.inner")
+    # Under this name the next recovery removes it, should the process end in between.
+    aside = target.with_name(f"{target.name}.gone")
     files.remove_tree(aside)
     inner.rename(aside)
     target.rmdir()

@@ -1,13 +1,15 @@
 """Open copies of a session's files and say what is wrong. Run as a program of its own.
 
 It is started as `python -I -S validate.py`, with `[[format, path], ...]` as JSON on stdin, and
-answers `[[path, problem], ...]` on stdout. It imports nothing of ours, so that it starts fast. A
-process of its own, because closing a database file drops the locks that any SQLite connection of
+answers `[[path, problem], ...]` on stdout. It imports nothing of ours, so that it starts fast,
+but the file leveldb.py beside it, which doesn't either, when there is a LevelDB. A process of its
+own, because closing a database file drops the locks that any SQLite connection of
 the same process holds on it, and because a broken file may take the reader down.
 
 Never give it a live database: opening one recovers, and so eats, its journal.
 """
 
+import importlib.util
 import json
 import os
 import sqlite3
@@ -34,21 +36,36 @@ def sqlite_problem(path: str) -> str:
     return "" if found == "ok" else found.removeprefix("*** in database main ***\n").splitlines()[0]
 
 
-def json_problem(path: str) -> str:
-    """Return why the file at `path` is no JSON, or ""."""
-    data = Path(path).read_bytes()
+def json_problem(path: str, *keys: str) -> str:
+    """Return why the file at `path` is no JSON, or no object with `keys`, or ""."""
+    # Whoever put a pipe in its place since it was looked at must not be waited for.
+    with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
+        data = file.read()
     if not data.strip():
         return "is empty"
     try:
-        json.loads(data)
+        value = json.loads(data)
     except ValueError as error:
         return f"is no JSON: {error}"
     except RecursionError:
         return ""
-    return ""
+    lost = [key for key in keys if not isinstance(value, dict) or value.get(key) in (None, "", {})]
+    return f"lacks {', '.join(lost)}" if lost else ""
 
 
-VALIDATORS = {"sqlite": sqlite_problem, "json": json_problem}
+def leveldb_problem(path: str) -> str:
+    """Return why the LevelDB in the folder `path` is not whole, or ""."""
+    beside = Path(__file__).with_name("leveldb.py")
+    spec = importlib.util.spec_from_file_location("leveldb", beside)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{beside} can't be loaded")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look their module up there
+    spec.loader.exec_module(module)
+    return str(module.problem(path))
+
+
+VALIDATORS = {"sqlite": sqlite_problem, "leveldb": leveldb_problem}
 
 
 def main() -> None:
@@ -56,7 +73,8 @@ def main() -> None:
     answers = []
     for form, path in json.load(sys.stdin):
         try:
-            problem = VALIDATORS[form](path)
+            word, *keys = form.split()
+            problem = json_problem(path, *keys) if word == "json" else VALIDATORS[word](path)
         except OSError as error:
             problem = f"can't be read: {error.strerror}"
         if problem:

@@ -1,63 +1,81 @@
 """Verdicts: what opening a snapshot's copy shows, and what counts against it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
-from supervisor.session import checks, files
+from supervisor.session import checks, emptied, files
 from supervisor.session.entries import Entry
 from supervisor.session.grounds import Grounds
 from supervisor.session.manifest import Manifest
-from supervisor.session.model import DamagedBlob, Snapshot, SnapshotFailed
-from supervisor.session.profile import Profile
-from supervisor.session.restore import build
+from supervisor.session.model import DamagedBlob, SnapshotFailed, UnreadableBlob
+from supervisor.session.profile import Profile, identity_problems
+from supervisor.session.rebuild import build
 from supervisor.session.scan import matches
 
 
 class Verdicts(Grounds):
     """Validates what is stored: in a copy, in a subprocess, off the restart's path."""
 
-    def validate(self, session_id: str, snapshot: str) -> Snapshot:
-        """Open a committed snapshot's copy and give it its verdict; one that has it keeps it.
-
-        Raises: SupervisorError when the validator can't be run.
-        """
-        with self.owning(session_id), Told(session_id):
-            manifest = self.store.find(session_id, snapshot)
-            if manifest.verdict == "pending":
-                manifest = self._validated(manifest)
-            return manifest.snapshot()
-
     def _validated(self, manifest: Manifest) -> Manifest:
-        problems, at_rest = self._problems(manifest)
-        verdict = "bad" if problems else "fuzzy" if manifest.doubts else "good"
-        why = "; ".join(problems or manifest.doubts)[:1000]
+        problems, doubts, at_rest = self._problems(manifest)
+        doubts = [*manifest.doubts, *doubts]
+        verdict = "bad" if problems else "fuzzy" if doubts else "good"
+        why = "; ".join(problems or doubts)[:1000]
         return self.store.amend(manifest, verdict=verdict, why=why, at_rest=at_rest)
 
-    def _problems(self, manifest: Manifest) -> tuple[list[str], str | None]:
-        """Return what is wrong with a stored copy, and whose device it is. Raises: OSError."""
+    def _problems(self, manifest: Manifest) -> tuple[list[str], list[str], str | None]:
+        """Return what is wrong with a stored copy, what is doubtful, and whose device it is.
+
+        Raises: OSError; UnreadableBlob when it can't be looked at now.
+        """
         profile = self._profile_of(manifest.id, manifest)
         entries = self._entries(manifest)
         if not entries:
-            return ["its list of files can't be read"], None
+            return ["its list of files can't be read"], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before = self._good_before(manifest)
-        problems = checks.missing_problems(seen, profile)
-        problems += checks.emptied_problems(seen, profile, self._entries(before), at_rest=False)
+        then = self._entries(before)
+        problems = checks.missing_problems(seen, profile) + checks.shorter_problems(seen, then)
+        empty = checks.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
-            wanted = [path for path in seen if _needs_look(path, entries, profile)]
+            wanted = checks.looked_into(entries, profile)
             try:
                 if wanted:
                     build(manifest, copy, self.store, only=wanted)
+            except UnreadableBlob:
+                raise  # which condemns nothing
             except DamagedBlob as error:
-                return [*problems, error.message], None
+                return [*problems, error.message], [], None
             formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries)
             broken = checks.content_problems(copy, seen, formats)
+            caught = _caught(broken, formats, manifest, then)
+            hollow = [
+                item
+                for item in broken
+                if formats[item.path].startswith("json") and not seen[item.path].size
+            ]
+            for item in hollow:
+                broken.remove(item)
+                if self._not_always_so([item], formats, profile, before):
+                    empty.append(item.path)
+            said = emptied.judge(empty, manifest, self._older(manifest))
+            problems += said.problems
             problems += self._not_always_so(broken, formats, profile, before)
             if not problems:
-                broken = checks.deep_problems(copy, formats, None)
+                sound = {path: form for path, form in formats.items() if path not in empty}
+                broken = checks.deep_problems(copy, sound, None)
+                caught += _caught(broken, formats, manifest, then)
                 problems = self._not_always_so(broken, formats, profile, before)
-            return problems, profile.identity(copy)
+            at_rest = profile.identity(copy)
+            problems += identity_problems(at_rest, before.at_rest if before else None)
+            return problems, said.doubts + caught, at_rest
+
+    def _older(self, manifest: Manifest) -> Iterator[tuple[Manifest, Mapping[str, Entry]]]:
+        """Yield the older snapshots of the same epoch, bad ones too, with what is in them."""
+        for older in self.store.listing(manifest.id).of_epoch(manifest.epoch):
+            if older.seq < manifest.seq:
+                yield older, self._entries(older)
 
     def _good_before(self, manifest: Manifest) -> Manifest | None:
         """Return the newest good snapshot of the same epoch that is older."""
@@ -96,15 +114,23 @@ class Verdicts(Grounds):
         return True
 
 
-def _needs_look(path: str, entries: Mapping[str, Entry], profile: Profile) -> bool:
-    """Return whether validation opens this file, or SQLite needs it to open another."""
-    if entries[path].seen.kind != "file":
-        return False
-    for end in checks.COMPANIONS:
-        if path.endswith(end) and path.removesuffix(end) in entries:
-            return True
-    globs = tuple(glob for glob, _form in profile.formats) + profile.required
-    return bool(entries[path].format) or matches(path, globs)
+def _caught(
+    broken: list[checks.Problem],
+    formats: Mapping[str, str],
+    manifest: Manifest,
+    then: Mapping[str, Entry],
+) -> list[str]:
+    """Return which files a hot copy may have caught half written: `then` tells nothing of them.
+
+    Of a .json that no good snapshot has yet nobody knows whether it ever holds JSON.
+    """
+    if not manifest.hot:
+        return []
+    return [
+        f"{text} (it may have been half written)"
+        for path, text in broken
+        if formats[path] == "json" and path not in then
+    ]
 
 
 class Told:

@@ -18,8 +18,8 @@ import pytest
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.process import environment, output, survivors, tree
+from supervisor.process.freezer import frozen
 from supervisor.process.output import LineReader
-from supervisor.process.signals import frozen
 from supervisor.session.lock import OwnerLock
 from tests.contract.childkit import PATIENCE_S, PYTHON, Watched, live, watched
 
@@ -380,19 +380,19 @@ def test_frozen_means_every_thread_and_thaws_on_every_way_out() -> None:
             await bot.printed(b"two")
             pids = bot.child.members()
             assert len(pids) == 2
-            with frozen(pids, 5.0) as still:
-                assert still
+            with frozen(bot.child.members, 5.0) as freeze:
+                assert freeze.whole
                 assert states(pids) == {"T"}
             assert "T" not in states(pids)
-            with pytest.raises(RuntimeError, match="inside"), frozen(pids, 5.0):
+            with pytest.raises(RuntimeError, match="inside"), frozen(bot.child.members, 5.0):
                 raise RuntimeError("inside")
             assert "T" not in states(pids)
             os.kill(pids[1], signal.SIGSTOP)  # somebody looks at it with a debugger
             async with asyncio.timeout(PATIENCE_S):
                 while states(pids[1:]) != {"T"}:
                     await asyncio.to_thread(os.sched_yield)
-            with frozen(pids, 5.0) as still:
-                assert still
+            with frozen(bot.child.members, 5.0) as freeze:
+                assert freeze.whole
             assert states(pids[1:]) == {"T"}
             bot.child.terminate()  # thaws: a stopped process would never see the signal
             await bot.heard(ev.Exited)

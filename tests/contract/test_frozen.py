@@ -4,7 +4,8 @@ import signal
 import subprocess
 import sys
 
-from supervisor.process.signals import frozen, send
+from supervisor.process.freezer import frozen
+from supervisor.process.signals import send
 from supervisor.process.tree import Stat
 
 ROUNDS = 50
@@ -25,15 +26,15 @@ def test_after_the_thaw_a_bot_waits_where_it_waited_before() -> None:
         assert bot.stdout is not None
         assert bot.stdout.readline() == b"ready\n"
         try:
-            with frozen([bot.pid], PATIENCE_S):
+            with frozen(lambda: [bot.pid], PATIENCE_S):
                 pass  # from here on it is in pause(2)
             seen = set()
             for _ in range(ROUNDS):
-                with frozen([bot.pid], PATIENCE_S) as still:
-                    assert still
+                with frozen(lambda: [bot.pid], PATIENCE_S) as freeze:
+                    assert freeze.whole
                 seen.add(Stat(bot.pid).state)
             assert seen == {"S"}
-            with frozen([bot.pid], PATIENCE_S):
+            with frozen(lambda: [bot.pid], PATIENCE_S):
                 pass
             send(bot.pid, signal.SIGTERM)
             assert bot.wait(PATIENCE_S) == 7

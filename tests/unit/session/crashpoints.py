@@ -17,7 +17,7 @@ from typing import Any
 
 from supervisor.session import checks
 from supervisor.session.model import NothingToRestore
-from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
 CHANGING = (
     *("open", "write", "fsync", "rename", "mkdir", "rmdir", "unlink", "symlink", "chmod"),
@@ -77,7 +77,9 @@ def whole(place: Place) -> None:
 
 def held(place: Place) -> list[Mapping[str, object]]:
     """Return what lies in quarantine."""
-    return [tree(path) for path in (place.store / "quarantine").iterdir()]
+    listed = place.manager().info(ID)["quarantine"]
+    assert len(listed) == len(os.listdir(place.store / "quarantine"))
+    return [aside(place, item["name"]) for item in listed]
 
 
 def snapshot(place: Place, at: int) -> bool:

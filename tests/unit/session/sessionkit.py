@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import sqlite3
 from collections.abc import Mapping
 from contextlib import closing
@@ -99,6 +100,18 @@ def tree(folder: Path) -> Mapping[str, bytes | str | None]:
             found[name] = str(path.readlink())
         else:
             found[name] = path.read_bytes() if path.is_file() else None
+    return found
+
+
+def aside(place: Place, name: str) -> Mapping[str, bytes | str | None]:
+    """Return what lies in quarantine under `name`: in a folder, or in the packs."""
+    folder = place.store / "quarantine" / name
+    if folder.is_dir():
+        return tree(folder)
+    target = place.root / "taken-out"
+    place.manager().export(ID, target, name)
+    found = tree(target)
+    shutil.rmtree(target)
     return found
 
 

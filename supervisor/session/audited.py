@@ -1,0 +1,161 @@
+"""What a check of a session's snapshots found, and what follows from it for a person. No I/O."""
+
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import Check, DamagedBlob, UnreadableBlob, Verdict
+from supervisor.session.state import Record
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examined:
+    """One snapshot. `todo`: a command, or what comes by itself.
+
+    `lost`: it was called good, and can't be read any more. `fresh`: this check found it so.
+    """
+
+    id: str
+    seq: int
+    epoch: int
+    taken_at: str
+    verdict: Verdict
+    proof: str
+    restorable: bool
+    why_not: str | None = None
+    todo: str | None = None
+    lost: bool = False
+    fresh: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the fields, as `session check --json` shows them."""
+        found = asdict(self)
+        del found["lost"], found["fresh"]
+        return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Aside:
+    """One session in quarantine."""
+
+    name: str
+    restorable: bool
+    why_not: str | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Audited:
+    """All of a check. It grows while the check goes on.
+
+    `hot`: somebody had the live session open, so its databases were not looked into. `epoch`:
+    the one that may be restored; None when it has ended. `unreadable`: manifests that
+    are none any more. `unneeded`: packs that no manifest needs. `noted`: whether what was found
+    is written down. `bytes_read`: from the packs.
+    """
+
+    id: str
+    check: Check
+    hot: bool = False
+    epoch: int | None = None
+    snapshots: list[Examined] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+    unneeded: list[str] = field(default_factory=list)
+    quarantine: list[Aside] = field(default_factory=list)
+    bytes_read: int = 0
+    duration_s: float = 0.0
+    noted: bool = True
+
+    @property
+    def restorable(self) -> int:
+        """How many snapshots may be brought back."""
+        return sum(one.restorable for one in self.snapshots)
+
+    @property
+    def damaged(self) -> list[str]:
+        """What was a good snapshot once, and no later one has made up for it."""
+        newest = self._newest
+        lost = [one.id for one in self.snapshots if one.lost and (one.fresh or one.seq > newest)]
+        return lost + self.unreadable
+
+    @property
+    def _newest(self) -> int:
+        """The seq of the newest snapshot that may be brought back; 0 for none."""
+        return max((one.seq for one in self.snapshots if one.restorable), default=0)
+
+    @property
+    def ok(self) -> bool:
+        """Whether the session is whole, and a copy of it could take its place."""
+        return self.check.verdict == "passed" and self.restorable > 0 and not self.damaged
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what `session check --json` shows."""
+        newest = self._newest
+        snapshots = [one.as_json() for one in self.snapshots]
+        for one in snapshots:
+            if not one["restorable"] and one["epoch"] == self.epoch and one["seq"] < newest:
+                one["todo"] = f"nothing: snapshot {newest} is newer, and whole"
+        return {
+            "id": self.id,
+            **asdict(self.check),
+            "hot": self.hot,
+            "ok": self.ok,
+            "snapshots": snapshots,
+            "unreadable": self.unreadable,
+            "unneeded_packs": self.unneeded,
+            "quarantine": [asdict(one) for one in self.quarantine],
+            "damaged": self.damaged,
+            "written_down": self.noted,
+            "bytes_read": self.bytes_read,
+            "duration_s": round(self.duration_s, 6),
+        }
+
+
+def examined(
+    manifest: Manifest,
+    record: Record,
+    problem: DamagedBlob | None,
+    *,
+    fresh: bool,
+    unjudged: str = "",
+) -> Examined:
+    """Return what is to be said of a snapshot that was read back.
+
+    `manifest`: with the verdict that it has now; `fresh`: it had another before. `problem`: why
+    it can't be read; None when each byte was proved. `unjudged`: why its verdict is still pending.
+    """
+    own = manifest.epoch == record.epoch and record.state != "closed"
+    why, todo, lost = "", "", False
+    if isinstance(problem, UnreadableBlob):
+        why, lost, fresh = problem.message, True, True
+        todo = f"mend the disk, then look again: stillhere session check {manifest.id}"
+    elif problem is not None:
+        why, lost = problem.message, manifest.sick
+        todo = heals(manifest.id) if own else ""
+    elif manifest.verdict == "bad":
+        why, lost = manifest.why or "it is not whole", manifest.sick
+        todo = heals(manifest.id) if own and manifest.sick else ""
+    elif unjudged:
+        why, todo = unjudged, f"look again: stillhere session check {manifest.id}"
+    elif not own:
+        why = f"it is of an earlier link (epoch {manifest.epoch})"
+        todo = f"stillhere session export {manifest.id} FOLDER --snapshot {manifest.seq}"
+    else:
+        todo = f"stillhere session restore {manifest.id} --snapshot {manifest.seq}"
+    return Examined(
+        id=manifest.name,
+        seq=manifest.seq,
+        epoch=manifest.epoch,
+        taken_at=manifest.taken_at,
+        verdict=manifest.verdict,
+        proof=manifest.proof,
+        restorable=not why,
+        why_not=why or None,
+        todo=todo or None,
+        lost=lost,
+        fresh=fresh,
+    )
+
+
+def heals(session_id: str) -> str:
+    """Return what becomes of bytes that can't be read any more."""
+    return f"the next snapshot stores it again: stillhere session backup {session_id}"

@@ -1,0 +1,124 @@
+"""What must change in a live folder so that it is a snapshot again. Decides; changes nothing."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from supervisor.session.capture import Copies
+from supervisor.session.entries import Entry
+from supervisor.session.scan import Scan, Seen
+
+# Beside a database, and part of it: of the old one none may lie beside the new one.
+COMPANIONS = ("-wal", "-journal", "-shm")
+# Less than this is changed in place however large a part of the session it is.
+SMALL_BYTES = 1 << 20
+_OWNER = 0o700
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """`drop`: paths to take away, first. `folders`, `put`: what to place, parents first.
+
+    `modes`: (path, mode) of what only lacks a right of its owner. `lost`: the paths whose old
+    content is in the folder no more afterwards.
+    """
+
+    drop: tuple[str, ...]
+    folders: tuple[Entry, ...]
+    put: tuple[Entry, ...]
+    modes: tuple[tuple[str, int], ...]
+    lost: tuple[str, ...]
+
+    @property
+    def put_bytes(self) -> int:
+        """How much is to be written."""
+        return sum(entry.seen.size for entry in self.put)
+
+
+def surely_much(entries: Mapping[str, Entry], found: Scan) -> bool:
+    """Return whether a look at names and sizes tells that most of it must be written anew."""
+    other = 0
+    for path, entry in entries.items():
+        seen = found.seen.get(path)
+        if seen is None or seen.kind != entry.seen.kind or seen.size != entry.seen.size:
+            other += entry.seen.size
+    strange = sum(seen.size for path, seen in found.seen.items() if path not in entries)
+    return _much(max(other, strange), entries)
+
+
+def much(plan: Plan, entries: Mapping[str, Entry], copies: Copies) -> bool:
+    """Return whether so much differs that it is better built anew as a whole."""
+    lost = sum(copies.seen[path].size for path in plan.lost if path in copies.seen)
+    return _much(max(plan.put_bytes, lost), entries)
+
+
+def _much(count: int, entries: Mapping[str, Entry]) -> bool:
+    total = sum(entry.seen.size for entry in entries.values())
+    return count > max(total // 2, SMALL_BYTES)
+
+
+def compare(entries: Mapping[str, Entry], found: Scan, copies: Copies) -> Plan:
+    """Return how a folder becomes `entries`. `copies`: what a walk and a reading of it gave.
+
+    `found`: the walk alone, which also knows what is never copied.
+    """
+    live = copies.seen
+    drop = dict.fromkeys(path for path in (*live, *found.excluded) if path not in entries)
+    folders: list[Entry] = []
+    put: list[Entry] = []
+    modes: list[tuple[str, int]] = []
+    for path, entry in entries.items():
+        now = live.get(path)
+        if now is not None and _kind_changed(entry.seen, now):
+            drop[path] = None
+            now = None
+        if now is None or not _same(entry, now, copies):
+            (folders if entry.seen.kind == "dir" else put).append(entry)
+        elif lacking := _mode(entry.seen, now):
+            modes.append((path, lacking))
+    replaced = {entry.path for entry in put if entry.path in live}
+    for path in sorted(replaced):
+        # The old journal goes before the new database comes, even where a new one follows.
+        drop.update((path + end, None) for end in COMPANIONS if path + end in replaced)
+    lost = tuple(sorted({*drop, *replaced}))
+    return Plan(tuple(_topmost(drop)), tuple(folders), tuple(put), tuple(modes), lost)
+
+
+def _kind_changed(then: Seen, now: Seen) -> bool:
+    """Return whether one is a folder and the other is none: then no rename does it."""
+    return (then.kind == "dir") != (now.kind == "dir")
+
+
+def _same(entry: Entry, now: Seen, copies: Copies) -> bool:
+    then = entry.seen
+    if then.kind != now.kind or (then.kind == "link" and then.target != now.target):
+        return False
+    if then.kind != "file":
+        return True
+    reused = copies.reused.get(entry.path)
+    if reused is not None:
+        return reused is entry or reused.content()[3:] == entry.content()[3:]
+    copied = copies.copied.get(entry.path)
+    if copied is None or now.size != then.size:
+        return False
+    return [piece.hash for piece in copied.pieces] == [blob.hash for blob in entry.blobs]
+
+
+def _mode(then: Seen, now: Seen) -> int:
+    """Return the mode to set; 0 where the owner can do all that he could. Never asks for more."""
+    wanted = _OWNER if then.kind == "dir" else then.mode & _OWNER
+    if then.kind == "link" or now.mode & _OWNER == wanted:
+        return 0
+    return wanted
+
+
+def _topmost(paths: Mapping[str, None]) -> Iterator[str]:
+    """Yield, in order, the paths that lie in none of the others."""
+    for path in sorted(paths):
+        if not any(parent in paths for parent in _parents(path)):
+            yield path
+
+
+def _parents(path: str) -> Iterator[str]:
+    while "/" in path:
+        path = path.rpartition("/")[0]
+        yield path

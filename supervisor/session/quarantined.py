@@ -1,0 +1,183 @@
+"""What was replaced goes into the packs: at once, or later from the folder it was moved to."""
+
+from collections.abc import Collection, Iterable, Mapping
+from typing import NamedTuple
+
+from supervisor.session import files
+from supervisor.session.capture import Capture, Copies, Piece, copy_changes
+from supervisor.session.commit import commit
+from supervisor.session.entries import Entry
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import DamagedBlob, rfc3339
+from supervisor.session.profile import Profile
+from supervisor.session.quarantine import Held
+from supervisor.session.restore import entries_of, read_back
+from supervisor.session.snapshots import Snapshots
+from supervisor.session.spool import Spool
+
+# With a damaged blob among what is stored already, the second try stores it anew.
+_TRIES = 2
+
+
+class _Put(NamedTuple):
+    """A session in quarantine. `pack`: the new one, if there is one."""
+
+    manifest: Manifest
+    entries: Mapping[str, Entry]
+    pack: str
+
+
+class Quarantined(Snapshots):
+    """Stores sessions that are live no more."""
+
+    # Folders that can't be stored as they are; they are not tried again by this process.
+    _unfolded: frozenset[str] = frozenset()
+
+    def fold_quarantine(self, session_id: str) -> list[str]:
+        """Store the session's quarantined folders in the packs. Returns the new names.
+
+        Each folder goes only after all of it was read back from the disk. What can't be read, or
+        stored, stays as it is. Call it when there is time. Raises: SessionBusy, OSError.
+        """
+        with self.owning(session_id):
+            found = self._quarantine.folders(session_id)
+            folded = (self._folded(session_id, h) for h in found if h.name not in self._unfolded)
+            return [name for name in folded if name]
+
+    def _folded(self, session_id: str, held: Held) -> str | None:
+        for _try in range(_TRIES):
+            try:
+                manifest = self._fold(session_id, held)
+            except DamagedBlob:
+                continue
+            except OSError:
+                break
+            if manifest is None:
+                break
+            # Gone at once, not file by file: a part of it would be taken for a session.
+            with files.scratch(self.store.tmp) as work:
+                held.path.rename(work / "folder")
+                files.sync_dir(held.path.parent)
+            return manifest.name
+        self._unfolded |= {held.name}
+        return None
+
+    def _fold(self, session_id: str, held: Held) -> Manifest | None:
+        """Store one folder and read it back. Returns None when something in it can't be read."""
+        usable = [m for m in self.store.listing(session_id).snapshots if m.verdict != "bad"]
+        newest = usable[-1] if usable else None
+        profile = self._profile_of(session_id, newest)
+        spool = Spool(self.store.tmp)
+        try:
+            copies = copy_changes(held.path, profile, self._stored(newest), spool)
+            if copies.doubts:
+                return None
+            done = self._put(session_id, copies, profile, held.why, held.epoch, held.at)
+        finally:
+            spool.close()
+        try:
+            read_back(done.manifest, self.store)
+        except DamagedBlob:
+            self.store.drop(session_id, [done.manifest])
+            raise
+        return done.manifest
+
+    def _keep(
+        self,
+        session_id: str,
+        copies: Copies,
+        profile: Profile,
+        why: str,
+        lost: Collection[str],
+        proved: Collection[str],
+    ) -> Manifest | None:
+        """Store what is live, and prove that what will be `lost` can be read.
+
+        `proved`: the hashes of blobs that were read just now. None: it can't be stored or read.
+        """
+        epoch = self._state.read(session_id).epoch
+        try:
+            done = self._put(session_id, copies, profile, why, epoch, self._clock())
+            known = set(proved)
+            with self.store.reader() as reader:
+                for path in lost:
+                    entry = done.entries.get(path)
+                    for blob in entry.blobs if entry is not None else ():
+                        # The new pack was read back when it was sealed.
+                        if blob.hash not in known and blob.pack != done.pack:
+                            reader.read(blob)
+        except (OSError, DamagedBlob):
+            return None
+        return done.manifest
+
+    def _put(
+        self,
+        session_id: str,
+        copies: Copies,
+        profile: Profile,
+        why: str,
+        epoch: int,
+        at: float,
+    ) -> _Put:
+        """Store it, unless it lies in quarantine already. Raises: OSError, DamagedBlob."""
+        # A crash may have come between the storing and what was to follow.
+        listing = self.store.listing(session_id)
+        for manifest in listing.quarantined:
+            recent = manifest.seq == listing.manifests[-1].seq or manifest.taken_at == rfc3339(at)
+            if recent and (manifest.epoch, manifest.reason) == (epoch, why):
+                entries = self._equal(manifest, copies)
+                if entries is not None:
+                    return _Put(manifest, entries, "")
+        record = self._state.read(session_id)
+        capture = Capture(
+            id=session_id,
+            reason=why,
+            generation=record.last_writer,
+            hot=False,
+            taken_at=at,
+            epoch=epoch,
+            state=record.state,
+            identity=record.identity,
+            writers=record.writers,
+            seals=False,
+            profile=profile,
+            copies=copies,
+            full=False,
+            duration_s=0.0,
+        )
+        counters, tried = record.counters(), tuple(record.tried)
+        done = commit(
+            self.store, capture, counters=counters, tried=tried, proof="", kind="quarantine"
+        )
+        new = done.manifest.packs.get(done.manifest.seq)
+        return _Put(done.manifest, done.entries, new.name if new is not None else "")
+
+    def _equal(self, manifest: Manifest, copies: Copies) -> Mapping[str, Entry] | None:
+        """Return the entries of `manifest` if it is what was copied, and still whole."""
+        size_bytes = sum(seen.size for seen in copies.seen.values())
+        if manifest.size_bytes != size_bytes or len(self.store.intact(manifest)) < len(
+            manifest.packs
+        ):
+            return None
+        try:
+            entries = entries_of(manifest)
+        except DamagedBlob:
+            return None
+        if entries.keys() != copies.seen.keys():
+            return None
+        same = all(_same(entry, copies) and self.store.trusts(entry) for entry in entries.values())
+        return entries if same else None
+
+
+def _same(entry: Entry, copies: Copies) -> bool:
+    seen, then = copies.seen[entry.path], entry.seen
+    if (seen.kind, seen.size, seen.target) != (then.kind, then.size, then.target):
+        return False
+    reused, copied = copies.reused.get(entry.path), copies.copied.get(entry.path)
+    if reused is not None and reused.line == entry.line:
+        return True
+    if reused is not None:
+        pieces: Iterable[Piece] = reused.blobs
+    else:
+        pieces = copied.pieces if copied is not None else ()
+    return [piece.hash for piece in pieces] == [blob.hash for blob in entry.blobs]

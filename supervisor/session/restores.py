@@ -1,0 +1,158 @@
+"""Bring a snapshot back: in place where little differs, else as a new folder for the old one.
+
+In both ways nothing of the live session is touched before all that comes is on the disk, proved,
+and all that goes is safe: in the packs and read back, or moved away whole.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from supervisor.session import delta, files, swap
+from supervisor.session.base import with_new
+from supervisor.session.capture import Copies, copy_changes
+from supervisor.session.delta import Plan
+from supervisor.session.durable import synced
+from supervisor.session.entries import Entry
+from supervisor.session.inplace import Steps
+from supervisor.session.manifest import Manifest
+from supervisor.session.model import slug
+from supervisor.session.progress import Tally
+from supervisor.session.quarantined import Quarantined
+from supervisor.session.rebuild import build_tree, write_files
+from supervisor.session.restore import entries_of
+from supervisor.session.scan import scan, seen_from
+from supervisor.session.spool import Spool
+
+Because = Literal["damaged", "pairing", "asked"]
+
+
+class _Counted(Spool):
+    """A spool that tells how much was read."""
+
+    def __init__(self, folder: Path, tally: Tally) -> None:
+        super().__init__(folder)
+        self._tally = tally
+
+    def read(self, source: int, offset: int, end: int) -> memoryview:
+        """See Spool."""
+        data = super().read(source, offset, end)
+        self._tally.add(len(data))
+        return data
+
+
+class Restores(Quarantined):
+    """Puts one snapshot in the live session's place."""
+
+    def _replace(self, manifest: Manifest, because: Because) -> str | None:
+        """Make the live session `manifest`. Returns the old one's name in quarantine, if any.
+
+        Raises: DamagedBlob when the snapshot can't be read; OSError. The live folder is untouched
+        then, or the next recovery finishes what was begun.
+        """
+        look = self._look(manifest)
+        entries = look.entries if look is not None else entries_of(manifest)
+        staging = self._rebuild_folder(manifest.id)
+        try:
+            intent = self._in_place(manifest, entries, because)
+            if intent is None:
+                files.remove_tree(staging)
+                build_tree(entries.values(), staging, self.store, self.progress)
+                self._tried(manifest, because)
+                intent = self._whole(manifest, because)
+        except BaseException:
+            files.remove_tree(staging)
+            raise
+        return self._begin(intent)
+
+    def _tried(self, manifest: Manifest, because: Because) -> None:
+        """Write down, before anything is done, that this one was tried."""
+        if because == "pairing":
+            with self._state.edit(manifest.id) as record:
+                if manifest.name not in record.tried:
+                    record.tried.append(manifest.name)
+
+    def _whole(self, manifest: Manifest, because: Because) -> swap.Intent:
+        """Return the intent that puts the staging folder in the live one's place."""
+        record = self._state.read(manifest.id)
+        intent = self._intent(manifest.id, "restore", record, because)
+        intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
+        there = swap.holds_something(self.folder(manifest.id))
+        return intent if there else replace(intent, phase="in")
+
+    def _in_place(
+        self, manifest: Manifest, entries: Mapping[str, Entry], because: Because
+    ) -> swap.Intent | None:
+        """Make all ready to change the live folder where it differs.
+
+        Returns None where a new folder is better: most of it differs, or something there can't
+        be read, stored, or changed. Raises: DamagedBlob, OSError.
+        """
+        live = self.folder(manifest.id)
+        if not swap.holds_something(live):
+            return None
+        profile = self._profile_of(manifest.id, manifest)
+        found = scan(live, profile.excludes, entries)
+        strange = found.notes or any(path in entries for path in found.excluded)
+        if strange or delta.surely_much(entries, found):
+            return None
+        spool = _Counted(self.store.tmp, Tally(self.progress, found.size_bytes))
+        try:
+            copies = copy_changes(live, profile, self._stored(manifest), spool, found=found)
+            plan = delta.compare(entries, found, copies)
+            if copies.doubts or delta.much(plan, entries, copies) or not _may_change(live, plan):
+                return None
+            self._stage(plan, manifest.id)
+            self._tried(manifest, because)
+            put = (blob.hash for entry in plan.put for blob in entry.blobs)
+            kept = self._keep(manifest.id, copies, profile, slug(because), plan.lost, set(put))
+        finally:
+            spool.close()
+        if kept is None or _moved(live, plan, copies):
+            return None
+        record = self._state.read(manifest.id)
+        intent = self._intent(manifest.id, "restore", record, because)
+        steps = Steps(
+            drop=plan.drop,
+            folders=tuple(entry.path for entry in plan.folders),
+            put=tuple(entry.path for entry in plan.put),
+            modes=plan.modes,
+        )
+        intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
+        place = str(self.store.place(kept))
+        return replace(intent, phase="place", quarantine=place, steps=steps)
+
+    def _stage(self, plan: Plan, session_id: str) -> None:
+        """Write what is to be placed, each file under its number; it is on the disk then."""
+        staging = self._rebuild_folder(session_id)
+        files.remove_tree(staging)
+        files.make_private(staging)
+        jobs = [(entry, f"{staging}/{number}") for number, entry in enumerate(plan.put)]
+        with synced(staging) as written:
+            write_files(jobs, self.store, self.progress)
+            written += [path for entry, path in jobs if entry.seen.kind == "file"]
+
+
+def _may_change(live: Path, plan: Plan) -> bool:
+    """Return whether we may change all folders in which something goes or comes."""
+    new = {entry.path for entry in plan.folders}
+    touched = (*plan.drop, *new, *(entry.path for entry in plan.put))
+    parents = {path.rpartition("/")[0] for path in touched} - new
+    return all(os.access(live / parent, os.W_OK | os.X_OK) for parent in parents)
+
+
+def _moved(live: Path, plan: Plan, copies: Copies) -> bool:
+    """Return whether something that is to go is another than what was stored of it."""
+    for path in plan.lost:
+        if path not in copies.seen:
+            continue  # what is never stored
+        try:
+            status = os.lstat(live / path)
+        except OSError:
+            return True
+        now, then = seen_from(status), copies.seen[path]
+        if now is None or now._replace(target=then.target) != then:
+            return True
+    return False

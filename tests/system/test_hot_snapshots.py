@@ -1,0 +1,359 @@
+"""Snapshots of a bot that never stops writing: what is called good is whole."""
+
+import json
+import os
+import shutil
+import sqlite3
+import statistics
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.config import default_config
+from supervisor.loop.jobs import Jobs
+from supervisor.loop.session_work import SessionWork
+from supervisor.process import tree
+from supervisor.session import capture
+from supervisor.session.manager import SessionManager
+from tests.system.bots import writers
+
+ROOT = Path(__file__).resolve().parents[2]
+MARK = "hot.1.x"
+ID = "hot"
+PATIENCE_S = 30.0
+# How late a thread may come to run on a machine that is busy.
+SCHEDULING_S = 1.0
+EVERYTHING = tuple(writers.WRITE)
+
+
+class AtOnce(Jobs):
+    """Runs what a thread would hand to the loop."""
+
+    def __init__(self) -> None:
+        """There is no loop."""
+
+    def soon(self, call: Callable[..., None], *args: Any, **fields: Any) -> None:
+        """Do it here and now."""
+        call(*args, **fields)
+
+
+@dataclass
+class Hot:
+    """A session that somebody is writing, and what takes snapshots of it."""
+
+    root: Path
+    manager: SessionManager
+    work: SessionWork
+    kinds: tuple[str, ...]
+    frozen_s: list[float] = field(default_factory=list)
+
+    @property
+    def live(self) -> Path:
+        """The session's folder."""
+        return self.manager.folder(ID)
+
+    def snapshot(self) -> dict[str, Any]:
+        """Take one, hot, and validate it."""
+        return self.work.backup(1)
+
+    def why(self, snapshot: dict[str, Any]) -> str:
+        """Return what the verdict rests on."""
+        return self.manager.store.find(ID, snapshot["id"]).why
+
+    def torn(self, snapshot: dict[str, Any], kinds: tuple[str, ...] | None = None) -> list[str]:
+        """Return what the writers themselves find wrong with a copy."""
+        copy = self.manager.export(ID, self.root / "copy", snapshot["id"])
+        try:
+            return writers.check(copy, self.kinds if kinds is None else kinds)
+        finally:
+            shutil.rmtree(copy)
+
+    def many(self, count: int) -> Counter[str]:
+        """Take as many, look into each good one, and count the verdicts."""
+        verdicts: Counter[str] = Counter()
+        for _ in range(count):
+            snapshot = self.snapshot()
+            verdicts[snapshot["verdict"]] += 1
+            if snapshot["verdict"] == "good":
+                assert self.torn(snapshot) == []
+        return verdicts
+
+
+@contextmanager
+def written(root: Path, *kinds: str) -> Iterator[Hot]:
+    """Let the writers write, in three processes, until the end of the block."""
+    config = default_config(root, ["true"])
+    (bot,) = (replace(bot, session=ID) for bot in config.bots.values())
+    manager = SessionManager(
+        root / "sessions", root / ".session-cache", root / "state.json", owned=True
+    )
+    live = manager.folder(ID)
+    live.mkdir(parents=True)
+    env = {**os.environ, "PYTHONPATH": str(ROOT), tree.TOKEN: MARK}
+    command = [sys.executable, writers.__file__, "0", str(live), *kinds]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=env, start_new_session=True
+    ) as bot_process:
+        assert bot_process.stdin
+        assert bot_process.stdout
+        pid = bot_process.pid
+        try:
+            ready = {bot_process.stdout.readline().decode() for _ in kinds}
+            assert ready == {f"ready {kind}\n" for kind in kinds}
+            frozen_s: list[float] = []
+
+            def report(event: str, **fields: Any) -> None:
+                assert event == "snapshot_taken"
+                frozen_s.append(fields["frozen_s"])
+
+            work = SessionWork(
+                config,
+                bot,
+                manager,
+                control="",
+                jobs=AtOnce(),
+                report=report,
+                members=lambda _generation: tree.members(pid, MARK),
+            )
+            manager.note_linked(ID, None)
+            yield Hot(root, manager, work, kinds, frozen_s)
+        finally:
+            bot_process.stdin.close()
+            bot_process.wait(PATIENCE_S)
+
+
+def test_a_good_snapshot_of_a_busy_bot_is_whole(tmp_path: Path) -> None:
+    """Databases of each kind, a LevelDB, JSON, files written through memory: of one moment."""
+    with written(tmp_path, *EVERYTHING) as hot:
+        verdicts = hot.many(10)
+        assert verdicts["good"] + verdicts["bad"] + verdicts["fuzzy"] == 10
+        assert 0 < max(hot.frozen_s) < 0.3 + SCHEDULING_S
+
+
+def test_what_can_be_caught_whole_is_good(tmp_path: Path) -> None:
+    """All but a file that is written in place in several calls; that one is not called good."""
+    with written(tmp_path, *(kind for kind in EVERYTHING if kind != "json")) as hot:
+        assert hot.many(3) == {"good": 3}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(3600)
+def test_no_bad_snapshot_is_ever_called_good(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """200 hot snapshots under writers that never stop; none that is good is torn."""
+    with written(tmp_path, *EVERYTHING) as hot:
+        verdicts = hot.many(200)
+        middle, longest = statistics.median(hot.frozen_s), max(hot.frozen_s)
+        with capsys.disabled():
+            sys.stdout.write(
+                f"\nhot snapshots: {dict(verdicts)}, frozen {middle * 1000:.1f} ms in the median,"
+                f" {longest * 1000:.1f} ms at most\n"
+            )
+        assert verdicts["good"]
+        assert longest < 0.3 + SCHEDULING_S
+
+
+def test_a_copy_that_takes_too_long_is_fuzzy_and_its_databases_are_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bot is thawed at the deadline, in the middle of the copy; SQLite copies for itself.
+
+    The one that somebody keeps locked can't be had; nothing in the live folder is touched.
+    """
+    with written(tmp_path, *EVERYTHING) as hot:
+        copy = capture._copy
+        state = hot.live / "state.json"
+
+        def slow(root: Path, path: str, *rest: Any) -> None:
+            if path == "wal.db" and frozen(hot):
+                wait_for(lambda: not frozen(hot))
+                before = state.stat().st_mtime_ns
+                wait_for(lambda: state.stat().st_mtime_ns != before)
+            copy(root, path, *rest)
+
+        monkeypatch.setattr(capture, "_copy", slow)
+        names = {path.name for path in hot.live.iterdir()}
+        for _ in range(2):
+            snapshot = hot.snapshot()
+            assert hot.torn(snapshot, ("wal", "rollback")) == []
+            why = hot.manager.store.find(ID, snapshot["id"]).doubts
+            assert any("before the end" in text for text in why)
+            assert "wal.db is SQLite's own copy, of a later moment" in why
+            assert "rollback.db is SQLite's own copy, of a later moment" in why
+            assert any(text.startswith("exclusive.db may be torn") for text in why)
+            assert snapshot["verdict"] != "good"
+            assert hot.frozen_s.pop() < 0.3 + SCHEDULING_S
+            paths = {entry.path for entry in hot.manager._entries(found(hot, snapshot)).values()}
+            assert not paths & {"wal.db-wal", "rollback.db-journal"}
+        left = {path.name for path in hot.live.iterdir()}
+        assert names ^ left <= {"rollback.db-journal"}
+        monkeypatch.undo()
+        # What SQLite copied is never taken for what lies there: the next one reads it again.
+        while (snapshot := hot.snapshot())["verdict"] != "good":
+            pass
+        assert hot.torn(snapshot) == []
+
+
+def found(hot: Hot, snapshot: dict[str, Any]) -> Any:
+    """Return a snapshot's manifest."""
+    return hot.manager.store.find(ID, snapshot["id"])
+
+
+def frozen(hot: Hot) -> bool:
+    """Return whether the bot stands still."""
+    return all(tree.Stat(pid).state == "T" for pid in hot.work._members(1))
+
+
+def wait_for(happened: Callable[[], bool]) -> None:
+    """Wait for what must happen."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not happened():
+        assert time.monotonic() < deadline, "it did not happen"
+        os.sched_yield()
+
+
+WRITES_UNSEEN = """
+import mmap, sys
+file = open(sys.argv[1], "r+b")
+memory = mmap.mmap(file.fileno(), 0)
+for line in sys.stdin:
+    memory[0:1] = memory[300_000:300_001] = line.encode()[:1]
+    print("done", flush=True)
+"""
+
+
+def test_what_is_written_through_memory_is_never_taken_for_unchanged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Stat does not tell: neither between the two copies, nor since the last snapshot.
+
+    Nor once the bot is gone, and its mapping with it.
+    """
+    monkeypatch.setattr(capture, "YOUNG_NS", 0)  # as if each look came long after each write
+    with written(tmp_path) as hot:
+        board = hot.live / "board.bin"
+        board.write_bytes(b"0" * 400_000)
+        command = [sys.executable, "-I", "-S", "-c", WRITES_UNSEEN, str(board)]
+        with subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
+        ) as bot:
+            assert bot.stdin
+            assert bot.stdout
+            hot.work._members = lambda _generation: [bot.pid]
+
+            def write(letter: str) -> None:
+                assert bot.stdin
+                assert bot.stdout
+                bot.stdin.write(f"{letter}\n".encode())
+                assert bot.stdout.readline() == b"done\n"
+
+            def stored(snapshot: dict[str, Any]) -> set[str]:
+                copy = hot.manager.export(ID, tmp_path / "copy", snapshot["id"])
+                data = (copy / "board.bin").read_bytes()
+                shutil.rmtree(copy)
+                return {chr(data[at]) for at in (0, 300_000)}
+
+            write("a")
+            assert stored(hot.snapshot()) == {"a"}
+            times = board.stat().st_mtime_ns
+            write("b")
+            assert stored(hot.snapshot()) == {"b"}
+            precapture = hot.manager.precapture
+
+            def then_write(*args: Any) -> Any:
+                done = precapture(*args)
+                write("c")
+                return done
+
+            monkeypatch.setattr(hot.manager, "precapture", then_write)
+            assert stored(hot.snapshot()) == {"c"}
+            monkeypatch.delattr(hot.manager, "precapture")
+            write("d")
+            bot.stdin.close()
+            bot.wait(PATIENCE_S)
+        assert board.stat().st_mtime_ns == times
+        assert stored(hot.manager.backup(ID).as_json()) == {"d"}
+
+
+def test_a_backup_beside_a_foreign_bot_holds_whole_databases(tmp_path: Path) -> None:
+    """Nobody may stop a bot that no supervisor of ours runs: fuzzy, and the databases whole."""
+    with written(tmp_path, "wal", "rollback") as hot:
+        manager = SessionManager(
+            tmp_path / "sessions", tmp_path / ".session-cache", tmp_path / "state.json"
+        )
+        for _ in range(3):
+            snapshot = manager.backup(ID)
+            assert snapshot.verdict == "fuzzy"
+            assert "SQLite's own copy" in manager.store.find(ID, snapshot.id).why
+            assert hot.torn(snapshot.as_json()) == []
+
+
+SQLITE_STATES = {
+    "closed-wal": "PRAGMA journal_mode=WAL",
+    "hot-journal": "PRAGMA journal_mode=DELETE",
+}
+
+
+@pytest.mark.parametrize("kind", SQLITE_STATES)
+def test_sqlites_copy_makes_and_eats_nothing(tmp_path: Path, kind: str) -> None:
+    """A -wal or -shm that is missing is not made, and no journal of a dead bot is rolled back."""
+    live = tmp_path / "live.db"
+    script = (
+        "import os, sqlite3, sys\n"
+        "db = sqlite3.connect(sys.argv[1], isolation_level=None)\n"
+        f"db.execute('{SQLITE_STATES[kind]}')\n"
+        "db.execute('PRAGMA cache_size=1')\n"
+        "db.execute('CREATE TABLE t(n)')\n"
+    )
+    if kind == "hot-journal":
+        script += (
+            "db.execute('BEGIN')\n"
+            "for n in range(300): db.execute('INSERT INTO t VALUES (randomblob(900))')\n"
+            "os._exit(0)\n"
+        )
+    else:
+        script += "db.close()\n"
+    subprocess.run([sys.executable, "-I", "-S", "-c", script, str(live)], check=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert (kind == "hot-journal") == ("live.db-journal" in before)
+    asked = {"within_s": 1.0, "copies": [[str(live), str(tmp_path / "copy")]]}
+    program = ROOT / "supervisor" / "session" / "sqlite_copy.py"
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", str(program)],
+        input=json.dumps(asked).encode(),
+        capture_output=True,
+        check=True,
+    )
+    ((_path, problem),) = json.loads(done.stdout)
+    assert problem
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_locked_database_does_not_take_the_others_time(tmp_path: Path) -> None:
+    """Each has its share: what is behind one that never becomes free is copied all the same."""
+    program = ROOT / "supervisor" / "session" / "sqlite_copy.py"
+    names = ("locked.db", "free.db")
+    for name in names:
+        with closing(sqlite3.connect(tmp_path / name)) as db:
+            db.execute("CREATE TABLE t(n)")
+    with closing(sqlite3.connect(tmp_path / "locked.db", isolation_level=None)) as db:
+        db.execute("BEGIN EXCLUSIVE")
+        copies = [[str(tmp_path / name), str(tmp_path / f"{name}.copy")] for name in names]
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", str(program)],
+            input=json.dumps({"within_s": 0.2, "copies": copies}).encode(),
+            capture_output=True,
+            check=True,
+        )
+    locked, free = json.loads(done.stdout)
+    assert "locked" in locked[1]
+    assert free[1] == ""
