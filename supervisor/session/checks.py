@@ -94,6 +94,36 @@ def looked_into(entries: Mapping[str, Entry], profile: Profile) -> list[str]:
     return [path for path, item in seen.items() if item.kind == "file" and needed(path)]
 
 
+def renewed(
+    paths: Iterable[str], entries: Mapping[str, Entry], then: Mapping[str, Entry]
+) -> list[str]:
+    """Return which of `paths` need a look, where `then` are the entries of a good snapshot.
+
+    What has the same bytes was found whole; but a database goes with its journal, and a LevelDB
+    with all that is in its folder.
+    """
+    both = {**then, **entries}
+    sets = set(leveldb_folders({path: entry.seen for path, entry in both.items()}))
+
+    def whole(path: str) -> str:
+        for end in COMPANIONS:
+            if path.endswith(end) and path.removesuffix(end) in both:
+                return path.removesuffix(end)
+        folder, _, name = path.rpartition("/")
+        return f"{folder}/" if folder in sets and leveldb.is_member(name) else path
+
+    changed = {whole(path) for path in both if not _same_bytes(entries.get(path), then.get(path))}
+    return [path for path in paths if whole(path) in changed]
+
+
+def _same_bytes(now: Entry | None, then: Entry | None) -> bool:
+    if now is None or then is None or now.seen.size != then.seen.size:
+        return False
+    if now.line == then.line:
+        return True
+    return [blob.hash for blob in now.blobs] == [blob.hash for blob in then.blobs]
+
+
 def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
     """Return which required files are not there, or are there and empty."""
     held = [path for path, item in seen.items() if item.kind == "file" and item.size]

@@ -39,10 +39,12 @@ class Verdicts(Grounds):
         empty = checks.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
-            wanted = checks.looked_into(entries, profile)
+            wanted = checks.renewed(checks.looked_into(entries, profile), entries, then)
             try:
-                if wanted:
-                    build(manifest, copy, self.store, only=wanted)
+                plain = (path for path, item in seen.items() if item.kind == "file")
+                named = [path for path in plain if matches(path, profile.identified_by)]
+                if wanted or named:
+                    build(manifest, copy, self.store, only={*wanted, *named})
             except UnreadableBlob:
                 raise  # which condemns nothing
             except DamagedBlob as error:

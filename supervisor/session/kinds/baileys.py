@@ -63,4 +63,5 @@ BAILEYS = Profile(
     may_be_empty=MAY_BE_EMPTY,
     formats=(("creds.json", f"json {' '.join(KEYS)}"), ("*.json", "json")),
     identity=baileys_identity,
+    identified_by=("creds.json",),
 )

@@ -32,8 +32,9 @@ class Profile:
     `reread`: written through mmap, so stat does not tell a change. `may_be_empty`: an empty one
     is no damage though it once had bytes. `formats`: glob to format, beside what the content
     itself tells: "sqlite", "json", or "json a b" for an object with the keys a and b.
-    `identity`: whose device it is. `reports_same`: the bot reports its identity in the same words.
-    `settle_s`: how long after its login a session may not be closed, nor a copy count as good.
+    `identity`: whose device it is, by the files `identified_by`. `reports_same`: the bot reports
+    its identity in the same words. `settle_s`: how long after its login a session may not be
+    closed, nor a copy count as good.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Profile:
     may_be_empty: tuple[str, ...] = ()
     formats: tuple[tuple[str, str], ...] = (("*.json", "json"),)
     identity: Callable[[Path], str | None] = no_identity
+    identified_by: tuple[str, ...] = ()
     reports_same: bool = False
     settle_s: float = 0.0
 

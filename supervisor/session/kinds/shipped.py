@@ -24,5 +24,6 @@ SHIPPED = Profile(
     may_be_empty=MAY_BE_EMPTY,
     formats=(("*.json", "json"), ("store.db", "sqlite")),
     identity=shipped_identity,
+    identified_by=("creds.json",),
     reports_same=True,
 )

@@ -280,3 +280,33 @@ def test_what_stat_proves_is_not_read_again(tmp_path: Path) -> None:
     assert [p.path for p in checks.content_problems(folder, seen, formats)] == ["pre-key-1.json"]
     trusted = {"pre-key-1.json"}
     assert checks.content_problems(folder, seen, formats, trusted) == []
+
+
+# --- what is looked at again ----------------------------------------------------------------
+
+
+def test_only_what_changed_is_opened_again(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rest has the bytes of a good snapshot; a database goes with its journal, a set whole."""
+    fill(place.live)
+    Set().write(place.live / "set")
+    for name in ("a", "b"):
+        (place.live / f"{name}.json").write_text("{}")
+    manager = linked(place)
+    looked: list[set[str]] = []
+    really = checks.formats_of
+
+    def formats_of(*given: Any) -> dict[str, str]:
+        looked.append(set(given[1]))
+        return really(*given)
+
+    monkeypatch.setattr(checks, "formats_of", formats_of)
+    (place.live / "a.json").write_text("{ }")
+    assert manager.backup(ID).verdict == "good"
+    (place.live / "store.db-journal").write_bytes(b"")
+    assert manager.backup(ID).verdict == "good"
+    (place.live / "set" / "CURRENT").write_bytes((place.live / "set" / "CURRENT").read_bytes() * 2)
+    assert manager.backup(ID).verdict == "bad"
+    assert looked[0] == {"a.json"}
+    assert looked[1] == {"store.db", "store.db-journal"}
+    assert {path.partition("/")[0] for path in looked[2]} == {"set"}
+    assert len(looked[2]) > 2
