@@ -13,7 +13,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 4
 
-.PHONY: help dev scan chat test soak format check clean
+.PHONY: help dev scan chat test soak bench format check clean
 
 help:
 	@echo 'make dev    run the bot that ships: it links once and survives every save'
@@ -21,6 +21,7 @@ help:
 	@echo 'make chat   talk to it'
 	@echo 'make test   format, lint, types and tests'
 	@echo 'make soak   the tests that take minutes'
+	@echo 'make bench  the session store beside rsync, restic, borg, cp, tar and zip'
 	@echo 'make clean  remove the environment (sessions and snapshots stay)'
 
 dev: $(VENV)/.ready
@@ -39,6 +40,10 @@ test: check
 soak: $(VENV)/.ready-for-tests
 	@echo 'soak: the tests that take minutes'
 	@$(BIN)/python -m pytest -n $(WORKERS) -m long
+
+# BENCH='--quick', or '--only session --only restore'; all of it: --help.
+bench: $(VENV)/.ready-for-tests
+	@$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(VENV)/.ready-for-tests
 	@echo 'test: format'
@@ -70,4 +75,4 @@ $(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
 	@touch $@ $(VENV)/.ready
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build/bench
