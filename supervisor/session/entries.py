@@ -8,6 +8,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Final, NamedTuple, get_args
 
 from supervisor.session.model import Malformed, parse_name
@@ -108,22 +109,27 @@ def made(path: str, seen: Seen, blobs: Sequence[Blob] = (), form: str = "") -> E
     line |= {"mtime_ns": seen.mtime_ns, "ctime_ns": seen.ctime_ns, "inode": seen.inode}
     if seen.kind == "link":
         line |= _text("target", seen.target)
-    places: dict[str, int] = {}
+    packs = frozenset(pack for blob in blobs for pack in packs_of(blob))
+    names, places = _names(packs)
     if seen.kind == "file":
-        places = {pack: _seq(pack) for blob in blobs for pack in packs_of(blob)}
         line["size"] = seen.size
         if form:
             line["format"] = form
         line["blobs"] = [_blob_json(blob, places) for blob in blobs]
-    names = {seq: pack for pack, seq in places.items()}
-    return Entry(path, seen, json.dumps(line).encode("ascii"), names, tuple(sorted(names)), form)
+    return Entry(path, seen, json.dumps(line).encode("ascii"), names, tuple(names), form)
 
 
-def _seq(pack: str) -> int:
-    name = parse_name(pack)
-    if name is None:
-        raise Malformed(f"{pack!r} is no pack's name")
-    return name[1]
+@lru_cache(maxsize=1024)
+def _names(packs: frozenset[str]) -> tuple[Mapping[int, str], Mapping[str, int]]:
+    """Return the packs by their seq, in order, and the seqs by pack: one for many entries."""
+    found: dict[int, str] = {}
+    for pack in packs:
+        name = parse_name(pack)
+        if name is None:
+            raise Malformed(f"{pack!r} is no pack's name")
+        found[name[1]] = pack
+    ordered = dict(sorted(found.items()))
+    return ordered, {pack: seq for seq, pack in ordered.items()}
 
 
 def packs_of(blob: Blob) -> Iterable[str]:
