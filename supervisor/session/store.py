@@ -264,3 +264,8 @@ def _names(folder: Path) -> list[str]:
         return os.listdir(folder)
     except FileNotFoundError:
         return []
+    except OSError as error:
+        raise SupervisorError(
+            f"{folder} can't be listed: {error.strerror}",
+            "nothing was changed; mend the disk or its rights, and do it again",
+        ) from error

@@ -1,0 +1,42 @@
+"""Calls that fail, and calls that do less than was asked: said in words, and nothing is lost.
+
+See `tests.faults.errors`: strace gives EIO, ENOSPC, EDQUOT or EINTR in the place of a call, and
+short reads, writes and copies are patched into `os`.
+"""
+
+import pytest
+
+from tests.faults.programs import run
+from tests.faults.scenarios import SCENARIOS
+
+NAMES = [name for name, scenario in SCENARIOS.items() if not scenario.mounted]
+
+
+def test_any_of_a_sample_of_errors_is_said_and_survived() -> None:
+    """A message, a next step, everything still there, and the next try works."""
+    result = run("errors", "--points", "50", timeout_s=110)
+    assert result["problems"] == []
+    assert result["ended"]["refused"] >= 10
+    assert result["ended"]["done"] >= 10
+
+
+def test_a_short_read_or_write_is_no_error() -> None:
+    """The kernel may always do less than it was asked to: the rest follows."""
+    result = run("errors", "--kind", "short", "snapshot-first", "restore-absent", timeout_s=110)
+    assert result["problems"] == []
+    assert result["ended"] == {"done": 36}
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("name", NAMES)
+def test_every_error_at_every_call_is_said_and_survived(name: str) -> None:
+    """All calls of one shape, with every error that they may give."""
+    result = run("errors", name, timeout_s=1180)
+    assert result["problems"] == []
+
+
+def test_a_read_that_fails_once_condemns_nothing() -> None:
+    """The snapshot that could not be read now is as good as it was when it can be read again."""
+    args = ("--strict", "--kind", "pread64", "restore-absent", "restore-pending")
+    assert run("errors", *args, timeout_s=110)["problems"] == []
