@@ -23,6 +23,7 @@ from supervisor.cli.tell import (
     where_it_broke,
     which,
 )
+from supervisor.cli.tell_checks import CHECKS
 from supervisor.cli.words import get
 
 
@@ -57,6 +58,7 @@ class Console:
         self._newest: dict[str, str] = {}
         self._told: dict[str, Teller] = {
             **TELL,
+            **CHECKS,
             "paused": self._paused,
             "session_checked": self._session_checked,
             "session_restored": self._session_restored,

@@ -1,11 +1,10 @@
-"""`stillhere session info`, `list`, `snapshots`, `check`: they read files, and write nothing."""
+"""`stillhere session info`, `list`, `snapshots`: they read files, and write nothing."""
 
-from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervisor.cli import session_carry, session_change, target, words
+from supervisor.cli import session_carry, session_change, session_check, target, words
 from supervisor.cli.sessions import identify, known, open_manager
 from supervisor.cli.tables import pairs, table
 from supervisor.cli.target import echo_json
@@ -131,29 +130,8 @@ def snapshots(ctx: click.Context, session_id: str | None, *, as_json: bool) -> i
     return 0
 
 
-@session.command()
-@click.argument("session_id", metavar="[ID]", required=False)
-@target.config_option
-@target.json_option
-@click.pass_context
-def check(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
-    """Check the live session. Exit code 1: it is damaged or missing."""
-    config = target.config(ctx)
-    chosen = identify(config, session_id)
-    found = open_manager(config, chosen).check(chosen)
-    if as_json:
-        echo_json({"id": chosen, **asdict(found)})
-    else:
-        why = f": {words.clean(found.why)}" if found.why else ""
-        click.echo(f"session {chosen} {found.verdict}{why}")
-        if found.verdict == "passed":
-            device = words.clean(found.identity or "unknown")
-            size = words.size(found.size_bytes)
-            click.echo(f"{words.count(found.files, 'file')}, {size}, device {device}")
-    return 0 if found.verdict == "passed" else 1
-
-
 for _command in (
+    session_check.check,
     session_change.backup,
     session_change.restore,
     session_change.clear,

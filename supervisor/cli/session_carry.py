@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from supervisor.cli import target, words
+from supervisor.cli.progress import ProgressLine
 from supervisor.cli.session_change import change, consent, yes_option
 from supervisor.cli.sessions import identify, open_manager
 
@@ -37,7 +38,9 @@ def export(ctx: click.Context, session_id: str, path: Path, snapshot: str | None
     """Write a snapshot to PATH: a plain folder, or one file if PATH ends in .tar.zst."""
     config = target.config(ctx)
     chosen = identify(config, session_id)
-    written = open_manager(config, chosen).export(chosen, path, snapshot)
+    manager = open_manager(config, chosen)
+    with ProgressLine("writing the session", manager):
+        written = manager.export(chosen, path, snapshot)
     click.echo(f"session {chosen} written to {written}: whoever has it is the device")
     return 0
 
@@ -53,7 +56,9 @@ def import_(ctx: click.Context, session_id: str, path: Path, *, yes: bool) -> in
     config = target.config(ctx)
     chosen = identify(config, session_id)
     consent(f"import {path} as session {chosen}? What is live now goes to quarantine", yes=yes)
-    quarantined = open_manager(config, chosen).import_(chosen, path)
+    manager = open_manager(config, chosen)
+    with ProgressLine("reading the session", manager):
+        quarantined = manager.import_(chosen, path)
     click.echo(f"session {chosen} imported; its next start adopts it")
     if quarantined:
         click.echo(f"the session before is in quarantine: {quarantined}")

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from supervisor.cli import target, words
+from supervisor.cli.progress import Following, ProgressLine
 from supervisor.cli.sessions import identify, open_manager
 from supervisor.control.client import Client, NotRunning
 from supervisor.core.errors import SessionBusy, SupervisorError
@@ -20,11 +21,15 @@ if TYPE_CHECKING:
 PATIENCE_S = 300.0
 
 
-def _through(client: Client, op: str, session_id: str, snapshot: str | None) -> Any:
+def _through(
+    client: Client, config: "Config", op: str, session_id: str, snapshot: str | None
+) -> Any:
     args = {"op": op, "id": session_id}
     if snapshot is not None:
         args["snapshot"] = snapshot
-    return client.call("session", **args)
+    bots = (bot.name for bot in config.bots.values() if bot.session == session_id)
+    with Following(client, next(bots, None)):
+        return client.call("session", **args)
 
 
 def change(
@@ -42,7 +47,7 @@ def change(
     client = Client.for_config(config.path)
     client.total_s = PATIENCE_S
     try:
-        return _through(client, op, session_id, snapshot)
+        return _through(client, config, op, session_id, snapshot)
     except NotRunning:
         pass
     try:
@@ -53,7 +58,7 @@ def change(
         # Its owner was started with another config or environment, but it says where it listens.
         owner = Client(Path(error.control), name=str(config.path), total_s=PATIENCE_S)
         try:
-            return _through(owner, op, session_id, snapshot)
+            return _through(owner, config, op, session_id, snapshot)
         except NotRunning:
             raise error from None
 
@@ -98,7 +103,12 @@ def backup(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     """Take a snapshot now; a running bot goes on."""
     config = target.config(ctx)
     chosen = identify(config, session_id)
-    found = _fields(change(config, "backup", chosen, lambda manager: manager.backup(chosen)))
+
+    def alone(manager: "SessionManager") -> Any:
+        with ProgressLine("taking a snapshot", manager):
+            return manager.backup(chosen)
+
+    found = _fields(change(config, "backup", chosen, alone))
     if as_json:
         target.echo_json(found)
         return 0
@@ -143,9 +153,10 @@ def restore(
         consent(f"restore session {chosen} from it?", yes=yes)
 
     def alone(manager: "SessionManager") -> Any:
-        if snapshot is None:
-            return manager.restore(chosen)
-        return manager.restore_from_backup(chosen, snapshot)
+        with ProgressLine("restoring", manager):
+            if snapshot is None:
+                return manager.restore(chosen)
+            return manager.restore_from_backup(chosen, snapshot)
 
     found = _fields(change(config, "restore", chosen, alone, snapshot=snapshot))
     if as_json:

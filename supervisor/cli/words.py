@@ -25,6 +25,14 @@ def size(size_bytes: object) -> str:
     return f"{value / _KIB:.1f} TB"
 
 
+def progress(doing: str, done_bytes: object, total_bytes: object) -> str:
+    """Say how far something is: `reading snapshot 3 of 12: 340 of 1,024 MB`."""
+    values = (done_bytes, total_bytes)
+    done, total = (float(value) if isinstance(value, int | float) else 0.0 for value in values)
+    unit, name = (_KIB**2, "MB") if total >= 10 * _KIB**2 else (_KIB, "KB")
+    return f"{doing}: {done / unit:,.0f} of {total / unit:,.0f} {name}"
+
+
 def span(seconds: object) -> str:
     """Say how long something lasted or is ago: `0.21 s`, `12 s`, `3 min`, `2 h`, `5 days`."""
     if not isinstance(seconds, int | float):

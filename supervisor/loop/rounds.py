@@ -130,12 +130,15 @@ class Rounds:
         first_s = self._times.look_s + offset_s(self._work.id, self._times.look_s)
         await asyncio.sleep(first_s)
         while True:
-            if self._phase() is Phase.UP and self._jobs.idle:
+            try:
                 async with self._turn:
-                    try:
+                    if self._phase() is Phase.UP and self._jobs.idle:
                         await self._look()
-                    except (SupervisorError, OSError) as error:
-                        self._report("check_failed", why=in_words(error))
+            except Exception as error:  # noqa: BLE001 - it is told, and the next round comes
+                self._report("check_failed", why=in_words(error))
+                if not isinstance(error, (SupervisorError, OSError)):
+                    context = {"message": "a round failed", "exception": error}
+                    asyncio.get_running_loop().call_exception_handler(context)
             await asyncio.sleep(self._times.look_s)
 
     async def _look(self) -> None:
@@ -187,7 +190,7 @@ class Rounds:
         return None
 
     async def _may_go_on(self, *, asked: bool) -> bool:
-        """Wait while a restart is under way; unasked, not for long, since others wait for `turn`."""
+        """Wait while a restart is under way; unasked, not for long: others wait for `turn`."""
         wanted = RESTING if asked else {Phase.UP}
         with suppress(TimeoutError):
             async with asyncio.timeout(None if asked else self._times.look_s):

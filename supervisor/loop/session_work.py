@@ -19,10 +19,11 @@ from supervisor.loop.jobs import Jobs
 from supervisor.process import survivors
 from supervisor.process.freezer import frozen
 from supervisor.session.capture import Capture
+from supervisor.session.epochs import stronger
 from supervisor.session.hot import mapped
 from supervisor.session.lock import OwnerLock
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import NothingToCopy, NothingToRestore, Restored
+from supervisor.session.model import NothingToCopy, NothingToRestore, Restored, Snapshot
 from supervisor.session.state import Record
 
 
@@ -255,6 +256,10 @@ class SessionWork:
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
         members = partial(self._members, generation)
         before = self._manager.precapture(self.id, mapped(members()))
+        same = self._manager.unchanged(self.id, before)
+        proof = self._proofs.get(generation, "")
+        if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
+            return self._tell_taken(same, frozen_s=0.0)
         with frozen(members, self._freeze_s) as freeze:
             capture = self._manager.capture(
                 self.id,
@@ -275,9 +280,14 @@ class SessionWork:
         snapshot = self._manager.commit(capture, proof, validate=validate)
         if snapshot.verdict == "pending":
             self._unvalidated.append(snapshot.id)
-        found = snapshot.as_json()
-        self._report("snapshot_taken" if capture.hot else "sealed", snapshot=found, **measured)
-        return found
+        if not capture.hot:
+            self._report("sealed", snapshot=snapshot.as_json())
+            return snapshot.as_json()
+        return self._tell_taken(snapshot, **measured)
+
+    def _tell_taken(self, snapshot: Snapshot, **measured: float) -> dict[str, Any]:
+        self._report("snapshot_taken", snapshot=snapshot.as_json(), **measured)
+        return snapshot.as_json()
 
     def seal(self, ticket: int, *, generation: int) -> ev.Event:
         """Capture the session at rest, and see whether anything of it is missing or torn."""

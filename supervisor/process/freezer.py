@@ -1,8 +1,11 @@
 """Trees that must stand still while their session is copied.
 
-SIGSTOP, from the top down: a child is stopped once its parent stands still. Then no new one can
-come, and no parent waits in vfork(2), where no signal stops it, for a child that we stopped.
-SIGCONT from the bottom up. What was stopped already, by a debugger say, is left alone.
+SIGSTOP from the top down, again and again until nobody new comes; SIGCONT from the bottom up. All
+are asked at once, since each must get its turn on a CPU before it stands still. What was stopped
+already, by a debugger say, is left alone.
+
+A parent in vfork(2) is stopped by no signal as long as its child has not gone on to its own
+program (`D` in proc_pid_stat(5)). So such a child is let go until its parent stands still.
 """
 
 import os
@@ -15,7 +18,7 @@ from functools import partial
 
 from supervisor.process.signals import send
 from supervisor.process.thawer import Thawer
-from supervisor.process.tree import Stat, children
+from supervisor.process.tree import children
 
 _POLL_S = 0.0002
 # Who is thawed goes back into the call that it was stopped in. A signal in that very moment runs
@@ -54,15 +57,15 @@ class Freeze:
         limit_s = self._deadline_s * _MARGIN
         threading.Thread(target=self._watch, args=(limit_s,), name="thaw", daemon=True).start()
         until = time.monotonic() + limit_s
-        while layer := _top([pid for pid in dict.fromkeys(todo) if pid not in self._known]):
-            self._known.update(layer)
-            if not all(self._stop(pid, thawer) for pid in layer):
+        while fresh := [pid for pid in dict.fromkeys(todo) if pid not in self._known]:
+            self._known.update(fresh)
+            if not all(self._stop(pid, thawer) for pid in fresh):
                 return
-            if not _poll(partial(_still, layer), until):
+            if not _poll(partial(self._come_to_rest, fresh), until):
                 self._fail("it did not stand still in time")
                 return
             # Who hangs below them is all there can be. Who lost its parent hangs below us.
-            todo = [*todo, *(child for pid in layer for child in children(pid))]
+            todo = [*todo, *(child for pid in fresh for child in children(pid))]
             if self._known.issuperset(todo):
                 todo = list(members())
         with self._lock:
@@ -84,6 +87,22 @@ class Freeze:
             return True
         self._fail(f"process {pid} can't be stopped")
         return False
+
+    def _come_to_rest(self, pids: Sequence[int]) -> bool:
+        moving = [pid for pid in pids if pid in self._known and not _still([pid])]
+        for pid in moving:
+            if "D" in task_states(pid):
+                for child in children(pid):
+                    self._let_go(child)
+        return not moving
+
+    def _let_go(self, child: int) -> None:
+        """Have it stopped anew in the next round, after its parent."""
+        with self._lock:
+            if child in self.stopped and not self._over.is_set():
+                self.stopped.remove(child)
+                self._known.discard(child)
+                send(child, signal.SIGCONT)
 
     def _watch(self, limit_s: float) -> None:
         if not self._over.wait(limit_s):
@@ -160,19 +179,6 @@ def _state(path: str) -> str:
 
 def _still(pids: Iterable[int]) -> bool:
     return all(state in _STILL for pid in pids for state in task_states(pid))
-
-
-def _top(pids: Sequence[int]) -> list[int]:
-    """Return those whose parent is not among them."""
-    among = set(pids)
-    return [pid for pid in pids if _parent(pid) not in among]
-
-
-def _parent(pid: int) -> int:
-    try:
-        return Stat(pid).parent
-    except ProcessLookupError:
-        return 0
 
 
 def _runs(pid: int) -> bool:

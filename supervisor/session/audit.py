@@ -51,14 +51,14 @@ class Audits(Drills):
 
     # --- the check -----------------------------------------------------------------------
 
-    def audit(self, session_id: str, *, note: bool = True, tell: bool = True) -> Iterator[Audited]:
+    def audit(self, session_id: str, *, tell: bool = True) -> Iterator[Audited]:
         """Check the live session, and read every snapshot back from the disk.
 
         Yields after each snapshot, and after some 50 MB of one, so that other work may come in
         between; what is yielded is always the same object, and complete at the end. Nothing is
-        locked while it reads: only for the moment in which a finding is written down. `note`:
-        whether it is; `Audited.noted` says whether it could be. `tell`: whether `progress` hears
-        of it. Raises: SupervisorError, OSError.
+        locked while it reads, only for the moment in which a finding is written down: where
+        another process owns the session, it is not. `tell`: whether `progress` hears of it.
+        Raises: SupervisorError, OSError.
         """
         begin = time.perf_counter()
         # A copy of a database that somebody writes may be torn though the database is not.
@@ -73,7 +73,6 @@ class Audits(Drills):
             epoch=None if record.state == "closed" else record.epoch,
             unreadable=list(listing.unreadable),
             unneeded=self._unneeded(session_id),
-            noted=note,
         )
         yield found
         told = self.progress if tell else None

@@ -50,7 +50,7 @@ class Audited:
     `hot`: somebody had the live session open, so its databases were not looked into. `epoch`:
     the one that may be restored; None when it has ended. `unreadable`: manifests that
     are none any more. `unneeded`: packs that no manifest needs. `noted`: whether what was found
-    is written down. `bytes_read`: from the packs.
+    could be written down. `bytes_read`: from the packs.
     """
 
     id: str

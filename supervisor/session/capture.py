@@ -174,6 +174,7 @@ def copy_changes(
                 result.copied[path] = pre.copied[path]
             else:
                 to_copy.append(path)
+    spool.expect(sum(found.seen[path].size for path in to_copy))
     for path in to_copy:
         _copy(root, path, _known(path, base, pre), result)
     return result

@@ -46,6 +46,7 @@ def commit(
     if kind == "snapshot" and (same := unchanged(store, capture.id, capture.epoch, capture.copies)):
         return same
     copies = capture.copies
+    copies.spool.expect(copies.spool.size_bytes)
     draft = Manifest(
         id=capture.id,
         seq=store.next_seq(capture.id),

@@ -28,30 +28,19 @@ class Plan:
     modes: tuple[tuple[str, int], ...]
     lost: tuple[str, ...]
 
-    @property
-    def put_bytes(self) -> int:
-        """How much is to be written."""
-        return sum(entry.seen.size for entry in self.put)
-
 
 def surely_much(entries: Mapping[str, Entry], found: Scan) -> bool:
-    """Return whether a look at names and sizes tells that most of it must be written anew."""
-    other = 0
-    for path, entry in entries.items():
-        seen = found.seen.get(path)
-        if seen is None or seen.kind != entry.seen.kind or seen.size != entry.seen.size:
-            other += entry.seen.size
+    """Return whether names alone tell that most of it is missing, or strange."""
+    missing = sum(entry.seen.size for path, entry in entries.items() if path not in found.seen)
     strange = sum(seen.size for path, seen in found.seen.items() if path not in entries)
-    return _much(max(other, strange), entries)
+    return is_much(max(missing, strange), entries)
 
 
-def much(plan: Plan, entries: Mapping[str, Entry], copies: Copies) -> bool:
-    """Return whether so much differs that it is better built anew as a whole."""
-    lost = sum(copies.seen[path].size for path in plan.lost if path in copies.seen)
-    return _much(max(plan.put_bytes, lost), entries)
+def is_much(count: int, entries: Mapping[str, Entry]) -> bool:
+    """Return whether that many bytes are about half of a snapshot.
 
-
-def _much(count: int, entries: Mapping[str, Entry]) -> bool:
+    If so many would have to be stored first, it is faster to put the whole folder aside.
+    """
     total = sum(entry.seen.size for entry in entries.values())
     return count > max(total // 2, SMALL_BYTES)
 

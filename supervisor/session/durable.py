@@ -37,8 +37,8 @@ def synced(folder: Path) -> Iterator[list[str]]:
         yield written
         if len(written) <= _FEW or not _all_at_once(fd):
             _each(written)
-            for place, _folders, _files in os.walk(folder, topdown=False):
-                files.sync_dir(Path(place))
+            for place, _names in files.walk_up(folder):
+                files.sync_dir(place)
     finally:
         os.close(fd)
     files.sync_dir(folder.parent)

@@ -43,6 +43,31 @@ def keep_private(folder: Path) -> None:
             folder.chmod(0o700)
 
 
+def there(path: Path) -> bool:
+    """Return whether `path` names anything, be it a link to nothing. Raises: OSError.
+
+    os.path.lexists says no where the disk fails; what is there would be taken to be done with.
+    """
+    return _kind(path) is not None
+
+
+def is_folder(path: Path) -> bool:
+    """Return whether `path` is a folder itself, and no link to one. Raises: OSError."""
+    return _kind(path) == stat.S_IFDIR
+
+
+def is_plain(path: Path) -> bool:
+    """Return whether `path` is a plain file itself. Raises: OSError."""
+    return _kind(path) == stat.S_IFREG
+
+
+def _kind(path: Path) -> int | None:
+    try:
+        return stat.S_IFMT(os.lstat(path).st_mode)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
 def sync_dir(folder: Path) -> None:
     """Commit the names in `folder` to the disk. Raises: OSError."""
     fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -179,9 +204,9 @@ def copy_range(source: int, target: int, length: int) -> int:
 
 def remove_tree(path: Path) -> None:
     """Remove a folder of ours and all in it; a folder without write permission too."""
-    if not os.path.lexists(path):
+    if not there(path):
         return
-    if path.is_symlink() or not path.is_dir():
+    if not is_folder(path):
         path.unlink()
         return
     for folder, _dirs, _files in os.walk(path):
@@ -190,19 +215,32 @@ def remove_tree(path: Path) -> None:
     shutil.rmtree(path)
 
 
+def walk_up(path: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Yield each folder of a tree with the names of what is in it but folders, parents last.
+
+    Raises: OSError, which os.walk would keep to itself.
+    """
+
+    def fail(error: OSError) -> None:
+        raise error
+
+    for folder, _folders, names in os.walk(path, topdown=False, onerror=fail):
+        yield Path(folder), names
+
+
 def sync_tree(path: Path) -> None:
     """Commit a whole tree to the disk: each file, then each folder. Raises: OSError."""
-    for folder, _dirs, names in os.walk(path, topdown=False):
+    for folder, names in walk_up(path):
         for name in names:
             file = Path(folder, name)
-            if file.is_symlink() or not file.is_file():
+            if not is_plain(file):
                 continue
             fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
             finally:
                 os.close(fd)
-        sync_dir(Path(folder))
+        sync_dir(folder)
 
 
 @contextmanager

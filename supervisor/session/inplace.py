@@ -5,7 +5,6 @@ folder under its number. Each step may come twice: what was placed is not in the
 more, and that says that it is done. Old journals go first, and for good, before a file comes.
 """
 
-import os
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -52,9 +51,9 @@ def carry_out(live: Path, staging: Path, steps: Steps) -> None:
     dropped: set[str] = set()
     for path in steps.drop:
         new = staged.get(path)
-        if new is not None and not os.path.lexists(new):
+        if new is not None and not files.there(new):
             continue  # its successor is there already
-        if path in coming and _is_folder(live / path):
+        if path in coming and files.is_folder(live / path):
             continue
         files.remove_tree(live / path)
         dropped.add(path)
@@ -62,20 +61,16 @@ def carry_out(live: Path, staging: Path, steps: Steps) -> None:
         _sync_parents(live, dropped)
     for path in steps.folders:
         folder = live / path
-        if not _is_folder(folder):
+        if not files.is_folder(folder):
             folder.mkdir(0o700)
         folder.chmod(0o700)
     for path, mode in steps.modes:
         (live / path).chmod(mode)
     for path, new in staged.items():
-        if os.path.lexists(new):
+        if files.there(new):
             moving.move_entry(new, live / path)
     _sync_parents(live, (*steps.folders, *steps.put, *(path for path, _mode in steps.modes)))
     files.remove_tree(staging)
-
-
-def _is_folder(path: Path) -> bool:
-    return path.is_dir() and not path.is_symlink()
 
 
 def _sync_parents(live: Path, paths: Iterable[str]) -> None:

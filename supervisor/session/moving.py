@@ -26,12 +26,12 @@ def move_entry(source: Path, target: Path, gone: Path | None = None) -> None:
         return
     draft = target.with_name(f".moving-{target.name}")
     files.remove_tree(draft)
-    if source.is_dir() and not source.is_symlink():
+    if files.is_folder(source):
         shutil.copytree(source, draft, symlinks=True, ignore=_odd_ones)
         files.sync_tree(draft)
     else:
         shutil.copy2(source, draft, follow_symlinks=False)
-        if not draft.is_symlink():
+        if files.is_plain(draft):
             fd = os.open(draft, os.O_RDONLY | os.O_CLOEXEC)
             try:
                 os.fsync(fd)
@@ -55,7 +55,7 @@ def unused(path: Path) -> Path:
     """Return `path`, or one beside it that is not taken yet."""
     count = 1
     candidate = path
-    while os.path.lexists(candidate):
+    while files.there(candidate):
         count += 1
         candidate = path.with_name(f"{path.name}~{count}")
     return candidate

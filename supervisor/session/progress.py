@@ -21,7 +21,7 @@ class Tally:
         self._lock = Lock()
 
     def add(self, count: int) -> None:
-        """Say that `count` more bytes are done; it is told every 100 ms, and at the end."""
+        """Say that `count` more bytes are done; it is told every 100 ms."""
         if self._progress is None:
             return
         with self._lock:

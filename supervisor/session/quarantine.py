@@ -4,7 +4,6 @@ What a restore replaced lies in the packs, as a manifest of the kind "quarantine
 away whole lies here as a plain folder, until it is folded into the packs as well.
 """
 
-import os
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -45,7 +44,7 @@ class Quarantine:
         path = self.root / f"session-{session_id}.{compact(at)}.e{epoch}.{why}"
         count = 1
         candidate = path
-        while os.path.lexists(candidate):
+        while files.there(candidate):
             count += 1
             candidate = path.with_name(f"{path.name}~{count}")
         return candidate

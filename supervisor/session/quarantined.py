@@ -1,14 +1,15 @@
 """What was replaced goes into the packs: at once, or later from the folder it was moved to."""
 
+import errno
 from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from supervisor.session import files
 from supervisor.session.capture import Capture, Copies, Piece, copy_changes
 from supervisor.session.commit import commit
-from supervisor.session.entries import Entry
+from supervisor.session.entries import Blob, Entry
 from supervisor.session.manifest import Manifest
-from supervisor.session.model import DamagedBlob, rfc3339
+from supervisor.session.model import DamagedBlob, since_1970
 from supervisor.session.profile import Profile
 from supervisor.session.quarantine import Held
 from supervisor.session.restore import entries_of, read_back
@@ -17,14 +18,19 @@ from supervisor.session.spool import Spool
 
 # With a damaged blob among what is stored already, the second try stores it anew.
 _TRIES = 2
+# A disk that is full now may have room another time.
+_LATER = (errno.ENOSPC, errno.EDQUOT)
+# So long the same session, replaced again, needs no second copy.
+_REPEATED_S = 86_400.0
 
 
-class _Put(NamedTuple):
-    """A session in quarantine. `pack`: the new one, if there is one."""
+class Put(NamedTuple):
+    """A session in quarantine. `new`: it was not there before. `pack`: the new one, if any."""
 
     manifest: Manifest
     entries: Mapping[str, Entry]
-    pack: str
+    new: bool = False
+    pack: str = ""
 
 
 class Quarantined(Snapshots):
@@ -50,7 +56,9 @@ class Quarantined(Snapshots):
                 manifest = self._fold(session_id, held)
             except DamagedBlob:
                 continue
-            except OSError:
+            except OSError as error:
+                if error.errno in _LATER:
+                    return None
                 break
             if manifest is None:
                 break
@@ -90,25 +98,35 @@ class Quarantined(Snapshots):
         why: str,
         lost: Collection[str],
         proved: Collection[str],
-    ) -> Manifest | None:
+    ) -> Put | None:
         """Store what is live, and prove that what will be `lost` can be read.
 
-        `proved`: the hashes of blobs that were read just now. None: it can't be stored or read.
+        `proved`: the hashes of blobs that were read just now. None: it can't be stored, or read;
+        what can't be read is distrusted from then on.
         """
         epoch = self._state.read(session_id).epoch
         try:
             done = self._put(session_id, copies, profile, why, epoch, self._clock())
-            known = set(proved)
-            with self.store.reader() as reader:
-                for path in lost:
-                    entry = done.entries.get(path)
-                    for blob in entry.blobs if entry is not None else ():
-                        # The new pack was read back when it was sealed.
-                        if blob.hash not in known and blob.pack != done.pack:
-                            reader.read(blob)
         except (OSError, DamagedBlob):
             return None
-        return done.manifest
+        entries = (done.entries[path] for path in lost if path in done.entries)
+        # The new pack was read back when it was sealed.
+        blobs = [blob for e in entries for blob in e.blobs if blob.pack != done.pack]
+        if self._all_read(blob for blob in blobs if blob.hash not in proved):
+            return done
+        self.store.drop(session_id, [done.manifest])
+        return None
+
+    def _all_read(self, blobs: Iterable[Blob]) -> bool:
+        """Return whether all of these can be read; those that can't are distrusted."""
+        whole = True
+        with self.store.reader() as reader:
+            for blob in blobs:
+                try:
+                    reader.read(blob)
+                except DamagedBlob:
+                    whole = False
+        return whole
 
     def _put(
         self,
@@ -118,16 +136,17 @@ class Quarantined(Snapshots):
         why: str,
         epoch: int,
         at: float,
-    ) -> _Put:
+    ) -> Put:
         """Store it, unless it lies in quarantine already. Raises: OSError, DamagedBlob."""
         # A crash may have come between the storing and what was to follow.
         listing = self.store.listing(session_id)
         for manifest in listing.quarantined:
-            recent = manifest.seq == listing.manifests[-1].seq or manifest.taken_at == rfc3339(at)
-            if recent and (manifest.epoch, manifest.reason) == (epoch, why):
+            newest = manifest.seq == listing.manifests[-1].seq
+            age_s = abs(at - since_1970(manifest.taken_at))
+            if manifest.epoch == epoch and (age_s < 1 or (newest and age_s < _REPEATED_S)):
                 entries = self._equal(manifest, copies)
                 if entries is not None:
-                    return _Put(manifest, entries, "")
+                    return Put(manifest, entries)
         record = self._state.read(session_id)
         capture = Capture(
             id=session_id,
@@ -150,7 +169,7 @@ class Quarantined(Snapshots):
             self.store, capture, counters=counters, tried=tried, proof="", kind="quarantine"
         )
         new = done.manifest.packs.get(done.manifest.seq)
-        return _Put(done.manifest, done.entries, new.name if new is not None else "")
+        return Put(done.manifest, done.entries, new=True, pack=new.name if new is not None else "")
 
     def _equal(self, manifest: Manifest, copies: Copies) -> Mapping[str, Entry] | None:
         """Return the entries of `manifest` if it is what was copied, and still whole."""

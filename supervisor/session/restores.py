@@ -19,7 +19,6 @@ from supervisor.session.entries import Entry
 from supervisor.session.inplace import Steps
 from supervisor.session.manifest import Manifest
 from supervisor.session.model import slug
-from supervisor.session.progress import Tally
 from supervisor.session.quarantined import Quarantined
 from supervisor.session.rebuild import build_tree, write_files
 from supervisor.session.restore import entries_of
@@ -27,20 +26,6 @@ from supervisor.session.scan import scan, seen_from
 from supervisor.session.spool import Spool
 
 Because = Literal["damaged", "pairing", "asked"]
-
-
-class _Counted(Spool):
-    """A spool that tells how much was read."""
-
-    def __init__(self, folder: Path, tally: Tally) -> None:
-        super().__init__(folder)
-        self._tally = tally
-
-    def read(self, source: int, offset: int, end: int) -> memoryview:
-        """See Spool."""
-        data = super().read(source, offset, end)
-        self._tally.add(len(data))
-        return data
 
 
 class Restores(Quarantined):
@@ -83,12 +68,18 @@ class Restores(Quarantined):
         return intent if there else replace(intent, phase="in")
 
     def _in_place(
-        self, manifest: Manifest, entries: Mapping[str, Entry], because: Because
+        self,
+        manifest: Manifest,
+        entries: Mapping[str, Entry],
+        because: Because,
+        *,
+        again: bool = False,
     ) -> swap.Intent | None:
         """Make all ready to change the live folder where it differs.
 
         Returns None where a new folder is better: most of it differs, or something there can't
-        be read, stored, or changed. Raises: DamagedBlob, OSError.
+        be read, stored, or changed. `again`: with blobs that could not be read the first time.
+        Raises: DamagedBlob, OSError.
         """
         live = self.folder(manifest.id)
         if not swap.holds_something(live):
@@ -98,11 +89,15 @@ class Restores(Quarantined):
         strange = found.notes or any(path in entries for path in found.excluded)
         if strange or delta.surely_much(entries, found):
             return None
-        spool = _Counted(self.store.tmp, Tally(self.progress, found.size_bytes))
+        spool = Spool(self.store.tmp, self.progress)
         try:
             copies = copy_changes(live, profile, self._stored(manifest), spool, found=found)
             plan = delta.compare(entries, found, copies)
-            if copies.doubts or delta.much(plan, entries, copies) or not _may_change(live, plan):
+            if (
+                copies.doubts
+                or delta.is_much(spool.size_bytes, entries)
+                or not _may_change(live, plan)
+            ):
                 return None
             self._stage(plan, manifest.id)
             self._tried(manifest, because)
@@ -110,7 +105,12 @@ class Restores(Quarantined):
             kept = self._keep(manifest.id, copies, profile, slug(because), plan.lost, set(put))
         finally:
             spool.close()
-        if kept is None or _moved(live, plan, copies):
+        if kept is None:
+            # What is distrusted now is stored anew by the next try.
+            return None if again else self._in_place(manifest, entries, because, again=True)
+        if _moved(live, plan, copies):
+            if kept.new:
+                self.store.drop(manifest.id, [kept.manifest])
             return None
         record = self._state.read(manifest.id)
         intent = self._intent(manifest.id, "restore", record, because)
@@ -121,7 +121,7 @@ class Restores(Quarantined):
             modes=plan.modes,
         )
         intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
-        place = str(self.store.place(kept))
+        place = str(self.store.place(kept.manifest))
         return replace(intent, phase="place", quarantine=place, steps=steps)
 
     def _stage(self, plan: Plan, session_id: str) -> None:

@@ -35,7 +35,7 @@ class Snapshots(Verdicts):
         """
         with self.owning(session_id), Told(session_id):
             profile, base, _full = self._ground(session_id, self._state.read(session_id))
-            with Spool(self.store.tmp) as spool:
+            with Spool(self.store.tmp, self.progress) as spool:
                 folder = self.folder(session_id)
                 copies = copy_changes(folder, profile, base, spool, mapped=mapped)
                 prepare_haste(profile, copies)
@@ -209,7 +209,7 @@ class Snapshots(Verdicts):
             with self._state.edit(session_id) as record:
                 epochs.reopen(record)
         profile, base, full = self._ground(session_id, record)
-        with pre.spool if pre else Spool(self.store.tmp) as spool:
+        with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             mapped = pre.mapped if pre else frozenset[int]()
             copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):

@@ -8,6 +8,8 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from supervisor.session.progress import Progress, Tally
+
 # How much of a file is read at once: a multiple of what files are cut into.
 CHUNK_BYTES = 1 << 20
 # As much is held in memory: most snapshots need no file at all.
@@ -15,10 +17,15 @@ _HELD_BYTES = 8 << 20
 
 
 class Spool:
-    """As a context manager it closes only on failure: what was copied is read later."""
+    """As a context manager it closes only on failure: what was copied is read later.
 
-    def __init__(self, folder: Path) -> None:
+    `progress`: is told how far the copying and then the storing is; see `expect`.
+    """
+
+    def __init__(self, folder: Path, progress: Progress | None = None) -> None:
         self._folder = folder
+        self._progress = progress
+        self._tally = Tally(None, 0)
         self._fd = -1
         self._end = 0
         self._places: dict[str, int] = {}
@@ -31,6 +38,10 @@ class Spool:
     def size_bytes(self) -> int:
         """How much was copied."""
         return self._end
+
+    def expect(self, total_bytes: int) -> None:
+        """Say how many bytes will be read from now on, or got back."""
+        self._tally = Tally(self._progress, total_bytes)
 
     def read(self, source: int, offset: int, end: int) -> memoryview:
         """Return the bytes of a file from `offset` on: a chunk, or all up to `end`.
@@ -46,6 +57,7 @@ class Spool:
             if not count:
                 break
             done += count
+        self._tally.add(done)
         return self._buffer[:done].toreadonly()
 
     def zeros(self, length: int) -> memoryview:
@@ -76,6 +88,7 @@ class Spool:
 
     def get(self, start: int, length: int) -> bytes:
         """Return bytes that were put here. Raises: OSError."""
+        self._tally.add(length)
         if start in self._held:
             return self._held[start]
         data = os.pread(self._fd, length, start)

@@ -6,7 +6,6 @@ the entries move one by one. Where little differs, the folder stays and is chang
 """
 
 import json
-import os
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -94,7 +93,7 @@ def carry_out(root: Path, intent: Intent) -> None:
         intent = replace(intent, phase="in")
         if intent.new:
             write_intent(root, intent)
-    if intent.new and os.path.lexists(intent.new):
+    if intent.new and files.there(Path(intent.new)):
         _move_in(Path(intent.new), live, Path(intent.quarantine))
     if live.parent.is_dir():
         files.sync_dir(live.parent)
@@ -103,7 +102,7 @@ def carry_out(root: Path, intent: Intent) -> None:
 def move_out(live: Path, quarantine: Path) -> None:
     """Move a session to `quarantine`, whole or, where it is a mount point, entry by entry."""
     files.keep_private(quarantine.parent)
-    if not os.path.lexists(quarantine):
+    if not files.there(quarantine):
         try:
             live.rename(quarantine)
         except OSError as error:
@@ -139,7 +138,7 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     # A journal of the old database beside the new one would be replayed into it: everything
     # that is there is moved away before its successor comes.
     for name in sorted(item.name for item in new.iterdir()):
-        if os.path.lexists(live / name):
+        if files.there(live / name):
             files.keep_private(quarantine)
             move_entry(live / name, unused(quarantine / name))
         move_entry(new / name, live / name, gone)

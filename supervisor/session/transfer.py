@@ -109,7 +109,7 @@ def _read_tar(tar: tarfile.TarFile, target: Path, path: Path) -> None:
         if name in ("", "."):
             continue
         parent = name.rpartition("/")[0]
-        if not safe_path(name) or parent not in folders or os.path.lexists(target / name):
+        if not safe_path(name) or parent not in folders or files.there(target / name):
             raise SupervisorError(f"{path} holds {member.name!r}, which is no part of a session")
         if member.isdir():
             (target / name).mkdir(0o700)

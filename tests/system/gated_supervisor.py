@@ -37,6 +37,7 @@ if __name__ == "__main__":
     put(SessionManager, "precapture", "snapshotting")
     put(SessionManager, "capture", "sealing", when=lambda hot, **_: not hot)
     put(SessionManager, "capture", "frozen", when=lambda hot, **_: hot)
+    put(SessionManager, "_examined", "auditing")
     put(SessionManager, "set_seat", "activating")
     put(SessionManager, "check", "checking", when=lambda quick=False, **_: not quick)
     main()

@@ -26,7 +26,7 @@ ROW_BYTES = 2000
 RECORDS_IN_A_LOG = 150
 PAGE = 4096
 # How often it is read for each time that it is written: else a copy would hardly ever be whole.
-WHOLE_READS = 20
+WHOLE_READS = 200
 # Who runs what. The second is a child of the first, the third one of the second.
 PROCESSES = (("wal", "rollback", "pair"), ("exclusive", "leveldb"), ("json", "mapped", "fresh"))
 NUMBER = struct.Struct("<Q")

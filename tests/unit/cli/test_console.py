@@ -443,3 +443,48 @@ def test_a_bot_that_asks() -> None:
     pressed = calm(console(has_keys=True), asks)
     assert pressed == ["the bot asks for a line: press i, type it, Enter"]
     assert calm(console(), asks) == ["the bot asks for a line on its standard input"]
+
+
+def test_what_the_rounds_found_is_said_when_it_matters() -> None:
+    """All is well: for the log. Otherwise what is lost, and what to do."""
+    checked: dict[str, Any] = {"snapshots": 7, "restorable": 7, "damaged": [], "duration_s": 0.5}
+    assert calm(console(), event("snapshots_checked", **checked, asked=False)) == []
+    passed = event("drill_passed", snapshot="s7", duration_s=0.5, bytes=36864)
+    assert calm(console(), passed) == []
+    assert console().render(passed) == [
+        "SessionManager: restore drill passed in 0.50 s: s7 (36.0 KB)"
+    ]
+    said = "SessionManager: 7 snapshots read back from the disk in 0.50 s, 7 restorable"
+    assert calm(console(), event("snapshots_checked", **checked, asked=True)) == [said]
+    worse = {**checked, "restorable": 6, "damaged": ["s6"]}
+    assert calm(console(), event("snapshots_checked", **worse)) == [
+        "SessionManager: 7 snapshots read back from the disk in 0.50 s, 6 restorable",
+        "no good copies any more: s6",
+        "the next snapshot stores what is live again; see: stillhere session check",
+    ]
+    assert calm(
+        console(),
+        event("drill_failed", snapshot="s7", why="a.pack ends early", hint="do this"),
+        event("drill_skipped", snapshot="s7", why="it needs 9 MB", hint="make room"),
+        event("check_failed", why="in use"),
+    ) == [
+        "SessionManager: the restore drill failed: the newest good snapshot can't be brought back",
+        "snapshot s7: a.pack ends early",
+        "do this",
+        "SessionManager: no restore drill of s7: it needs 9 MB",
+        "make room",
+        "SessionManager: the snapshots could not be checked: in use",
+        "it is tried again in some minutes",
+    ]
+
+
+def test_long_work_says_how_far_it_is() -> None:
+    """In the unit that fits, with thousands apart."""
+    far = event(
+        "session_progress",
+        doing="reading snapshot 3 of 12",
+        done_bytes=340 << 20,
+        total_bytes=1 << 30,
+    )
+    line = "SessionManager: reading snapshot 3 of 12: 340 of 1,024 MB"
+    assert calm(console(), far) == [line]

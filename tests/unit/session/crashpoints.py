@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from supervisor.session import checks
+from supervisor.session import checks, delta
 from supervisor.session.model import NothingToRestore
 from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
@@ -114,6 +114,84 @@ def restore(place: Place, at: int) -> bool:
     return died
 
 
+def damage(live: Path) -> None:
+    """Damage a session in all ways at once: torn, gone, strange, of another kind, with journals."""
+    with (live / "store.db").open("r+b") as file:
+        file.write(b"no database")
+    for end in ("-wal", "-journal"):
+        (live / f"store.db{end}").write_text(f"of the old one {end}")
+    (live / "creds.json").unlink()
+    (live / "creds.json" / "deep").mkdir(parents=True)
+    (live / "creds.json" / "deep" / "file").write_text("strange")
+    shutil.rmtree(live / "keys")
+    (live / "keys").symlink_to("elsewhere")
+    (live / "strange").mkdir()
+    (live / "strange" / "one").write_bytes(os.urandom(2000))
+
+
+def _no_old_journal(place: Place, broken: Mapping[str, object]) -> None:
+    """Nobody opens it before recovery; but a database and another's journal never lie together."""
+    now = tree(place.live) if place.live.exists() else {}
+    if now.get("store.db", broken["store.db"]) != broken["store.db"]:
+        for end in ("-wal", "-journal"):
+            assert now.get(f"store.db{end}") != broken[f"store.db{end}"], f"an old {end}"
+
+
+def in_place(place: Place, at: int) -> bool:
+    """As `restore`, with something of every kind to take away and to place."""
+    (place.live / "store.db-wal").write_bytes(b"of the snapshot")
+    place.manager().backup(ID)
+    wanted = tree(place.live)
+    damage(place.live)
+    broken = tree(place.live)
+    died = crashed(lambda: place.manager().restore_from_backup(ID), at)
+    _no_old_journal(place, broken)
+    begun = (place.store / f".intent-session-{ID}.json").exists()
+    assert tree(place.live) in (broken, wanted) or begun
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
+    assert held(place) == [broken]
+    assert place.manager().record(ID).rollback_count == 1
+    whole(place)
+    return died
+
+
+def swap(place: Place, at: int) -> bool:
+    """The same where the whole folder is put aside."""
+    delta.surely_much = lambda *_args: True
+    return in_place(place, at)
+
+
+def absent(place: Place, at: int) -> bool:
+    """With nothing there, nothing is put aside."""
+    wanted = tree(place.live)
+    shutil.rmtree(place.live)
+    if at % 2:
+        place.live.mkdir()
+    died = crashed(lambda: place.manager().restore(ID), at)
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
+    assert held(place) == []
+    assert place.manager().record(ID).rollback_count == 1
+    whole(place)
+    return died
+
+
+def fold(place: Place, at: int) -> bool:
+    """What lies in quarantine is there once, whole, in a folder or in the packs."""
+    write_key(place.live, "newer than the snapshot")
+    wanted = tree(place.live)
+    place.manager().clear(ID)
+    died = crashed(lambda: place.manager().fold_quarantine(ID), at)
+    found = held(place)
+    assert found in ([wanted], [wanted, wanted])
+    place.manager().fold_quarantine(ID)
+    assert held(place) == [wanted]
+    assert not [path for path in (place.store / "quarantine").iterdir() if path.is_dir()]
+    whole(place)
+    return died
+
+
 def clear(place: Place, at: int) -> bool:
     """Either nothing happened, or it is cleared for good; the session is lost in no case."""
     wanted = tree(place.live)
@@ -163,7 +241,10 @@ def relink(place: Place, at: int) -> bool:
     return died
 
 
-SCENARIOS = {"snapshot": snapshot, "restore": restore, "clear": clear, "relink": relink}
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (snapshot, restore, in_place, swap, absent, fold, clear, relink)
+}
 
 
 def main(scenario: str) -> None:
