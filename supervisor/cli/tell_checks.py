@@ -54,6 +54,13 @@ def _drill_skipped(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _quarantine_folded(_bot: str, event: Event) -> list[Line]:
+    return detail(
+        f"SessionManager: {get(event, 'name')} keeps what was replaced, in the packs; "
+        "no folder is needed for it any more"
+    )
+
+
 CHECKS: dict[str, Teller] = {
     "session_progress": _session_progress,
     "snapshots_checked": _snapshots_checked,
@@ -61,4 +68,5 @@ CHECKS: dict[str, Teller] = {
     "drill_passed": _drill_passed,
     "drill_failed": _drill_failed,
     "drill_skipped": _drill_skipped,
+    "quarantine_folded": _quarantine_folded,
 }

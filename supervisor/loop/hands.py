@@ -137,6 +137,7 @@ class Hands:
             case do.NoteVerified(generation, identity, proof, seconds):
                 jobs.note(partial(session.note_verified, generation, identity, proof, seconds))
                 jobs.note(session.validate)
+                jobs.note(session.fold)
             case do.NoteProof(generation, proof):
                 jobs.note(partial(session.note_proof, generation, proof))
             case do.NoteState(state):

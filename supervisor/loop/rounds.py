@@ -241,12 +241,14 @@ class Rounds:
                     partial(self._manager.condemn, self._work.id, done.snapshot, done.why)
                 )
         await self._note(drilled=True)
-        fields: dict[str, Any] = {"snapshot": done.snapshot}
         if done.outcome == "passed":
-            fields |= {"duration_s": round(done.duration_s, 6), "bytes": done.size_bytes}
+            took_s = round(done.duration_s, 6)
+            size = done.size_bytes
+            self._report("drill_passed", snapshot=done.snapshot, duration_s=took_s, bytes=size)
+        elif done.outcome == "skipped":
+            self._report("drill_skipped", snapshot=done.snapshot, why=done.why, hint=done.hint)
         else:
-            fields |= {"why": done.why, "hint": done.hint}
-        self._report(f"drill_{done.outcome}", **fields)
+            self._report("drill_failed", snapshot=done.snapshot, why=done.why, hint=done.hint)
         if done.condemned and self._phase() is Phase.UP:
             self._heal()
 

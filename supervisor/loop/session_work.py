@@ -315,6 +315,11 @@ class SessionWork:
                 if snapshot.verdict != "good":
                     self._report("snapshot_judged", snapshot=snapshot.as_json())
 
+    def fold(self) -> None:
+        """Store what lies in quarantine as plain folders: there is time once the bot is back."""
+        for name in self._manager.fold_quarantine(self.id):
+            self._report("quarantine_folded", name=name)
+
     # Notes.
 
     def commit_seat(self, ticket: int, *, generation: int) -> ev.Event:

@@ -17,6 +17,7 @@ from supervisor.session.entries import Entry
 from supervisor.session.manifest import Manifest
 from supervisor.session.packs import BlobReader
 from supervisor.session.progress import Progress, Tally
+from supervisor.session.scan import Seen, seen_from
 from supervisor.session.store import Store
 
 _HOLE_BYTES = 4096
@@ -27,6 +28,8 @@ _FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 # What to write, and where.
 Job = tuple[Entry, str]
+# What stat said of each file when it was written, by its path in the snapshot.
+Looks = dict[str, Seen]
 
 
 def build(
@@ -57,10 +60,11 @@ def build(
 
 def build_tree(
     entries: Iterable[Entry], target: Path, store: Store, progress: Progress | None = None
-) -> None:
+) -> Looks:
     """Write these entries into the new folder `target`: all on the disk, and private.
 
-    Raises: DamagedBlob, OSError; what was written is left for the caller to remove.
+    Returns how the files look. Raises: DamagedBlob, OSError; what was written is left for the
+    caller to remove.
     """
     files.make_private(target)
     folders: list[Entry] = []
@@ -74,28 +78,30 @@ def build_tree(
                 folders.append(entry)
             else:
                 jobs.append((entry, f"{target}/{entry.path}"))
-        write_files(jobs, store, progress)
+        looks = write_files(jobs, store, progress)
         for entry in reversed(folders):
             times = (entry.seen.mtime_ns, entry.seen.mtime_ns)
             os.utime(target / entry.path, ns=times)
         written += [path for entry, path in jobs if entry.seen.kind == "file"]
+    return looks
 
 
-def write_files(jobs: Iterable[Job], store: Store, progress: Progress | None = None) -> None:
+def write_files(jobs: Iterable[Job], store: Store, progress: Progress | None = None) -> Looks:
     """Write files and links, none of which is there yet; nothing is synced.
 
-    Raises: DamagedBlob, OSError.
+    Returns how the files look. Raises: DamagedBlob, OSError.
     """
     todo = deque(jobs)
     total = sum(entry.seen.size for entry, _path in todo)
     work = _Work(todo, store, Tally(progress, total))
     if total < _MANY_BYTES:
         work.run()
-        return
+        return work.looks
     with ThreadPoolExecutor(_THREADS) as pool:
         parts = [pool.submit(work.run) for _ in range(_THREADS)]
     for part in parts:
         part.result()
+    return work.looks
 
 
 class _Work:
@@ -106,6 +112,7 @@ class _Work:
         self._store = store
         self._tally = tally
         self._failed = Event()
+        self.looks: Looks = {}
 
     def run(self) -> None:
         try:
@@ -115,16 +122,18 @@ class _Work:
                         entry, path = self._todo.popleft()
                     except IndexError:
                         break
-                    _write(entry, path, reader, self._tally)
+                    seen = _write(entry, path, reader, self._tally)
+                    if seen is not None:
+                        self.looks[entry.path] = seen
         except BaseException:
             self._failed.set()
             raise
 
 
-def _write(entry: Entry, path: str, reader: BlobReader, tally: Tally) -> None:
+def _write(entry: Entry, path: str, reader: BlobReader, tally: Tally) -> Seen | None:
     if entry.seen.kind == "link":
         os.symlink(entry.seen.target, path)  # noqa: PTH211 - a Path for each would cost more
-        return
+        return None
     seen = entry.seen
     fd = os.open(path, _FLAGS, 0o600)
     try:
@@ -142,5 +151,6 @@ def _write(entry: Entry, path: str, reader: BlobReader, tally: Tally) -> None:
         # Group and others get nothing: a session is a credential.
         os.fchmod(fd, seen.mode & 0o700)
         os.utime(fd, ns=(seen.mtime_ns, seen.mtime_ns))
+        return seen_from(os.fstat(fd))
     finally:
         os.close(fd)

@@ -8,19 +8,22 @@ import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from time import time_ns
 from typing import Literal
 
 from supervisor.session import delta, files, swap
 from supervisor.session.base import with_new
-from supervisor.session.capture import Copies, copy_changes
+from supervisor.session.capture import YOUNG_NS, Copies, Stored, copy_changes
 from supervisor.session.delta import Plan
 from supervisor.session.durable import synced
 from supervisor.session.entries import Entry
 from supervisor.session.inplace import Steps
+from supervisor.session.lock import boot_id
+from supervisor.session.looked import looked_at
 from supervisor.session.manifest import Manifest
 from supervisor.session.model import slug
 from supervisor.session.quarantined import Quarantined
-from supervisor.session.rebuild import build_tree, write_files
+from supervisor.session.rebuild import Looks, build_tree, write_files
 from supervisor.session.restore import entries_of
 from supervisor.session.scan import scan, seen_from
 from supervisor.session.spool import Spool
@@ -40,17 +43,48 @@ class Restores(Quarantined):
         look = self._look(manifest)
         entries = look.entries if look is not None else entries_of(manifest)
         staging = self._rebuild_folder(manifest.id)
+        begun_ns = time_ns()
+        looks: Looks = {}
         try:
             intent = self._in_place(manifest, entries, because)
             if intent is None:
                 files.remove_tree(staging)
-                build_tree(entries.values(), staging, self.store, self.progress)
+                looks = build_tree(entries.values(), staging, self.store, self.progress)
                 self._tried(manifest, because)
                 intent = self._whole(manifest, because)
         except BaseException:
             files.remove_tree(staging)
             raise
-        return self._begin(intent)
+        name = self._begin(intent)
+        if looks:
+            self._remember(manifest, looks, begun_ns)
+        return name
+
+    def _remember(self, manifest: Manifest, looks: Looks, begun_ns: int) -> None:
+        """Keep in mind how the files look that were built, so that none is read again for that.
+
+        They are younger than what stat may be trusted for, as a rule. But each has the time of
+        its last change from long ago, which the next write moves, however soon it comes.
+        """
+        looked = self._looked.get(manifest.id)
+        if looked is None or looked.name != manifest.name:
+            return
+        fresh: dict[str, Entry] = {}
+        for path, entry in looked.entries.items():
+            seen = looks.get(path)
+            if seen is None or seen.mtime_ns > begun_ns - YOUNG_NS:
+                continue
+            again = looked_at(entry, seen)
+            if again is not None:
+                fresh[path] = again
+        built = Stored(
+            manifest.name,
+            manifest.seq,
+            time_ns() + YOUNG_NS,
+            boot_id(),
+            {**looked.entries, **fresh},
+        )
+        self._looked = {**self._looked, manifest.id: built}
 
     def _tried(self, manifest: Manifest, because: Because) -> None:
         """Write down, before anything is done, that this one was tried."""

@@ -21,7 +21,7 @@ from supervisor.session import files
 from supervisor.session.entries import Blob, Entry
 from supervisor.session.manifest import Held, Manifest
 from supervisor.session.manifest_json import UNKNOWN, dump, parse_entries, parse_head, split
-from supervisor.session.model import DamagedBlob, Malformed, parse_name
+from supervisor.session.model import DamagedBlob, Malformed, UnreadableBlob, parse_name
 from supervisor.session.packs import BlobReader
 from supervisor.session.readme import README
 
@@ -51,8 +51,10 @@ class InFile:
     def _split(self) -> tuple[dict[str, Any], bytes]:
         try:
             return split(files.read_file(self.path, _MANIFEST_MAX_BYTES), self.path.name)
+        except FileNotFoundError as error:
+            raise DamagedBlob(f"{self.path.name} is gone") from error
         except OSError as error:
-            raise DamagedBlob(f"{self.path.name} can't be read: {error.strerror}") from error
+            raise UnreadableBlob(f"{self.path.name} can't be read: {error.strerror}") from error
         except (Malformed, ValueError) as error:
             raise DamagedBlob(str(error)) from error
 

@@ -23,9 +23,7 @@ from supervisor.session.store import Store
 SUFFIX = ".tar.zst"
 
 
-def export(
-    store: Store, manifest: Manifest, path: Path, progress: Progress | None = None
-) -> Path:
+def export(store: Store, manifest: Manifest, path: Path, progress: Progress | None = None) -> Path:
     """Write a snapshot to `path`, which must not exist yet (an empty folder may).
 
     Raises: SupervisorError, DamagedBlob, OSError.

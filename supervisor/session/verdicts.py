@@ -31,7 +31,7 @@ class Verdicts(Grounds):
         profile = self._profile_of(manifest.id, manifest)
         entries = self._entries(manifest)
         if not entries:
-            return ["its list of files can't be read"], [], None
+            return [_unlisted(manifest)], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before = self._good_before(manifest)
         then = self._entries(before)
@@ -133,6 +133,16 @@ def _caught(
         for path, text in broken
         if formats[path] == "json" and path not in then
     ]
+
+
+def _unlisted(manifest: Manifest) -> str:
+    """Return why a snapshot has no entries. Raises: UnreadableBlob when that may pass."""
+    try:
+        return "there is nothing in it" if not manifest.files else "its list could not be read"
+    except UnreadableBlob:
+        raise
+    except DamagedBlob as error:
+        return error.message
 
 
 class Told:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import pytest
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import durable, rebuild
+from supervisor.session.entries import Entry, made
+from supervisor.session.looked import looked_at
 from supervisor.session.model import DamagedBlob
 from supervisor.session.progress import Tally
 from tests.unit.session.sessionkit import ID, Place, modes, tree
@@ -128,6 +131,60 @@ def test_this_filesystem_is_known_by_its_name(tmp_path: Path) -> None:
     found = durable._filesystem(tmp_path.stat().st_dev)
     assert f"\t{found}\n" in Path("/proc/filesystems").read_text() or found == ""
     assert durable._filesystem(os.makedev(4000, 4000)) == ""
+
+
+# --- what was built is known -----------------------------------------------------------------
+
+
+def _reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Note the name of each file of the session that is read."""
+    found: list[str] = []
+    really = os.preadv
+
+    def preadv(fd: int, *args: Any) -> int:
+        found.append(Path(f"/proc/self/fd/{fd}").readlink().name)
+        return really(fd, *args)
+
+    monkeypatch.setattr(os, "preadv", preadv)
+    return found
+
+
+def test_what_was_just_built_is_not_read_again(
+    many: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither by the next snapshot nor by the next restore, young as it is; what changed is."""
+    for path in many.live.iterdir():
+        os.utime(path, ns=(10**18, 10**18))
+    manager = many.manager()
+    (many.live / "key-1").write_bytes(b"another snapshot")
+    manager.backup(ID)
+    shutil.rmtree(many.live)
+    manager.restore(ID)
+    read = _reads(monkeypatch)
+    written = (many.live / "key-7").read_bytes()
+    (many.live / "key-7").write_bytes(written[::-1])
+    manager.backup(ID)
+    # One is too young by its own time.
+    assert sorted(set(read)) == ["key-1", "key-7"]
+    newest = manager.store.listing(ID).snapshots[-1]
+    for entry in newest.files:
+        status = (many.live / entry.path).stat()
+        looks = (entry.seen.inode, entry.seen.ctime_ns, entry.seen.mtime_ns, entry.seen.size)
+        wanted = (status.st_ino, status.st_ctime_ns, status.st_mtime_ns, status.st_size)
+        assert looks == wanted, entry.path
+
+
+def test_a_line_with_other_looks_is_still_that_file(many: Place) -> None:
+    """As a manifest would have it, whatever the file is called; another format is left alone."""
+    odd = ', "kind": "file", "mode": 1, "mtime_ns": 1, "ctime_ns": 1, "inode": 1,'
+    (many.live / odd).write_bytes(b"odd")
+    manager = many.manager()
+    manager.backup(ID)
+    for entry in manager.store.listing(ID).snapshots[-1].files:
+        seen = entry.seen._replace(mtime_ns=-5, ctime_ns=7, inode=9)
+        assert looked_at(entry, seen) == made(entry.path, seen, entry.blobs, entry.format)
+    other = Entry("a", seen, b'{"path": "a"}', {})
+    assert looked_at(other, seen) is None
 
 
 # --- progress ---------------------------------------------------------------------------------
