@@ -18,9 +18,9 @@ from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.loop.jobs import Jobs
 from supervisor.process import survivors
 from supervisor.process.freezer import frozen
-from supervisor.session.capture import Capture
+from supervisor.session.copying.capture import Capture
+from supervisor.session.copying.hot import mapped
 from supervisor.session.epochs import stronger
-from supervisor.session.hot import mapped
 from supervisor.session.lock import OwnerLock
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToCopy, NothingToRestore, Restored, Snapshot

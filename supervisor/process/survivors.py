@@ -11,7 +11,7 @@ from pathlib import Path
 
 from supervisor.process.signals import send
 from supervisor.process.tree import descendants, lock_holders, marked, with_descendants
-from supervisor.session.writers import users
+from supervisor.session.copying.writers import users
 
 _POLL_S = 0.02
 

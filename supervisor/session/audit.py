@@ -15,18 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SessionBusy, SupervisorError
-from supervisor.session import checks
 from supervisor.session.audited import Aside, Audited, Examined, examined
+from supervisor.session.copying.writers import open_by_somebody
 from supervisor.session.drill import Drills
-from supervisor.session.entries import Blob, packs_of
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import DamagedBlob, UnreadableBlob, parse_name
-from supervisor.session.packs import BlobReader
-from supervisor.session.profile import Profile, profile_for
 from supervisor.session.progress import Tally
-from supervisor.session.restore import read_back
+from supervisor.session.proof import checks
+from supervisor.session.proof.profile import Profile, profile_for
+from supervisor.session.restoring.restore import read_back
 from supervisor.session.scan import scan
-from supervisor.session.writers import open_by_somebody
+from supervisor.session.storage.entries import Blob, packs_of
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.packs import BlobReader
 
 # As much is read at one go: others wait for one disk's second at most, and mostly for a tenth.
 SLICE_BYTES = 50 << 20

@@ -3,9 +3,9 @@
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import Check, DamagedBlob, UnreadableBlob, Verdict
 from supervisor.session.state import Record
+from supervisor.session.storage.manifest import Manifest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

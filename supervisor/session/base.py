@@ -10,15 +10,16 @@ from typing import Literal
 
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.core.policy import Keep
-from supervisor.session import epochs, files, swap
+from supervisor.session import epochs, files
 from supervisor.session.lock import OwnerLock
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import check_id, rfc3339, slug
-from supervisor.session.profile import Profile, profile_for
 from supervisor.session.progress import Progress
-from supervisor.session.quarantine import Quarantine
+from supervisor.session.proof.profile import Profile, profile_for
+from supervisor.session.restoring import swap
+from supervisor.session.restoring.quarantine import Quarantine
 from supervisor.session.state import Record, StateFile
-from supervisor.session.store import Listing, Store
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.store import Listing, Store
 
 
 class Base:

@@ -9,16 +9,17 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
-from supervisor.session import checks, files
+from supervisor.session import files
 from supervisor.session.audited import heals
 from supervisor.session.ladder import Ladder
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import DamagedBlob, UnreadableBlob, rfc3339
-from supervisor.session.profile import expected_identity
 from supervisor.session.progress import Progress
-from supervisor.session.rebuild import build
-from supervisor.session.restore import entries_of
+from supervisor.session.proof import checks
+from supervisor.session.proof.profile import expected_identity
+from supervisor.session.restoring.rebuild import build
+from supervisor.session.restoring.restore import entries_of
 from supervisor.session.state import Record
+from supervisor.session.storage.manifest import Manifest
 
 # A copy on the disk may take more room than its bytes: blocks, folders, the databases' copies.
 _ROOM = 1.2

@@ -6,10 +6,10 @@ a tombstone ends its epoch whatever the file believes, and a lost file comes bac
 
 from collections.abc import Sequence
 
-from supervisor.session.manifest import Counters, Manifest
 from supervisor.session.model import PROOFS, parse_name
 from supervisor.session.state import Record
-from supervisor.session.store import Listing
+from supervisor.session.storage.manifest import Counters, Manifest
+from supervisor.session.storage.store import Listing
 
 # A lost state file may have known of generations that left no snapshot.
 _GENERATION_GAP = 100

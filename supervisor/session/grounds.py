@@ -4,14 +4,14 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from supervisor.session.base import Base
-from supervisor.session.capture import Stored
-from supervisor.session.commit import overdue
-from supervisor.session.entries import Entry
-from supervisor.session.manifest import Manifest
+from supervisor.session.copying.capture import Stored
 from supervisor.session.model import DamagedBlob
-from supervisor.session.profile import Profile
-from supervisor.session.restore import entries_of
+from supervisor.session.proof.profile import Profile
+from supervisor.session.restoring.restore import entries_of
 from supervisor.session.state import Record
+from supervisor.session.storage.commit import overdue
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
 
 
 class Grounds(Base):

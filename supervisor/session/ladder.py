@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from supervisor.session import checks, files, swap
-from supervisor.session.entries import Entry
+from supervisor.session import files
 from supervisor.session.lock import boot_id
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import (
     Check,
     DamagedBlob,
@@ -22,12 +20,16 @@ from supervisor.session.model import (
     check_id,
     since_1970,
 )
-from supervisor.session.profile import Profile, expected_identity, identity_problems
-from supervisor.session.restore import candidates, why_none
+from supervisor.session.proof import checks
+from supervisor.session.proof.profile import Profile, expected_identity, identity_problems
 from supervisor.session.restores import Because, Restores
+from supervisor.session.restoring import swap
+from supervisor.session.restoring.restore import candidates, why_none
 from supervisor.session.scan import Scan, Seen, scan
 from supervisor.session.state import Record
-from supervisor.session.store import Listing
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.store import Listing
 
 
 class Ladder(Restores):

@@ -9,7 +9,7 @@ from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
 from supervisor.session.ledger import Ledger
 from supervisor.session.model import NothingToRestore, check_id
-from supervisor.session.restore import candidates
+from supervisor.session.restoring.restore import candidates
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
 
@@ -83,7 +83,11 @@ class SessionManager(Ledger, Audits):
                 raise
             if why:
                 files.remove_tree(target)
-                raise SupervisorError(f"{path} is no whole session: {why}")
+                raise SupervisorError(
+                    f"{path} is no whole session: {why}",
+                    "nothing was changed; take what `stillhere session export` wrote, or a copy"
+                    " of the folder that was made while the bot was down",
+                )
             record = self._state.read(session_id)
             intent = self._intent(session_id, "import", record, "imported")
             return self._begin(with_new(intent, target))

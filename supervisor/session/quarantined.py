@@ -5,16 +5,16 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from supervisor.session import files
-from supervisor.session.capture import Capture, Copies, Piece, copy_changes
-from supervisor.session.commit import commit
-from supervisor.session.entries import Blob, Entry
-from supervisor.session.manifest import Manifest
+from supervisor.session.copying.capture import Capture, Copies, Piece, copy_changes
+from supervisor.session.copying.spool import Spool
 from supervisor.session.model import DamagedBlob, since_1970
-from supervisor.session.profile import Profile
-from supervisor.session.quarantine import Held
-from supervisor.session.restore import entries_of, read_back
+from supervisor.session.proof.profile import Profile
+from supervisor.session.restoring.quarantine import Held
+from supervisor.session.restoring.restore import entries_of, read_back
 from supervisor.session.snapshots import Snapshots
-from supervisor.session.spool import Spool
+from supervisor.session.storage.commit import commit
+from supervisor.session.storage.entries import Blob, Entry
+from supervisor.session.storage.manifest import Manifest
 
 # With a damaged blob among what is stored already, the second try stores it anew.
 _TRIES = 2

@@ -11,22 +11,23 @@ from pathlib import Path
 from time import time_ns
 from typing import Literal
 
-from supervisor.session import delta, files, swap
+from supervisor.session import files
 from supervisor.session.base import with_new
-from supervisor.session.capture import YOUNG_NS, Copies, Stored, copy_changes
-from supervisor.session.delta import Plan
-from supervisor.session.durable import synced
-from supervisor.session.entries import Entry
-from supervisor.session.inplace import Steps
+from supervisor.session.copying.capture import YOUNG_NS, Copies, Stored, copy_changes
+from supervisor.session.copying.spool import Spool
 from supervisor.session.lock import boot_id
-from supervisor.session.looked import looked_at
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import slug
 from supervisor.session.quarantined import Quarantined
-from supervisor.session.rebuild import Looks, build_tree, write_files
-from supervisor.session.restore import entries_of
+from supervisor.session.restoring import delta, swap
+from supervisor.session.restoring.delta import Plan
+from supervisor.session.restoring.durable import synced
+from supervisor.session.restoring.inplace import Steps
+from supervisor.session.restoring.looked import looked_at
+from supervisor.session.restoring.rebuild import Looks, build_tree, write_files
+from supervisor.session.restoring.restore import entries_of
 from supervisor.session.scan import scan, seen_from
-from supervisor.session.spool import Spool
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
 
 Because = Literal["damaged", "pairing", "asked"]
 

@@ -3,11 +3,11 @@
 import time
 from contextlib import suppress
 
-from supervisor.session import epochs, retention
-from supervisor.session.capture import Capture, Copies, Stored, copy_changes, moved_since
-from supervisor.session.commit import commit, unchanged
-from supervisor.session.hot import consistent_databases, look_through, prepare_haste
-from supervisor.session.manifest import Manifest
+from supervisor.session import epochs
+from supervisor.session.copying.capture import Capture, Copies, Stored, copy_changes, moved_since
+from supervisor.session.copying.hot import consistent_databases, look_through, prepare_haste
+from supervisor.session.copying.spool import Spool
+from supervisor.session.copying.writers import open_by_somebody
 from supervisor.session.model import (
     NothingToCopy,
     Snapshot,
@@ -15,11 +15,12 @@ from supervisor.session.model import (
     since_1970,
     slug,
 )
-from supervisor.session.profile import unsettled
-from supervisor.session.spool import Spool
+from supervisor.session.proof.profile import unsettled
 from supervisor.session.state import Record
+from supervisor.session.storage import retention
+from supervisor.session.storage.commit import commit, unchanged
+from supervisor.session.storage.manifest import Manifest
 from supervisor.session.verdicts import Told, Verdicts
-from supervisor.session.writers import open_by_somebody
 
 _TOMBSTONES_KEPT = 10
 

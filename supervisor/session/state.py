@@ -14,8 +14,8 @@ from typing import Any, get_args
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.manifest import Counters
 from supervisor.session.model import EpochState, Malformed, compact, rfc3339
+from supervisor.session.storage.manifest import Counters
 
 VERSION = 1
 _MAX_BYTES = 64 << 20

@@ -13,12 +13,12 @@ import zstandard
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.entries import safe_path
-from supervisor.session.manifest import Manifest
 from supervisor.session.progress import Progress
-from supervisor.session.rebuild import build
+from supervisor.session.restoring.rebuild import build
 from supervisor.session.scan import scan
-from supervisor.session.store import Store
+from supervisor.session.storage.entries import safe_path
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.store import Store
 
 SUFFIX = ".tar.zst"
 

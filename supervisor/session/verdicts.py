@@ -3,14 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping
 
-from supervisor.session import checks, emptied, files
-from supervisor.session.entries import Entry
+from supervisor.session import files
 from supervisor.session.grounds import Grounds
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import DamagedBlob, SnapshotFailed, UnreadableBlob
-from supervisor.session.profile import Profile, identity_problems
-from supervisor.session.rebuild import build
+from supervisor.session.proof import checks, emptied
+from supervisor.session.proof.profile import Profile, identity_problems
+from supervisor.session.restoring.rebuild import build
 from supervisor.session.scan import matches
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
 
 
 class Verdicts(Grounds):

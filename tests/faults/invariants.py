@@ -12,7 +12,7 @@ from pathlib import Path
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
-from supervisor.session.store import Store
+from supervisor.session.storage.store import Store
 from tests.faults.scenarios import Before, Scenario, Tree, exported
 from tests.unit.session.sessionkit import ID, Place, tree
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Literal
 
 from supervisor.core.policy import Keep
-from supervisor.session import checks
 from supervisor.session.manager import SessionManager
+from supervisor.session.proof import checks
 from tests.unit.session.sessionkit import ID, Clock, Place, fill, tree, write_key
 
 Tree = Mapping[str, bytes | str | None]

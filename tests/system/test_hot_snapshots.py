@@ -21,7 +21,7 @@ from supervisor.config import default_config
 from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.process import tree
-from supervisor.session import capture
+from supervisor.session.copying import capture
 from supervisor.session.manager import SessionManager
 from tests.system.bots import writers
 
@@ -359,7 +359,7 @@ def test_sqlites_copy_makes_and_eats_nothing(tmp_path: Path, kind: str) -> None:
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert (kind == "hot-journal") == ("live.db-journal" in before)
     asked = {"within_s": 1.0, "copies": [[str(live), str(tmp_path / "copy")]]}
-    program = ROOT / "supervisor" / "session" / "sqlite_copy.py"
+    program = ROOT / "supervisor/session/copying/sqlite_copy.py"
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(program)],
         input=json.dumps(asked).encode(),
@@ -373,7 +373,7 @@ def test_sqlites_copy_makes_and_eats_nothing(tmp_path: Path, kind: str) -> None:
 
 def test_a_locked_database_does_not_take_the_others_time(tmp_path: Path) -> None:
     """Each has its share: what is behind one that never becomes free is copied all the same."""
-    program = ROOT / "supervisor" / "session" / "sqlite_copy.py"
+    program = ROOT / "supervisor/session/copying/sqlite_copy.py"
     names = ("locked.db", "free.db")
     for name in names:
         with closing(sqlite3.connect(tmp_path / name)) as db:

@@ -15,8 +15,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from supervisor.session import checks, delta
 from supervisor.session.model import NothingToRestore
+from supervisor.session.proof import checks
+from supervisor.session.restoring import delta
 from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
 CHANGING = (

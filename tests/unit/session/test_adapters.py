@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from supervisor.session import checks
 from supervisor.session.manager import SessionManager
-from supervisor.session.profile import (
+from supervisor.session.proof import checks
+from supervisor.session.proof.profile import (
     KNOWN,
     expected_identity,
     identity_problems,

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.session import leveldb
-from supervisor.session.leveldb import BLOCK_BYTES, HEADER, crc32c, problem, unmasked
+from supervisor.session.proof import leveldb
+from supervisor.session.proof.leveldb import BLOCK_BYTES, HEADER, crc32c, problem, unmasked
 from tests.unit.session.leveldbkit import Edit, Set, log_of, masked, physical, table
 from tests.unit.session.sessionkit import ID, Place
 

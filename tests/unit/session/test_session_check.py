@@ -126,7 +126,7 @@ def test_a_sealed_session_passes_without_opening_it(
         opened.append("full")
         return []
 
-    monkeypatch.setattr("supervisor.session.checks.deep_problems", deep)
+    monkeypatch.setattr("supervisor.session.proof.checks.deep_problems", deep)
     assert manager.check(ID, full=False).verdict == "passed"
     assert opened == []
     assert manager.check(ID).verdict == "passed"
@@ -148,7 +148,7 @@ def test_a_look_opens_only_what_is_not_known_yet(
         opened.append(path.name)
         return path.read_bytes()[:100]
 
-    monkeypatch.setattr("supervisor.session.checks._head", head)
+    monkeypatch.setattr("supervisor.session.proof.checks._head", head)
     (place.live / "new").write_bytes(bytes(501))
     assert manager.check(ID, quick=True).verdict == "passed"
     assert sorted(opened) == ["new", "store.db"]

@@ -153,7 +153,7 @@ def test_a_good_snapshot_is_not_validated_again(
     for damage in (tear("creds.json"), shutil.rmtree):
         damage(place.live)
         with monkeypatch.context() as patch:
-            patch.setattr("supervisor.session.checks.deep_problems", None)
+            patch.setattr("supervisor.session.proof.checks.deep_problems", None)
             assert manager.restore_from_backup(ID).action == "restored"
         assert tree(place.live) == wanted
 
@@ -189,12 +189,12 @@ def _cannot_change(_place: Place, patch: pytest.MonkeyPatch) -> None:
 
 def _much_differs(place: Place, patch: pytest.MonkeyPatch) -> None:
     (place.live / "store.db").write_bytes(os.urandom((place.live / "store.db").stat().st_size))
-    patch.setattr("supervisor.session.delta.SMALL_BYTES", 0)
+    patch.setattr("supervisor.session.restoring.delta.SMALL_BYTES", 0)
 
 
 def _much_is_strange(place: Place, patch: pytest.MonkeyPatch) -> None:
     (place.live / "strange").write_bytes(os.urandom(100_000))
-    patch.setattr("supervisor.session.delta.SMALL_BYTES", 0)
+    patch.setattr("supervisor.session.restoring.delta.SMALL_BYTES", 0)
 
 
 def _moves(place: Place, patch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ import pytest
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import restores
-from supervisor.session.inplace import Steps
-from supervisor.session.swap import intent_path
+from supervisor.session.restoring.inplace import Steps
+from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.damagekit import all_of_it, journals
 from tests.unit.session.sessionkit import ID, Place, aside, tree
 

@@ -9,11 +9,11 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.session.entries import Blob, Entry, Patch, made
-from supervisor.session.manifest import Counters, Held, Manifest, Pack
-from supervisor.session.manifest_json import dump, parse
 from supervisor.session.model import Malformed, parse_name
 from supervisor.session.scan import Seen
+from supervisor.session.storage.entries import Blob, Entry, Patch, made
+from supervisor.session.storage.manifest import Counters, Held, Manifest, Pack
+from supervisor.session.storage.manifest_json import dump, parse
 
 NAMES = st.binary(min_size=1, max_size=12).filter(
     lambda raw: b"/" not in raw and b"\0" not in raw and raw not in (b".", b"..")

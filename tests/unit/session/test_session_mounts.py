@@ -70,7 +70,7 @@ def test_a_restore_cut_short_on_a_mount_point_is_whole_afterwards(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It ends while what is placed is removed at its old place: no part is taken for the whole."""
-    monkeypatch.setattr("supervisor.session.delta.surely_much", lambda *_args: True)
+    monkeypatch.setattr("supervisor.session.restoring.delta.surely_much", lambda *_args: True)
     manager = place.linked()
     wanted = tree(place.live)
     tear("store.db")(place.live)

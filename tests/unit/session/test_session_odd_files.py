@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import validate
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import Snapshot
+from supervisor.session.proof import validate
 from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
 
 NOBODY = 65534

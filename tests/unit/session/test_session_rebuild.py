@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import durable, rebuild
-from supervisor.session.entries import Entry, made
-from supervisor.session.looked import looked_at
 from supervisor.session.model import DamagedBlob
 from supervisor.session.progress import Tally
+from supervisor.session.restoring import durable, rebuild
+from supervisor.session.restoring.looked import looked_at
+from supervisor.session.storage.entries import Entry, made
 from tests.unit.session.sessionkit import ID, Place, modes, tree
 
 
@@ -119,7 +119,7 @@ def test_a_failed_sync_is_a_failed_restore(many: Place, monkeypatch: pytest.Monk
     monkeypatch.setattr(durable, "_filesystem", lambda _device: "ext4")
     monkeypatch.setattr(durable, "_syncfs", lambda: lambda _fd: -1)
     monkeypatch.setattr("ctypes.get_errno", lambda: errno.EIO)
-    monkeypatch.setattr("supervisor.session.delta.surely_much", lambda *_args: True)
+    monkeypatch.setattr("supervisor.session.restoring.delta.surely_much", lambda *_args: True)
     with pytest.raises(SupervisorError, match=os.strerror(errno.EIO)):
         many.manager().restore_from_backup(ID)
     assert tree(many.live) == before

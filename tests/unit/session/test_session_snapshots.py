@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 
 from supervisor.core.policy import Keep
-from supervisor.session import readme, retention
-from supervisor.session.capture import GROUP_BYTES, WHOLE_BYTES
-from supervisor.session.manifest import Manifest
+from supervisor.session.copying.capture import GROUP_BYTES, WHOLE_BYTES
 from supervisor.session.model import SnapshotFailed, rfc3339, since_1970
+from supervisor.session.storage import readme, retention
+from supervisor.session.storage.manifest import Manifest
 from tests.unit.session.sessionkit import ID, Place, fill, modes, tree, write_key
 
 

@@ -12,12 +12,14 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.session import capture, commit, lock
-from supervisor.session.capture import GROUP_BYTES, WHOLE_BYTES
-from supervisor.session.entries import Blob
-from supervisor.session.manifest_json import split
-from supervisor.session.packs import BlobReader, PackWriter
-from supervisor.session.patches import PAGE_BYTES, changed_runs
+from supervisor.session import lock
+from supervisor.session.copying import capture
+from supervisor.session.copying.capture import GROUP_BYTES, WHOLE_BYTES
+from supervisor.session.storage import commit
+from supervisor.session.storage.entries import Blob
+from supervisor.session.storage.manifest_json import split
+from supervisor.session.storage.packs import BlobReader, PackWriter
+from supervisor.session.storage.patches import PAGE_BYTES, changed_runs
 from tests.unit.session.sessionkit import ID, Place, tree, write_key
 
 PACK = "session-x.{:06}.20261124T220000Z.pack"

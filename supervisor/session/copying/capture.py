@@ -15,13 +15,13 @@ from typing import NamedTuple
 
 from blake3 import blake3
 
-from supervisor.session.entries import Blob, Entry
+from supervisor.session.copying.spool import Spool
+from supervisor.session.copying.tray import Tray
 from supervisor.session.lock import boot_id
 from supervisor.session.model import EpochState
-from supervisor.session.profile import Profile, left_out
+from supervisor.session.proof.profile import Profile, left_out
 from supervisor.session.scan import Scan, Seen, matcher, scan, seen_from
-from supervisor.session.spool import Spool
-from supervisor.session.tray import Tray
+from supervisor.session.storage.entries import Blob, Entry
 
 # A file up to WHOLE_BYTES is one blob, a larger one is cut into groups.
 WHOLE_BYTES = 128 << 10

@@ -1,6 +1,6 @@
 """Any bot's session: plain files, databases, JSON. Nothing of it is taken for a cache."""
 
-from supervisor.session.kinds.model import Profile
+from supervisor.session.proof.kinds.model import Profile
 
 # SQLite's shared memory, which the next open makes anew (https://sqlite.org/walformat.html).
 EXCLUDES = ("*-shm",)

@@ -5,17 +5,17 @@ A new kind is one file in `kinds/` and one name here. A preset may bring its own
 
 from pathlib import Path
 
-from supervisor.session.kinds.baileys import BAILEYS
-from supervisor.session.kinds.chromium import CHROMIUM
-from supervisor.session.kinds.generic import GENERIC
-from supervisor.session.kinds.model import (
+from supervisor.session.proof.kinds.baileys import BAILEYS
+from supervisor.session.proof.kinds.chromium import CHROMIUM
+from supervisor.session.proof.kinds.generic import GENERIC
+from supervisor.session.proof.kinds.model import (
     Profile,
     expected_identity,
     identity_problems,
     left_out,
     unsettled,
 )
-from supervisor.session.kinds.shipped import SHIPPED
+from supervisor.session.proof.kinds.shipped import SHIPPED
 
 __all__ = [
     "GENERIC",

@@ -10,13 +10,14 @@ from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
-from supervisor.session import files, sqlite_copy
-from supervisor.session.capture import Capture, Copies, cut, leave_out, put_instead, young
-from supervisor.session.checks import COMPANIONS
-from supervisor.session.profile import Profile
+from supervisor.session import files
+from supervisor.session.copying import sqlite_copy
+from supervisor.session.copying.capture import Capture, Copies, cut, leave_out, put_instead, young
+from supervisor.session.copying.spool import CHUNK_BYTES
+from supervisor.session.copying.tray import Tray
+from supervisor.session.proof.checks import COMPANIONS
+from supervisor.session.proof.profile import Profile
 from supervisor.session.scan import matcher, seen_from
-from supervisor.session.spool import CHUNK_BYTES
-from supervisor.session.tray import Tray
 
 _WITHIN_S = 2.0
 _COPIER_TIMEOUT_S = 10.0

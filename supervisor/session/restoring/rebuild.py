@@ -12,13 +12,13 @@ from pathlib import Path
 from threading import Event
 
 from supervisor.session import files
-from supervisor.session.durable import synced
-from supervisor.session.entries import Entry
-from supervisor.session.manifest import Manifest
-from supervisor.session.packs import BlobReader
 from supervisor.session.progress import Progress, Tally
+from supervisor.session.restoring.durable import synced
 from supervisor.session.scan import Seen, seen_from
-from supervisor.session.store import Store
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.packs import BlobReader
+from supervisor.session.storage.store import Store
 
 _HOLE_BYTES = 4096
 # From here on a second thread pays: both the kernel and zstd work without Python's lock.

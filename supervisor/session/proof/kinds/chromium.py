@@ -6,8 +6,8 @@ Only here a name like `Cache` is a cache. What a site has stored lies in LevelDB
 
 from pathlib import Path
 
-from supervisor.session.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
-from supervisor.session.kinds.model import Profile
+from supervisor.session.proof.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
+from supervisor.session.proof.kinds.model import Profile
 
 # What a login may lie in. Cookies moved into Network/ in Chromium 96.
 _STORES = ("Local Storage/leveldb/CURRENT", "IndexedDB/*/CURRENT", "Cookies", "Network/Cookies")

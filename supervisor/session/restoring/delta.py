@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from supervisor.session.capture import Copies
-from supervisor.session.entries import Entry
+from supervisor.session.copying.capture import Copies
 from supervisor.session.scan import Scan, Seen
+from supervisor.session.storage.entries import Entry
 
 # Beside a database, and part of it: of the old one none may lie beside the new one.
 COMPANIONS = ("-wal", "-journal", "-shm")

@@ -2,8 +2,8 @@
 
 import re
 
-from supervisor.session.entries import Entry
 from supervisor.session.scan import Seen
+from supervisor.session.storage.entries import Entry
 
 # As `entries.made` writes it. No file name can hold it: JSON has a backslash before each quote.
 _LOOKS = re.compile(

@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.session import files
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import compact, rfc3339, since_1970
+from supervisor.session.storage.manifest import Manifest
 
 PER_EPOCH = 3
 KEPT_S = 30 * 86_400.0

@@ -18,12 +18,12 @@ from typing import Any
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.entries import Blob, Entry
-from supervisor.session.manifest import Held, Manifest
-from supervisor.session.manifest_json import UNKNOWN, dump, parse_entries, parse_head, split
 from supervisor.session.model import DamagedBlob, Malformed, UnreadableBlob, parse_name
-from supervisor.session.packs import BlobReader
-from supervisor.session.readme import README
+from supervisor.session.storage.entries import Blob, Entry
+from supervisor.session.storage.manifest import Held, Manifest
+from supervisor.session.storage.manifest_json import UNKNOWN, dump, parse_entries, parse_head, split
+from supervisor.session.storage.packs import BlobReader
+from supervisor.session.storage.readme import README
 
 _MANIFEST_MAX_BYTES = 1 << 30
 _SEQ = operator.attrgetter("seq")

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from supervisor.core.policy import Keep
-from supervisor.session.manifest import Manifest
 from supervisor.session.model import since_1970
+from supervisor.session.storage.manifest import Manifest
 
 GOOD_KEPT = 2
 BAD_KEPT = 2

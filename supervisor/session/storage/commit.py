@@ -4,13 +4,13 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from supervisor.session.capture import Capture, Copied, Copies, Piece, Spooled
-from supervisor.session.entries import Blob, Entry, made
-from supervisor.session.manifest import Counters, Held, Kind, Manifest, Pack
+from supervisor.session.copying.capture import Capture, Copied, Copies, Piece, Spooled
 from supervisor.session.model import DamagedBlob, rfc3339
-from supervisor.session.packs import BlobReader, PackWriter
 from supervisor.session.scan import Seen
-from supervisor.session.store import Store
+from supervisor.session.storage.entries import Blob, Entry, made
+from supervisor.session.storage.manifest import Counters, Held, Kind, Manifest, Pack
+from supervisor.session.storage.packs import BlobReader, PackWriter
+from supervisor.session.storage.store import Store
 
 # The packs that a snapshot refers to are kept whole for its sake. When they are that many times
 # the session, or that many, the next snapshot is a full one, and pruning does the rest.

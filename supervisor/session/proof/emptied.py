@@ -16,8 +16,8 @@ A file that the session's kind requires is never given up like this: see `missin
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from supervisor.session.entries import Entry
-from supervisor.session.manifest import Manifest
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
 
 _SAME_DEVICE = ("identity", "roundtrip")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from supervisor.session.entries import Patch
+from supervisor.session.storage.entries import Patch
 
 # A database's page, as a rule: SQLite's default since 3.12 (sqlite.org/pgszchng2016.html).
 PAGE_BYTES = 4 << 10

@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, leveldb, validate
-from supervisor.session.entries import Entry
-from supervisor.session.profile import Profile
+from supervisor.session import files
+from supervisor.session.proof import leveldb, validate
+from supervisor.session.proof.profile import Profile
 from supervisor.session.scan import Seen, matches
+from supervisor.session.storage.entries import Entry
 
 SQLITE_MAGIC = b"SQLite format 3\0"
 # Beside a database, and part of it.

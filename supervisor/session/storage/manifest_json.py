@@ -12,9 +12,9 @@ from typing import Any, get_args
 
 from blake3 import blake3
 
-from supervisor.session.entries import Entry, EntryReader
-from supervisor.session.manifest import Body, Counters, Held, Kind, Manifest, Pack
 from supervisor.session.model import PROOFS, EpochState, Malformed, Verdict, since_1970
+from supervisor.session.storage.entries import Entry, EntryReader
+from supervisor.session.storage.manifest import Body, Counters, Held, Kind, Manifest, Pack
 
 FORMAT = 2
 _FIRST = 1

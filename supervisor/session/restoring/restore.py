@@ -2,10 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 
-from supervisor.session.entries import Entry
-from supervisor.session.manifest import Manifest
 from supervisor.session.state import Record
-from supervisor.session.store import Store
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.store import Store
 
 
 def candidates(snapshots: Sequence[Manifest], *, older: bool) -> list[Manifest]:

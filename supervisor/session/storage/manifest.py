@@ -7,7 +7,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
-from supervisor.session.entries import Blob, Entry
 from supervisor.session.model import (
     EpochState,
     Snapshot,
@@ -16,6 +15,7 @@ from supervisor.session.model import (
     since_1970,
     slug,
 )
+from supervisor.session.storage.entries import Blob, Entry
 
 Kind = Literal["snapshot", "tombstone", "quarantine"]
 

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import Any, Literal
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, inplace
-from supervisor.session.inplace import Steps
-from supervisor.session.moving import NOT_BY_RENAME, move_entry, unused
+from supervisor.session import files
+from supervisor.session.restoring import inplace
+from supervisor.session.restoring.inplace import Steps
+from supervisor.session.restoring.moving import NOT_BY_RENAME, move_entry, unused
 
 _MAX_BYTES = 64 << 20
 

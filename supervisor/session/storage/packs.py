@@ -12,9 +12,9 @@ import zstandard
 from blake3 import blake3
 
 from supervisor.session import files
-from supervisor.session.entries import Blob, Patch
 from supervisor.session.model import DamagedBlob, UnreadableBlob
-from supervisor.session.patches import changed_runs, overlay
+from supervisor.session.storage.entries import Blob, Patch
+from supervisor.session.storage.patches import changed_runs, overlay
 
 _LEVEL = 1
 # Written at once, and read back at once.

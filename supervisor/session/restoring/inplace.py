@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from supervisor.session import files, moving
-from supervisor.session.entries import safe_path
+from supervisor.session import files
+from supervisor.session.restoring import moving
+from supervisor.session.storage.entries import safe_path
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

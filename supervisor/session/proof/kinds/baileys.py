@@ -11,8 +11,8 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
-from supervisor.session.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
-from supervisor.session.kinds.model import Profile, json_object
+from supervisor.session.proof.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
+from supervisor.session.proof.kinds.model import Profile, json_object
 
 # Of AuthenticationCreds those that have been there in each version, linked or not.
 KEYS = ("noiseKey", "signedIdentityKey", "signedPreKey", "registrationId", "advSecretKey")

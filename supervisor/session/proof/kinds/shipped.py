@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from supervisor.session.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
-from supervisor.session.kinds.model import Profile, json_object
+from supervisor.session.proof.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
+from supervisor.session.proof.kinds.model import Profile, json_object
 
 
 def shipped_identity(folder: Path) -> str | None:

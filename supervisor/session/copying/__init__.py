@@ -1,0 +1,1 @@
+"""How a session is copied: while its bot runs, stands still, or is gone."""

@@ -1,0 +1,1 @@
+"""Is a session whole? What each kind needs, and what looks it over."""

@@ -1,0 +1,1 @@
+"""How a snapshot becomes the live session again, and what was live is kept."""

@@ -1,0 +1,1 @@
+"""What is stored: manifests, packs, and the commit that makes both durable."""
