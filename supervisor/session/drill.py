@@ -105,7 +105,7 @@ class Drills(Ladder):
             problems += checks.deep_problems(target, sound, None)
             good = self._good_before(manifest)
             why = checks.missing_problems(seen, profile)
-            why += self._not_always_so(problems, formats, profile, good)
+            why += self._not_always_so(problems, formats, profile, self._entries(good))
             identity = profile.identity(target)
         wanted = expected_identity(profile, None, record.identity) or manifest.at_rest
         if wanted is not None and identity != wanted:

@@ -82,16 +82,16 @@ class Ladder(Restores):
             # What changed is looked at first: that is where damage is, as a rule.
             trusted = self._proved(base, found)
             broken = checks.content_problems(folder, found.seen, formats, trusted=trusted)
-            why += self._not_always_so(broken, formats, profile, base)
+            why += self._not_always_so(broken, formats, profile, self._entries(base))
             why += identity_problems(identity, then if linked else None)
             if not why and depth != "quick":
                 rest = {path: form for path, form in formats.items() if path in trusted}
                 broken = checks.content_problems(folder, found.seen, rest)
-                why = self._not_always_so(broken, formats, profile, base)
+                why = self._not_always_so(broken, formats, profile, self._entries(base))
             if not why and depth != "quick":
                 with files.scratch(self.store.tmp) as work:
                     broken = checks.deep_problems(folder, formats, work)
-                why = self._not_always_so(broken, formats, profile, base)
+                why = self._not_always_so(broken, formats, profile, self._entries(base))
         return Check(
             verdict="damaged" if why else "passed",
             why="; ".join(dict.fromkeys(why)),

@@ -20,6 +20,7 @@ from supervisor.session.state import Record
 from supervisor.session.storage import retention
 from supervisor.session.storage.commit import commit, unchanged
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.uncollected import uncollected
 from supervisor.session.verdicts import Told, Verdicts
 
 _TOMBSTONES_KEPT = 10
@@ -38,7 +39,8 @@ class Snapshots(Verdicts):
             profile, base, _full = self._ground(session_id, self._state.read(session_id))
             with Spool(self.store.tmp, self.progress) as spool:
                 folder = self.folder(session_id)
-                copies = copy_changes(folder, profile, base, spool, mapped=mapped)
+                with uncollected(when=base is None):
+                    copies = copy_changes(folder, profile, base, spool, mapped=mapped)
                 prepare_haste(profile, copies)
                 return copies
 
@@ -100,13 +102,14 @@ class Snapshots(Verdicts):
             with self.owning(session_id), Told(session_id):
                 look_through(capture.copies)
                 record = self._state.read(session_id)
-                done = commit(
-                    self.store,
-                    capture,
-                    counters=record.counters(),
-                    tried=tuple(record.tried),
-                    proof=proof,
-                )
+                with uncollected(when=capture.copies.base is None):
+                    done = commit(
+                        self.store,
+                        capture,
+                        counters=record.counters(),
+                        tried=tuple(record.tried),
+                        proof=proof,
+                    )
                 manifest = done.manifest
                 copies = capture.copies
                 looked = Stored(
@@ -212,7 +215,8 @@ class Snapshots(Verdicts):
         profile, base, full = self._ground(session_id, record)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             mapped = pre.mapped if pre else frozenset[int]()
-            copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
+            with uncollected(when=base is None):
+                copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(
                     f"session {session_id} has no files to take a snapshot of",

@@ -8,7 +8,7 @@ from supervisor.session.grounds import Grounds
 from supervisor.session.model import DamagedBlob, SnapshotFailed, UnreadableBlob
 from supervisor.session.proof import checks, emptied
 from supervisor.session.proof.profile import Profile, identity_problems
-from supervisor.session.restoring.rebuild import build
+from supervisor.session.restoring.rebuild import build_files
 from supervisor.session.scan import matches
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
@@ -35,7 +35,7 @@ class Verdicts(Grounds):
             return [_unlisted(manifest)], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before = self._good_before(manifest)
-        then = self._entries(before)
+        then = self._beside(before, entries)
         problems = checks.missing_problems(seen, profile) + checks.shorter_problems(seen, then)
         empty = checks.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
@@ -45,7 +45,8 @@ class Verdicts(Grounds):
                 plain = (path for path, item in seen.items() if item.kind == "file")
                 named = [path for path in plain if matches(path, profile.identified_by)]
                 if wanted or named:
-                    build(manifest, copy, self.store, only={*wanted, *named})
+                    chosen = [entries[path] for path in {*wanted, *named}]
+                    build_files(chosen, copy, self.store)
             except UnreadableBlob:
                 raise  # which condemns nothing
             except DamagedBlob as error:
@@ -60,16 +61,16 @@ class Verdicts(Grounds):
             ]
             for item in hollow:
                 broken.remove(item)
-                if self._not_always_so([item], formats, profile, before):
+                if self._not_always_so([item], formats, profile, then):
                     empty.append(item.path)
             said = emptied.judge(empty, manifest, self._older(manifest))
             problems += said.problems
-            problems += self._not_always_so(broken, formats, profile, before)
+            problems += self._not_always_so(broken, formats, profile, then)
             if not problems:
                 sound = {path: form for path, form in formats.items() if path not in empty}
                 broken = checks.deep_problems(copy, sound, None)
                 caught += _caught(broken, formats, manifest, then)
-                problems = self._not_always_so(broken, formats, profile, before)
+                problems = self._not_always_so(broken, formats, profile, then)
             at_rest = profile.identity(copy)
             problems += identity_problems(at_rest, before.at_rest if before else None)
             return problems, said.doubts + caught, at_rest
@@ -91,22 +92,21 @@ class Verdicts(Grounds):
         problems: list[checks.Problem],
         formats: Mapping[str, str],
         profile: Profile,
-        before: Manifest | None,
+        then: Mapping[str, Entry],
     ) -> list[str]:
         """Return the problems' texts, without those that are none: a name alone promises nothing.
 
-        A file that is called .json, but has never been seen to hold JSON, is the bot's own affair.
+        A file that is called .json, but did not hold JSON `then` either, is the bot's own affair.
         """
         return [
             text
             for path, text in problems
             if formats[path] != "json"
             or matches(path, profile.required)
-            or self._was_json(before, path)
+            or self._was_json(then.get(path))
         ]
 
-    def _was_json(self, manifest: Manifest | None, path: str) -> bool:
-        entry = self._entries(manifest).get(path)
+    def _was_json(self, entry: Entry | None) -> bool:
         if entry is None:
             return False
         try:

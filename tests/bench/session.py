@@ -135,12 +135,13 @@ class _Restores:
         away = self._race.project / "away"
         self._live.rename(away)
         self._restore_ours("empty")
-        shutil.rmtree(away)
         for peer in self._race.peers:
             target = self._target(peer)
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir()
             self._restore("empty", peer, peer.name)
+        # Last: just deleted inodes make whoever creates files next slow.
+        shutil.rmtree(away)
 
     def _damaged(self, name: str, damage: Callable[[Path], None]) -> None:
         damage(self._live / name)

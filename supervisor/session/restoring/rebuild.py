@@ -49,12 +49,19 @@ def build(
     if not wanted:
         build_tree(manifest.files, target, store, progress)
         return
+    build_files([entry for entry in manifest.files if entry.path in wanted], target, store)
+
+
+def build_files(entries: Iterable[Entry], target: Path, store: Store) -> None:
+    """Write just these files into the new folder `target`; nothing is synced.
+
+    Raises: DamagedBlob, OSError; what was written is left for the caller to remove.
+    """
     files.make_private(target)
     jobs: list[Job] = []
-    for entry in manifest.files:
-        if entry.path in wanted:
-            files.make_private((target / entry.path).parent)
-            jobs.append((entry, f"{target}/{entry.path}"))
+    for entry in entries:
+        files.make_private((target / entry.path).parent)
+        jobs.append((entry, f"{target}/{entry.path}"))
     write_files(jobs, store)
 
 

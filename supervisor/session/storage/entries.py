@@ -205,6 +205,12 @@ class EntryReader:
         seqs = self._packs(value, seen.size) if seen.kind == "file" else ()
         return Entry(path, seen, line, self._names, self._seqs.setdefault(seqs, seqs), form)
 
+    def met(self, entry: Entry) -> None:
+        """Take an entry that was read before as the next one."""
+        self._paths.add(entry.path)
+        if entry.seen.kind == "dir":
+            self._folders.add(entry.path)
+
     def _stat(self, line: dict[str, Any]) -> Seen:
         kind: Kind = line.get("kind")  # type: ignore[assignment] # looked at in the next line
         if kind not in get_args(Kind):

@@ -12,7 +12,14 @@ from typing import Any, get_args
 
 from blake3 import blake3
 
-from supervisor.session.model import PROOFS, EpochState, Malformed, Verdict, since_1970
+from supervisor.session.model import (
+    PROOFS,
+    DamagedBlob,
+    EpochState,
+    Malformed,
+    Verdict,
+    since_1970,
+)
 from supervisor.session.storage.entries import Entry, EntryReader
 from supervisor.session.storage.manifest import Body, Counters, Held, Kind, Manifest, Pack
 
@@ -68,6 +75,30 @@ def parse_entries(lines: bytes, packs: Mapping[int, Pack], name: str) -> tuple[E
         return ()
     reader = EntryReader(name, {seq: pack.name for seq, pack in packs.items()})
     return tuple(reader.entry(line) for line in lines.split(b",\n "))
+
+
+def entries_beside(manifest: Manifest, now: Mapping[str, Entry]) -> dict[str, Entry]:
+    """Return a manifest's entries by path; what is the same, line for line, is `now`'s entry.
+
+    Of two snapshots nearly all is the same, and need not be parsed and held twice.
+    Raises: DamagedBlob when the entries can't be read.
+    """
+    names = {seq: pack.name for seq, pack in manifest.packs.items()}
+    same = {entry.line: entry for entry in now.values()}
+    reader = EntryReader(manifest.name, names)
+    found: dict[str, Entry] = {}
+    lines = manifest.body.lines()
+    try:
+        for line in lines.split(b",\n ") if lines else ():
+            entry = same.get(line)
+            if entry is None or any(names.get(seq) != entry.pack(seq) for seq in entry.seqs):
+                entry = reader.entry(line)
+            else:
+                reader.met(entry)
+            found[entry.path] = entry
+    except Malformed as error:
+        raise DamagedBlob(error.message) from error
+    return found
 
 
 def parse(data: bytes, name: str = "manifest") -> Manifest:

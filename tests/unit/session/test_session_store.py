@@ -17,7 +17,7 @@ from supervisor.session.copying import capture
 from supervisor.session.copying.capture import GROUP_BYTES, WHOLE_BYTES
 from supervisor.session.storage import commit
 from supervisor.session.storage.entries import Blob
-from supervisor.session.storage.manifest_json import split
+from supervisor.session.storage.manifest_json import entries_beside, split
 from supervisor.session.storage.packs import BlobReader, PackWriter
 from supervisor.session.storage.patches import PAGE_BYTES, changed_runs
 from tests.unit.session.sessionkit import ID, Place, tree, write_key
@@ -235,3 +235,17 @@ def test_a_store_of_the_first_format_is_restored_and_continued(place: Place) -> 
     assert list(manager.store.find(ID, "2").packs) == [2]
     manager.mark_proof(ID, 0, "roundtrip")
     assert place.manager().verify(ID, "1") == ""
+
+
+def test_an_older_snapshots_entries_are_shared_where_they_are_the_same(place: Place) -> None:
+    """Line for line the same is the same object; all else is read, and nothing is missing."""
+    manager = place.linked()
+    write_key(place.live, "changed")
+    manager.backup(ID)
+    old, new = manager.store.listing(ID).snapshots
+    now = {entry.path: entry for entry in new.files}
+    beside = entries_beside(old, now)
+    assert beside == {entry.path: entry for entry in old.files}
+    shared = {path for path, entry in beside.items() if entry is now[path]}
+    assert {"keys/two", "creds.json"} <= shared
+    assert "keys/one" not in shared
