@@ -52,7 +52,11 @@ class ProgressLine:
         if self._stream is None or time.monotonic() - self._begin < AFTER_S:
             return
         text = words.progress(words.clean(doing), done_bytes, total_bytes)
-        room = os.get_terminal_size(self._stream.fileno()).columns or 80
+        try:
+            room = os.get_terminal_size(self._stream.fileno()).columns or 80
+        except OSError:
+            self._stream = None  # as below
+            return
         while width(text) >= room and text:
             text = text[:-1]
         self._write(_CLEAR + text)

@@ -80,6 +80,8 @@ def told(found: dict[str, Any]) -> list[str]:
         size = words.size(found.get("size_bytes"))
         device = words.get(found, "identity") or "unknown"
         lines.append(f"{words.count(found.get('files', 0), 'file')}, {size}, device {device}")
+    if found.get("foreign"):
+        lines.append("that is another device than the one this session was linked as")
     if found.get("hot"):
         lines.append("it is in use: its databases were not opened")
     snapshots = words.listed(found, "snapshots")

@@ -28,7 +28,7 @@ def _snapshots_checked(_bot: str, event: Event) -> list[Line]:
 def _check_failed(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"SessionManager: the snapshots could not be checked{because(event)}",
-        "it is tried again in some minutes",
+        "it is tried again in an hour",
     )
 
 

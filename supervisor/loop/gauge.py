@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 EVERY_S = 1.0
 # After a silence like this, what is heard next is other work.
@@ -35,9 +36,11 @@ class Gauge:
         self._heard_at, self._done_bytes = now, done_bytes
         if now - self._told_at >= EVERY_S:
             self._told_at = now
-            self._tell(
-                "session_progress",
-                doing=self._doing(),
-                done_bytes=done_bytes,
-                total_bytes=total_bytes,
-            )
+            # The loop that is told may be gone; the work goes on to its end.
+            with suppress(RuntimeError):
+                self._tell(
+                    "session_progress",
+                    doing=self._doing(),
+                    done_bytes=done_bytes,
+                    total_bytes=total_bytes,
+                )

@@ -29,6 +29,8 @@ RESTING = frozenset(
     {Phase.UP, Phase.PAIRING, Phase.BACKOFF, Phase.FAILED, Phase.DOWN, Phase.REFUSED}
 )
 _PAUSE_S = 0.1
+# What failed may have read the whole store already, and fail again while the disk is full.
+_LOOKS_AFTER_FAILURE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,16 +132,18 @@ class Rounds:
         first_s = self._times.look_s + offset_s(self._work.id, self._times.look_s)
         await asyncio.sleep(first_s)
         while True:
+            wait_s = self._times.look_s
             try:
                 async with self._turn:
                     if self._phase() is Phase.UP and self._jobs.idle:
                         await self._look()
             except Exception as error:  # noqa: BLE001 - it is told, and the next round comes
+                wait_s *= _LOOKS_AFTER_FAILURE
                 self._report("check_failed", why=in_words(error))
                 if not isinstance(error, (SupervisorError, OSError)):
                     context = {"message": "a round failed", "exception": error}
                     asyncio.get_running_loop().call_exception_handler(context)
-            await asyncio.sleep(self._times.look_s)
+            await asyncio.sleep(wait_s)
 
     async def _look(self) -> None:
         """See what is due, and do it."""
@@ -153,10 +157,11 @@ class Rounds:
             found = await self._audit(asked=False)
             if found is None:
                 return  # others come first; it is due still
-            await self._note(checked=True)
+            # First, since the note may fail: on a full disk, say.
             self._tell(found, asked=False)
             if found.damaged and self._phase() is Phase.UP:
                 self._heal()
+            await self._note(checked=True)
         if self._is_due(now, drilled, self._times.drill_s) and self._phase() is Phase.UP:
             done = await self._in_thread(partial(self._manager.drill, self._work.id, self._hold_on))
             await self._drilled(done)
@@ -240,7 +245,6 @@ class Rounds:
                 await self._in_turn(
                     partial(self._manager.condemn, self._work.id, done.snapshot, done.why)
                 )
-        await self._note(drilled=True)
         if done.outcome == "passed":
             took_s = round(done.duration_s, 6)
             size = done.size_bytes
@@ -251,6 +255,7 @@ class Rounds:
             self._report("drill_failed", snapshot=done.snapshot, why=done.why, hint=done.hint)
         if done.condemned and self._phase() is Phase.UP:
             self._heal()
+        await self._note(drilled=True)
 
     def _tell(self, found: Audited, *, asked: bool) -> None:
         self._report(

@@ -259,6 +259,7 @@ class SessionWork:
         same = self._manager.unchanged(self.id, before)
         proof = self._proofs.get(generation, "")
         if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
+            before.spool.close()
             return self._tell_taken(same, frozen_s=0.0)
         with frozen(members, self._freeze_s) as freeze:
             capture = self._manager.capture(

@@ -14,10 +14,11 @@ from contextlib import suppress
 from typing import Self
 
 # The newest first: children before their parents. Whoever stops all processes of a service by a
-# signal must not stop this one before its work is done.
+# signal must not stop this one before its work is done. `kill` is the shell's own: small images
+# have no program of that name.
 _SCRIPT = """trap "" HUP INT TERM
 while read -r pid; do pids="$pid $pids"; done
-exec kill -CONT $pids 2>&-"""
+kill -CONT $pids 2>&-"""
 _SHELL = "/bin/sh"
 
 

@@ -8,7 +8,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Generator, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from hashlib import blake2b
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.audited import Aside, Audited, Examined, examined
 from supervisor.session.copying.writers import open_by_somebody
-from supervisor.session.drill import Drills
+from supervisor.session.drill import ON_TRIAL, Drills
 from supervisor.session.model import DamagedBlob, UnreadableBlob, parse_name
 from supervisor.session.progress import Tally
 from supervisor.session.proof import checks
@@ -78,7 +78,7 @@ class Audits(Drills):
         told = self.progress if tell else None
         manifests = (*listing.snapshots, *listing.quarantined)
         packs = {pack.name for manifest in manifests for pack in manifest.packs.values()}
-        with self.store.reader() as reader:
+        with self.store.reader() as reader, self._at_work():
             total_bytes = sum(map(self.store.pack_bytes, packs))
             reread = _Reread(reader, Tally(told, total_bytes))
             for number, manifest in enumerate(manifests, 1):
@@ -102,6 +102,14 @@ class Audits(Drills):
                 found.quarantine.append(aside)
             found.duration_s = time.perf_counter() - begin
             yield found
+
+    @contextmanager
+    def _at_work(self) -> Iterator[None]:
+        """Leave no words behind for the progress of other work, however the check ends."""
+        try:
+            yield
+        finally:
+            self.doing = ""
 
     def _in_use(self, session_id: str) -> bool:
         lock = self.lock_for(session_id)
@@ -145,7 +153,7 @@ class Audits(Drills):
         elif problem is not None:
             if now.verdict != "bad":
                 now = self._write(found, now, verdict="bad", why=problem.message, sick=True)
-        elif now.verdict == "pending" or (now.verdict == "bad" and now.sick):
+        elif now.verdict == "pending" or _may_heal(now):
             try:
                 now = self._write(found, now, **self._judged(now))
             except UnreadableBlob as error:
@@ -254,6 +262,12 @@ class _Reread:
         except DamagedBlob as error:
             return error
         return None
+
+
+def _may_heal(manifest: Manifest) -> bool:
+    """Return whether it is bad for nothing but bytes that could not be read."""
+    unread = manifest.verdict == "bad" and manifest.sick
+    return unread and not manifest.why.startswith(ON_TRIAL)
 
 
 def _drop_cache(path: Path) -> None:

@@ -126,7 +126,7 @@ def examined(
     own = manifest.epoch == record.epoch and record.state != "closed"
     why, todo, lost = "", "", False
     if isinstance(problem, UnreadableBlob):
-        why, lost, fresh = problem.message, True, True
+        why, lost, fresh = problem.message, manifest.verdict != "bad" or manifest.sick, True
         todo = f"mend the disk, then look again: stillhere session check {manifest.id}"
     elif problem is not None:
         why, lost = problem.message, manifest.sick

@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 from typing import Literal
 
+from supervisor.core.errors import SupervisorError
 from supervisor.session import files
 from supervisor.session.audited import heals
 from supervisor.session.ladder import Ladder
@@ -20,6 +21,9 @@ from supervisor.session.restoring.rebuild import build
 from supervisor.session.restoring.restore import entries_of
 from supervisor.session.state import Record
 from supervisor.session.storage.manifest import Manifest
+
+# How the reason of a verdict begins that only a drill can give, and only another could take back.
+ON_TRIAL = "restored on trial: "
 
 # A copy on the disk may take more room than its bytes: blocks, folders, the databases' copies.
 _ROOM = 1.2
@@ -46,8 +50,9 @@ class Drills(Ladder):
 
         It is built in the store's scratch folder, opened with all validators, and its device
         compared with the epoch's; then it is gone. Writes nothing else, so that it may run in a
-        thread of its own; see `condemn`. None: there is no good snapshot. `progress` may raise to
-        end it, and may keep it waiting. Raises: SupervisorError, OSError.
+        thread of its own; see `condemn`. None: there is no good snapshot. Skipped: there is no
+        room for it, or nothing to open it with. `progress` may raise to end it, and may keep it
+        waiting. Raises: SupervisorError, OSError.
         """
         record = self._state.read(session_id)
         own = self.store.listing(session_id).of_epoch(record.epoch)
@@ -65,21 +70,25 @@ class Drills(Ladder):
                 outcome="skipped", snapshot=newest.name, size_bytes=size_bytes, why=why, hint=hint
             )
         why, hint, condemned = "", "", False
+        outcome: Literal["", "skipped"] = ""
         self._pinned.append(newest.name)
         try:
             why = self._rebuilt_problem(newest, record, progress)
             condemned, hint = bool(why), heals(session_id)
+            why = why and f"{ON_TRIAL}{why}"
         except UnreadableBlob as error:
             why, hint = error.message, "mend the disk: what is on it can't be read now"
         except DamagedBlob as error:
             why, hint, condemned = error.message, heals(session_id), True
+        except SupervisorError as error:
+            why, hint, outcome = error.message, error.hint, "skipped"
         except OSError as error:
             why = f"{error.strerror or error} ({error.filename or self.store.tmp})"
             hint = "make room or mend the disk: a restore would fail as well"
         finally:
             self._pinned.remove(newest.name)
         return Drilled(
-            outcome="failed" if why else "passed",
+            outcome=outcome or ("failed" if why else "passed"),
             snapshot=newest.name,
             size_bytes=size_bytes,
             duration_s=time.perf_counter() - begin,
@@ -99,9 +108,15 @@ class Drills(Ladder):
             target = work / "session"
             build(manifest, target, self.store, progress=progress)
             formats = checks.formats_of(target, seen, profile, entries)
-            problems = checks.content_problems(target, seen, formats)
+            # What an emptied file means was judged when the snapshot got its verdict.
+            filled = {
+                path: form
+                for path, form in formats.items()
+                if path not in seen or seen[path].size or not form.startswith("json")
+            }
+            problems = checks.content_problems(target, seen, filled)
             torn = {problem.path for problem in problems}
-            sound = {path: form for path, form in formats.items() if path not in torn}
+            sound = {path: form for path, form in filled.items() if path not in torn}
             problems += checks.deep_problems(target, sound, None)
             good = self._good_before(manifest)
             why = checks.missing_problems(seen, profile)

@@ -203,7 +203,11 @@ def copy_range(source: int, target: int, length: int) -> int:
 
 
 def remove_tree(path: Path) -> None:
-    """Remove a folder of ours and all in it; a folder without write permission too."""
+    """Remove a folder of ours and all in it; a folder without write permission too.
+
+    A mount point in it (a cache on a tmpfs, say) stays, empty: else nothing that was begun here
+    could ever be ended. Raises: OSError.
+    """
     if not there(path):
         return
     if not is_folder(path):
@@ -212,7 +216,26 @@ def remove_tree(path: Path) -> None:
     for folder, _dirs, _files in os.walk(path):
         with suppress(OSError):
             Path(folder).chmod(0o700)
-    shutil.rmtree(path)
+    try:
+        shutil.rmtree(path)
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        _remove_but_mounts(path)
+
+
+def _remove_but_mounts(path: Path) -> None:
+    for folder, folders, names in os.walk(path, topdown=False):
+        for name in names:
+            Path(folder, name).unlink()
+        for name in folders:
+            if Path(folder, name).is_symlink():
+                Path(folder, name).unlink()
+        try:
+            Path(folder).rmdir()
+        except OSError as error:
+            if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
+                raise
 
 
 def walk_up(path: Path) -> Iterator[tuple[Path, list[str]]]:

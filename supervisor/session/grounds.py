@@ -12,7 +12,6 @@ from supervisor.session.state import Record
 from supervisor.session.storage.commit import overdue
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
-from supervisor.session.storage.manifest_json import entries_beside
 from supervisor.session.uncollected import uncollected
 
 
@@ -43,7 +42,7 @@ class Grounds(Base):
             for path, entry in looked.entries.items()
             if intact.issuperset(entry.seqs) and self.store.trusts(entry)
         }
-        return replace(looked, entries=entries)
+        return replace(looked, entries=entries, whole=len(entries) == len(looked.entries))
 
     def _look(self, manifest: Manifest) -> Stored | None:
         """Return a snapshot's entries; None when they can't be read. The newest's are kept."""
@@ -59,18 +58,6 @@ class Grounds(Base):
         if looked is None or looked.seq < manifest.seq:
             self._looked = {**self._looked, manifest.id: found}
         return found
-
-    def _beside(self, manifest: Manifest | None, now: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        """Return an older snapshot's entries: those that are the same, line for line, are `now`'s.
-
-        Thousands of them are neither parsed nor held twice.
-        """
-        if manifest is None:
-            return {}
-        try:
-            return entries_beside(manifest, now)
-        except DamagedBlob:
-            return {}
 
     def _entries(self, manifest: Manifest | None) -> Mapping[str, Entry]:
         """Return a snapshot's entries by path: none where nothing can be read of it."""

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
+from supervisor.core.errors import SupervisorError
 from supervisor.session import files
 from supervisor.session.lock import boot_id
 from supervisor.session.model import (
@@ -153,7 +154,8 @@ class Ladder(Restores):
         Otherwise the newest snapshot of this epoch comes back; the old folder goes to
         quarantine. `because="pairing"`: the live one looks whole, but was refused; each snapshot
         is tried once. `force_from`: that snapshot, whatever the live session is.
-        Raises: NothingToRestore, SessionBusy, SupervisorError.
+        Raises: NothingToRestore, SessionBusy; SupervisorError, also where what there is could not
+        be read now.
         """
         begin = time.perf_counter()
         with self.owning(session_id, alone=True):
@@ -164,6 +166,7 @@ class Ladder(Restores):
                     return Restored(action="kept", duration_s=time.perf_counter() - begin)
             record = self._state.read(session_id)
             failed: set[str] = set()
+            unread: UnreadableBlob | None = None
             while True:
                 if force_from is not None:
                     options = [self._consented(session_id, record, force_from)]
@@ -174,8 +177,13 @@ class Ladder(Restores):
                     if check is not None and self._lived_with(session_id, record, check.why):
                         took_s = time.perf_counter() - begin
                         return Restored(action="kept", duration_s=took_s, flaw=check.why)
+                    if unread is not None:
+                        raise self._not_now(session_id, unread) from unread
                     raise self._nothing(session_id, record)
-                restored = self._restore(session_id, options[0], because, begin)
+                try:
+                    restored = self._restore(session_id, options[0], because, begin)
+                except UnreadableBlob as error:
+                    restored, unread = None, error
                 if restored:
                     return restored
                 # It turned out not to be whole, which may change what comes next.
@@ -245,18 +253,18 @@ class Ladder(Restores):
     def _restore(
         self, session_id: str, manifest: Manifest, because: Because, begin: float
     ) -> Restored | None:
-        """Restore one snapshot; None when it turns out not to be whole. Raises: OSError."""
+        """Restore one snapshot; None when it turns out not to be whole.
+
+        Raises: OSError; UnreadableBlob: it may be whole, and the next try may read it.
+        """
         if manifest.verdict == "pending":
-            try:
-                manifest = self._validated(manifest)
-            except UnreadableBlob:
-                return None  # it may be whole: the next try may read it
+            manifest = self._validated(manifest)
             if manifest.verdict == "bad":
                 return None
         try:
             quarantined = self._replace(manifest, because)
         except UnreadableBlob:
-            return None  # the same
+            raise
         except DamagedBlob as error:
             sick = manifest.sick or manifest.verdict in ("good", "fuzzy")
             self.store.amend(manifest, verdict="bad", why=error.message, sick=sick)
@@ -279,6 +287,14 @@ class Ladder(Restores):
         sound = {path: form for path, form in formats.items() if path not in dict(problems)}
         with files.scratch(self.store.tmp) as work:
             return problems + checks.deep_problems(root, sound, work), formats
+
+    @staticmethod
+    def _not_now(session_id: str, unread: UnreadableBlob) -> SupervisorError:
+        """Return what is no NothingToRestore: that would end the link for a passing error."""
+        return SupervisorError(
+            f"session {session_id} can't be restored now: {unread.message}",
+            "nothing was changed, and its snapshots may be whole: mend the disk, then do it again",
+        )
 
     def _nothing(self, session_id: str, record: Record) -> NothingToRestore:
         listing = self.store.listing(session_id)

@@ -143,7 +143,7 @@ class Restores(Quarantined):
         if kept is None:
             # What is distrusted now is stored anew by the next try.
             return None if again else self._in_place(manifest, entries, because, again=True)
-        if _moved(live, plan, copies):
+        if _moved(live, plan, copies) or _came(live, plan, copies):
             if kept.new:
                 self.store.drop(manifest.id, [kept.manifest])
             return None
@@ -176,6 +176,13 @@ def _may_change(live: Path, plan: Plan) -> bool:
     touched = (*plan.drop, *new, *(entry.path for entry in plan.put))
     parents = {path.rpartition("/")[0] for path in touched} - new
     return all(os.access(live / parent, os.W_OK | os.X_OK) for parent in parents)
+
+
+def _came(live: Path, plan: Plan, copies: Copies) -> bool:
+    """Return whether something lies now where nothing was that could be stored."""
+    new = (entry.path for entry in plan.put if entry.path not in copies.seen)
+    gone = set(plan.drop)
+    return any(files.there(live / path) for path in new if gone.isdisjoint(delta.parents(path)))
 
 
 def _moved(live: Path, plan: Plan, copies: Copies) -> bool:

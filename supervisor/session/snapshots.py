@@ -45,16 +45,17 @@ class Snapshots(Verdicts):
                 return copies
 
     def unchanged(self, session_id: str, pre: Copies) -> Snapshot | None:
-        """Return the newest snapshot if the session is still that, byte for byte; ends `pre` then.
+        """Return the newest snapshot if the session is still that, byte for byte.
 
         Nothing needs to stand still for that: what was copied while the bot ran is what a whole
         snapshot holds. Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), Told(session_id):
-            same = unchanged(self.store, session_id, self._state.read(session_id).epoch, pre)
+            record = self._state.read(session_id)
+            link = (record.epoch, record.state, record.identity)
+            same = unchanged(self.store, session_id, link, pre)
             if same is None or same.manifest.verdict not in ("good", "pending"):
                 return None
-            pre.spool.close()
             return same.manifest.snapshot()
 
     def capture(
@@ -170,7 +171,8 @@ class Snapshots(Verdicts):
             capture = self._capture(
                 session_id, slug(reason), generation, hot=False, seals=False, doubt=""
             )
-            if unchanged(self.store, session_id, capture.epoch, capture.copies) is None:
+            link = (capture.epoch, capture.state, capture.identity)
+            if unchanged(self.store, session_id, link, capture.copies) is None:
                 self._doubt(capture)
             return self.commit(capture)
 

@@ -139,8 +139,14 @@ def _hoist(target: Path) -> None:
 
 
 def _copy_folder(source: Path, target: Path) -> None:
+    found = scan(source)
+    if found.missed:
+        raise SupervisorError(
+            f"{source} can't be read whole: {found.notes[0]}",
+            "nothing was changed; give yourself the right to read all of it",
+        )
     files.make_private(target)
-    for path, seen in scan(source).seen.items():
+    for path, seen in found.seen.items():
         if seen.kind == "dir":
             (target / path).mkdir(0o700)
         elif seen.kind == "link":

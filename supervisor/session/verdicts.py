@@ -12,6 +12,7 @@ from supervisor.session.restoring.rebuild import build_files
 from supervisor.session.scan import matches
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.manifest_json import entries_beside
 
 
 class Verdicts(Grounds):
@@ -34,8 +35,7 @@ class Verdicts(Grounds):
         if not entries:
             return [_unlisted(manifest)], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
-        before = self._good_before(manifest)
-        then = self._beside(before, entries)
+        before, then = self._compared(manifest, entries)
         problems = checks.missing_problems(seen, profile) + checks.shorter_problems(seen, then)
         empty = checks.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
@@ -61,31 +61,59 @@ class Verdicts(Grounds):
             ]
             for item in hollow:
                 broken.remove(item)
-                if self._not_always_so([item], formats, profile, then):
+                if self._not_always_so([item], formats, profile, then, for_good=True):
                     empty.append(item.path)
-            said = emptied.judge(empty, manifest, self._older(manifest))
+            said = emptied.judge(empty, manifest, self._older(manifest, entries))
             problems += said.problems
-            problems += self._not_always_so(broken, formats, profile, then)
+            problems += self._not_always_so(broken, formats, profile, then, for_good=True)
             if not problems:
                 sound = {path: form for path, form in formats.items() if path not in empty}
                 broken = checks.deep_problems(copy, sound, None)
                 caught += _caught(broken, formats, manifest, then)
-                problems = self._not_always_so(broken, formats, profile, then)
+                problems = self._not_always_so(broken, formats, profile, then, for_good=True)
             at_rest = profile.identity(copy)
             problems += identity_problems(at_rest, before.at_rest if before else None)
             return problems, said.doubts + caught, at_rest
 
-    def _older(self, manifest: Manifest) -> Iterator[tuple[Manifest, Mapping[str, Entry]]]:
-        """Yield the older snapshots of the same epoch, bad ones too, with what is in them."""
+    def _older(
+        self, manifest: Manifest, now: Mapping[str, Entry]
+    ) -> Iterator[tuple[Manifest, Mapping[str, Entry]]]:
+        """Yield the older snapshots of the same epoch, bad ones too, with what is in them.
+
+        Raises: UnreadableBlob when one can't be looked at now.
+        """
         for older in self.store.listing(manifest.id).of_epoch(manifest.epoch):
             if older.seq < manifest.seq:
-                yield older, self._entries(older)
+                yield older, _listed(older, now) or {}
+
+    def _compared(
+        self, manifest: Manifest, now: Mapping[str, Entry]
+    ) -> tuple[Manifest | None, Mapping[str, Entry]]:
+        """Return the newest good snapshot that is older and has a list to compare with, and it.
+
+        Compared with nothing, a copy in which a file was emptied would look whole. Raises:
+        UnreadableBlob when there is one, and it can't be looked at now.
+        """
+        unread: UnreadableBlob | None = None
+        for good in self._all_good_before(manifest):
+            try:
+                then = _listed(good, now)
+            except UnreadableBlob as error:
+                unread = unread or error
+                continue
+            if then is not None:
+                return good, then
+        if unread is not None:
+            raise unread
+        return None, {}
 
     def _good_before(self, manifest: Manifest) -> Manifest | None:
         """Return the newest good snapshot of the same epoch that is older."""
+        return next(self._all_good_before(manifest), None)
+
+    def _all_good_before(self, manifest: Manifest) -> Iterator[Manifest]:
         own = self.store.listing(manifest.id).of_epoch(manifest.epoch)
-        good = (m for m in reversed(own) if m.verdict == "good" and m.seq < manifest.seq)
-        return next(good, None)
+        return (m for m in reversed(own) if m.verdict == "good" and m.seq < manifest.seq)
 
     def _not_always_so(
         self,
@@ -93,25 +121,33 @@ class Verdicts(Grounds):
         formats: Mapping[str, str],
         profile: Profile,
         then: Mapping[str, Entry],
+        *,
+        for_good: bool = False,
     ) -> list[str]:
         """Return the problems' texts, without those that are none: a name alone promises nothing.
 
         A file that is called .json, but did not hold JSON `then` either, is the bot's own affair.
+        `for_good`: what is said is written down, so that a guess will not do. Raises:
+        UnreadableBlob, and that only `for_good`.
         """
         return [
             text
             for path, text in problems
             if formats[path] != "json"
             or matches(path, profile.required)
-            or self._was_json(then.get(path))
+            or self._was_json(then.get(path), for_good=for_good)
         ]
 
-    def _was_json(self, entry: Entry | None) -> bool:
+    def _was_json(self, entry: Entry | None, *, for_good: bool) -> bool:
         if entry is None:
             return False
         try:
             with self.store.reader() as reader:
                 json.loads(b"".join(reader.read(blob) for blob in entry.blobs))
+        except UnreadableBlob:
+            if for_good:
+                raise
+            return False
         except (DamagedBlob, ValueError, RecursionError):
             return False
         return True
@@ -136,14 +172,30 @@ def _caught(
     ]
 
 
+def _listed(manifest: Manifest, now: Mapping[str, Entry]) -> Mapping[str, Entry] | None:
+    """Return a snapshot's entries, `now`'s where they are the same; None where they are damaged.
+
+    Thousands of them are neither parsed nor held twice. Raises: UnreadableBlob when that may pass.
+    """
+    try:
+        return entries_beside(manifest, now)
+    except UnreadableBlob:
+        raise
+    except DamagedBlob:
+        return None
+
+
 def _unlisted(manifest: Manifest) -> str:
     """Return why a snapshot has no entries. Raises: UnreadableBlob when that may pass."""
     try:
-        return "there is nothing in it" if not manifest.files else "its list could not be read"
+        listed = bool(manifest.files)
     except UnreadableBlob:
         raise
     except DamagedBlob as error:
         return error.message
+    if listed:  # a moment ago it could not be read
+        raise UnreadableBlob(f"{manifest.name} could not be read at the first try")
+    return "there is nothing in it"
 
 
 class Told:

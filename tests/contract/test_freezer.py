@@ -157,6 +157,31 @@ def test_nobody_stays_frozen_when_the_supervisor_is_killed() -> None:
         reap([int(helper), *pids])
 
 
+def test_the_helper_needs_no_program_but_the_shell() -> None:
+    """Small images have none that is called kill."""
+    alone = "from supervisor.process import thawer\nthawer._SCRIPT = 'PATH=/;' + thawer._SCRIPT\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", alone + FREEZES, FAMILY + "follow(2)"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+    ) as supervisor:
+        assert supervisor.stdout
+        whole, helper, *members = supervisor.stdout.readline().split()
+        pids = [int(pid) for pid in members]
+        assert whole == "True"
+        assert states(pids) == {"T"}
+        supervisor.kill()
+        supervisor.wait(PATIENCE_S)
+        reap([int(helper)])
+        ended = states(pids)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        reap(pids)
+        assert "T" not in ended
+
+
 def test_the_helper_has_nothing_of_ours_and_is_gone_afterwards(tmp_path: Path) -> None:
     """No lock, no session, no terminal, no mark of the bot's tree; and no zombie is left."""
     with (

@@ -205,6 +205,7 @@ def test_the_first_sight_is_written_down_and_a_day_later_it_is_checked(tmp_path:
         found = await service.event("snapshots_checked")
         assert (found["snapshots"], found["restorable"], found["damaged"]) == (1, 1, [])
         assert found["bytes"] == bench.pack.stat().st_size
+        await service.recorded("checked_at", rfc3339(bench.now))
 
     bench.run(check, times)
     assert [name for name, _ in bench.told] == ["snapshots_checked"]
@@ -217,6 +218,7 @@ def test_the_first_sight_is_written_down_and_a_day_later_it_is_checked(tmp_path:
         done = await service.event("drill_passed")
         assert done["snapshot"] == service.manager.snapshots(bench.id)[-1].id
         assert done["bytes"] == 3
+        await service.recorded("drilled_at", rfc3339(bench.now))
 
     bench.run(drill, times)
     assert bench.manager().record(bench.id).drilled_at == rfc3339(bench.now)
@@ -385,6 +387,39 @@ def test_a_check_that_cannot_be_made_is_told(tmp_path: Path) -> None:
     bench.run(check)
 
 
+def test_damage_is_told_though_nothing_can_be_written_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A full disk is no time for silence; and the store is not read again every few minutes."""
+    bench = Bench(tmp_path)
+    bench.pack.write_bytes(b"")
+    bench.manager().note_round(bench.id, checked=True, drilled=True)
+    bench.now += 1
+    waits: list[float] = []
+    really = asyncio.sleep
+
+    async def wait(seconds: float) -> None:
+        waits.append(seconds)
+        await really(0)
+
+    async def check(service: Service) -> None:
+        def full(*_args: object, **_more: object) -> None:
+            raise SupervisorError("No space left on device")
+
+        monkeypatch.setattr(service.manager, "note_round", full)
+        monkeypatch.setattr(asyncio, "sleep", wait)
+        service.rounds.start()
+        assert (await service.event("check_failed"))["why"] == "No space left on device"
+        while len(waits) < 2:
+            await service.jobs.result(lambda: None)
+
+    bench.run(check, Times(check_s=0.0, drill_s=10**9, look_s=300.0))
+    assert bench.told[0][0] == "snapshots_checked"
+    assert bench.told[0][1]["damaged"]
+    assert bench.healed >= 1
+    assert waits[1] == 3600.0
+
+
 # --- progress --------------------------------------------------------------------------------
 
 
@@ -405,3 +440,16 @@ def test_progress_is_told_once_a_second_and_not_in_the_first() -> None:
     clock["now"] += 60
     gauge(30, 1000)
     assert len(told) == 3
+
+
+def test_progress_that_nobody_hears_any_more_ends_no_work() -> None:
+    """The last seal may take longer than the loop lives."""
+
+    def gone(_event: str, **_fields: Any) -> None:
+        raise RuntimeError("Event loop is closed")
+
+    times = iter([1.0, 3.0])
+    gauge = Gauge(lambda: "reading", gone, lambda: next(times))
+    gauge(1, 1000)
+    gauge(2, 1000)
+    assert next(times, None) is None

@@ -5,6 +5,7 @@ copied. Afterwards only the spool is read, never the live folder, so the next ge
 while the rest is still to do. The spool has no name: it ends with the process.
 """
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -37,7 +38,8 @@ class Stored:
     """What is stored already: a snapshot's entries, and when they were looked at.
 
     `name`: the snapshot. `boot`: stat proves nothing in another boot, since a power cut may leave
-    the size and the times of bytes that never reached the disk.
+    the size and the times of bytes that never reached the disk. `whole`: no entry is left out
+    because its bytes may be lost.
     """
 
     name: str
@@ -45,6 +47,7 @@ class Stored:
     scan_ns: int
     boot: str
     entries: Mapping[str, Entry]
+    whole: bool = True
 
     def same(self, path: str, seen: Seen) -> Entry | None:
         """Return the stored entry, if stat proves that the file has not changed since.
@@ -328,8 +331,9 @@ def _hole(fd: int, at: int, size: int) -> int:
     """Return how many bytes from `at` on are a hole: read as zeros, and cost nothing."""
     try:
         return min(os.lseek(fd, at, os.SEEK_DATA), size) - at
-    except OSError:
-        return size - at  # ENXIO: no data from here on (lseek(2))
+    except OSError as error:
+        # ENXIO: no data from here on (lseek(2)). Whatever else it says proves no hole: it is read.
+        return size - at if error.errno == errno.ENXIO else 0
 
 
 @lru_cache(maxsize=4)

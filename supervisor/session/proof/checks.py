@@ -25,6 +25,8 @@ COMPANIONS = ("-wal", "-journal")
 _HEADER_BYTES = 100
 _SMALL_JSON_BYTES = 256 << 10
 _VALIDATOR_TIMEOUT_S = 120
+# We have no descriptor or memory left, which says nothing about the file.
+_OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Problem(NamedTuple):
@@ -271,6 +273,10 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
             check=True,
         )
         answers = json.loads(done.stdout)
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.decode("utf-8", "replace").splitlines()
+        why = said[-1] if said else error
+        raise SupervisorError(f"the session's copy can't be validated: {why}") from error
     except (subprocess.SubprocessError, ValueError) as error:
         raise SupervisorError(f"the session's copy can't be validated: {error}") from error
     return [Problem(names[path], f"{names[path]}: {problem}") for path, problem in answers]
@@ -326,21 +332,29 @@ def _read_problem(root: Path, path: str, form: str) -> str:
     try:
         return validate.json_problem(str(root / path), *form.split()[1:])
     except OSError as error:
-        return f"can't be read: {error.strerror}"
+        return _unreadable(error)
+
+
+def _unreadable(error: OSError) -> str:
+    """Return what it says about the file. Raises: `error` itself, if it says nothing about it."""
+    if error.errno in _OUR_LACKS:
+        raise error
+    return f"can't be read: {error.strerror}"
 
 
 def _set_problem(root: Path, path: str) -> str:
     try:
         problem = leveldb.problem(str((root / path).parent), deep=False)
     except OSError as error:
-        return f"can't be read: {error.strerror}"
+        return _unreadable(error)
     return problem and f"belongs to a LevelDB that is not whole: {problem}"
 
 
 def _head(path: Path) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError:
+    except OSError as error:
+        _unreadable(error)
         return b""
     try:
         return files.read_at(fd, _HEADER_BYTES, 0)

@@ -20,20 +20,41 @@ from urllib.parse import quote
 
 # A collation or module of the bot's own, or a newer SQLite's words, that we lack: no damage.
 _NOT_OURS = ("no such", "unknown tokenizer", "syntax error", "unsupported file format")
+_OUR_LACKS = {
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_NOMEM,
+}
 
 
 def sqlite_problem(path: str) -> str:
-    """Return why the database at `path` is broken, or ""."""
+    """Return why the database at `path` is broken, or "".
+
+    Raises: sqlite3.DatabaseError when there is no room to open it in, say.
+    """
     try:
         # As bytes: a name need not be Unicode.
         uri = f"file:{quote(os.fsencode(path))}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True)) as database:
             rows = database.execute("PRAGMA quick_check(1)").fetchall()
     except sqlite3.DatabaseError as error:
+        if _is_our_lack(error):
+            raise
         return "" if any(words in str(error) for words in _NOT_OURS) else str(error)
     found = str(rows[0][0]) if rows else "no answer"
     # Above what it found, SQLite writes a title: in which database.
     return "" if found == "ok" else found.removeprefix("*** in database main ***\n").splitlines()[0]
+
+
+def _is_our_lack(error: sqlite3.DatabaseError) -> bool:
+    """Return whether we lack room, memory or a disk: which says nothing about the database.
+
+    To open one beside its -wal takes a -shm (https://sqlite.org/rescode.html). A file that ends
+    early is the file's fault.
+    """
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
+    return code & 0xFF in _OUR_LACKS and code != sqlite3.SQLITE_IOERR_SHORT_READ
 
 
 def json_problem(path: str, *keys: str) -> str:

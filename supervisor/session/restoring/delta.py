@@ -103,11 +103,12 @@ def _mode(then: Seen, now: Seen) -> int:
 def _topmost(paths: Mapping[str, None]) -> Iterator[str]:
     """Yield, in order, the paths that lie in none of the others."""
     for path in sorted(paths):
-        if not any(parent in paths for parent in _parents(path)):
+        if not any(parent in paths for parent in parents(path)):
             yield path
 
 
-def _parents(path: str) -> Iterator[str]:
+def parents(path: str) -> Iterator[str]:
+    """Yield the folders that a relative path lies in, the nearest first."""
     while "/" in path:
         path = path.rpartition("/")[0]
         yield path

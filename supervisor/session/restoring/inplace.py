@@ -46,7 +46,10 @@ def steps_from(value: Any) -> Steps:
 
 
 def carry_out(live: Path, staging: Path, steps: Steps) -> None:
-    """Do the steps, as far as they are not done. Raises: OSError; the next call goes on then."""
+    """Do the steps, as far as they are not done. Raises: OSError; the next call goes on then.
+
+    What somebody removed after a crash ends nothing: the next check finds what is missing then.
+    """
     staged = {path: staging / str(number) for number, path in enumerate(steps.put)}
     coming = set(steps.folders)
     dropped: set[str] = set()
@@ -62,13 +65,14 @@ def carry_out(live: Path, staging: Path, steps: Steps) -> None:
         _sync_parents(live, dropped)
     for path in steps.folders:
         folder = live / path
-        if not files.is_folder(folder):
-            folder.mkdir(0o700)
+        files.make_private(folder)
         folder.chmod(0o700)
     for path, mode in steps.modes:
-        (live / path).chmod(mode)
+        with suppress(FileNotFoundError):
+            (live / path).chmod(mode)
     for path, new in staged.items():
         if files.there(new):
+            files.make_private((live / path).parent)
             moving.move_entry(new, live / path)
     _sync_parents(live, (*steps.folders, *steps.put, *(path for path, _mode in steps.modes)))
     files.remove_tree(staging)

@@ -99,14 +99,16 @@ class Quarantine:
         """Remove what is too old or too much of each epoch. Returns the manifests to be dropped.
 
         The oldest is what was live before anything was restored, so of too many it stays with
-        the newest. Of an epoch with no other copy these two stay however old they are.
+        the newest. Of an epoch with no other copy these two stay however old they are. What is
+        of a time that has not come was kept under a wrong clock, before what the right one says.
         Raises: OSError.
         """
         by_epoch: dict[int, list[Held]] = {}
         for item in self.held(session_id, manifests):
             by_epoch.setdefault(item.epoch, []).append(item)
         spare: list[Manifest] = []
-        for epoch, items in by_epoch.items():
+        for epoch, found in by_epoch.items():
+            items = sorted(found, key=lambda item: item.at <= now)
             few = [items[0], *items[1 - PER_EPOCH :]]
             safe = [items[0], items[-1]] if only_copy(epoch) else []
             for item in items:

@@ -5,6 +5,7 @@ deleted to make room: what lay there goes to quarantine. On a mount point, which
 the entries move one by one. Where little differs, the folder stays and is changed (`inplace`).
 """
 
+import errno
 import json
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -14,10 +15,13 @@ from typing import Any, Literal
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
 from supervisor.session.restoring import inplace
+from supervisor.session.restoring.delta import COMPANIONS
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.moving import NOT_BY_RENAME, move_entry, unused
 
 _MAX_BYTES = 64 << 20
+# What rename(2) says of a plain folder with something in it. Of a mount point it says another.
+_TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,6 +134,11 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     except OSError as error:
         if error.errno not in NOT_BY_RENAME:
             raise
+        if error.errno in _TAKEN:
+            # A bot was started by hand after the crash, say: two sessions make none.
+            move_out(live, unused(quarantine))
+            new.rename(live)
+            return
     else:
         return
     files.make_private(live)
@@ -139,9 +148,10 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     # A journal of the old database beside the new one would be replayed into it: everything
     # that is there is moved away before its successor comes.
     for name in sorted(item.name for item in new.iterdir()):
-        if files.there(live / name):
-            files.keep_private(quarantine)
-            move_entry(live / name, unused(quarantine / name))
+        for old in (name, *(name + end for end in COMPANIONS)):
+            if files.there(live / old):
+                files.keep_private(quarantine)
+                move_entry(live / old, unused(quarantine / old))
         move_entry(new / name, live / name, gone)
     files.sync_dir(live)
     new.rmdir()

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from supervisor.session.copying.capture import Capture, Copied, Copies, Piece, Spooled
-from supervisor.session.model import DamagedBlob, rfc3339
+from supervisor.session.model import DamagedBlob, EpochState, rfc3339
 from supervisor.session.scan import Seen
 from supervisor.session.storage.entries import Blob, Entry, made
 from supervisor.session.storage.manifest import Counters, Held, Kind, Manifest, Pack
@@ -17,6 +17,9 @@ from supervisor.session.storage.store import Store
 DRAGGED = 4
 _DRAGGED_MIN_BYTES = 1 << 20
 _PACKS_MAX = 256
+
+# An epoch, its state, and whose device it is.
+Link = tuple[int, EpochState, str | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +46,10 @@ def commit(
     snapshot would build on can't be read.
     """
     begin = time.perf_counter()
-    if kind == "snapshot" and (same := unchanged(store, capture.id, capture.epoch, capture.copies)):
-        return same
     copies = capture.copies
+    link = (capture.epoch, capture.state, capture.identity)
+    if kind == "snapshot" and (same := unchanged(store, capture.id, link, copies)):
+        return same
     copies.spool.expect(copies.spool.size_bytes)
     draft = Manifest(
         id=capture.id,
@@ -86,11 +90,16 @@ def commit(
     return Committed(manifest, entries, new=True)
 
 
-def unchanged(store: Store, session_id: str, epoch: int, copies: Copies) -> Committed | None:
-    """Return the newest snapshot of the epoch, if it is what was copied, byte for byte."""
-    newest = next(reversed(store.listing(session_id).of_epoch(epoch)), None)
-    entries = _same(newest, copies) if newest is not None else None
-    return None if newest is None or entries is None else Committed(newest, entries, new=False)
+def unchanged(store: Store, session_id: str, link: Link, copies: Copies) -> Committed | None:
+    """Return the newest snapshot of the epoch, if it is what was copied, byte for byte.
+
+    And if it says the same of the link: a lost state file comes back from what it says.
+    """
+    newest = next(reversed(store.listing(session_id).of_epoch(link[0])), None)
+    if newest is None or (newest.epoch, newest.state, newest.identity) != link:
+        return None
+    entries = _same(newest, copies)
+    return None if entries is None else Committed(newest, entries, new=False)
 
 
 def overdue(base: Manifest | None) -> bool:
@@ -107,7 +116,12 @@ def _same(newest: Manifest, copies: Copies) -> dict[str, Entry] | None:
     base = copies.base
     if newest.verdict == "bad" or (newest.verdict == "fuzzy" and not copies.doubts):
         return None
-    if base is None or base.name != newest.name or len(base.entries) != len(copies.seen):
+    if (
+        base is None
+        or not base.whole
+        or base.name != newest.name
+        or len(base.entries) != len(copies.seen)
+    ):
         return None
     if len(copies.reused) == len(copies.seen):
         return copies.reused

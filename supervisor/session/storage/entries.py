@@ -18,6 +18,8 @@ FORMATS = ("", "sqlite", "leveldb", "json")
 # What a reader accepts: more than any version writes, and still a bound on its memory.
 BLOB_MAX_BYTES = 16 << 20
 _PATCHES_MAX = 4096
+# Some filesystems keep seconds in 64 bits, and files say what somebody set: the year 3000 too.
+_TIME_MAX_NS = 2**94
 _HASH = re.compile(r"[0-9a-f]{64}")
 _SEEN = ("mode", "mtime_ns", "ctime_ns", "inode")
 
@@ -222,7 +224,10 @@ class EntryReader:
         mode = self._int(line, "mode")
         if mode > 0o7777:  # noqa: PLR2004 - all the bits that a mode has
             raise self._bad("mode", mode)
-        times = (self._int(line, "mtime_ns", -(2**63)), self._int(line, "ctime_ns", -(2**63)))
+        times = (
+            self._int(line, "mtime_ns", -_TIME_MAX_NS, _TIME_MAX_NS),
+            self._int(line, "ctime_ns", -_TIME_MAX_NS, _TIME_MAX_NS),
+        )
         return Seen(kind, mode, size, *times, self._int(line, "inode"), target)
 
     def _packs(self, line: dict[str, Any], size: int) -> tuple[int, ...]:
@@ -279,9 +284,9 @@ class EntryReader:
             return
         raise self._bad("blobs", [pack, offset, stored, raw])
 
-    def _int(self, line: dict[str, Any], key: str, low: int = 0) -> int:
+    def _int(self, line: dict[str, Any], key: str, low: int = 0, high: int = 2**64) -> int:
         value = line.get(key)
-        if type(value) is not int or not low <= value < 2**64:
+        if type(value) is not int or not low <= value < high:
             raise self._bad(key, value)
         return value
 

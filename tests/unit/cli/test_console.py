@@ -474,7 +474,7 @@ def test_what_the_rounds_found_is_said_when_it_matters() -> None:
         "SessionManager: no restore drill of s7: it needs 9 MB",
         "make room",
         "SessionManager: the snapshots could not be checked: in use",
-        "it is tried again in some minutes",
+        "it is tried again in an hour",
     ]
 
 

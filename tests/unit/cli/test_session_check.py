@@ -1,5 +1,6 @@
 """`stillhere session check` on real sessions, and the line that says how far a command is."""
 
+import errno
 import json
 import os
 import pty
@@ -14,6 +15,7 @@ import pytest
 
 from supervisor.cli import progress
 from supervisor.cli.main import execute
+from supervisor.cli.session_check import told
 from supervisor.control import paths
 from supervisor.control.client import Client
 from supervisor.session.lock import OwnerLock
@@ -97,6 +99,13 @@ def test_no_snapshot_at_all_is_a_failure(folder: Path, capsys: Out) -> None:
     manifest.unlink()
     assert execute(["session", "check"]) == 1
     assert f"it has no snapshot: stillhere session backup {ID}" in capsys.readouterr().out
+
+
+def test_another_device_than_the_links_is_said(capsys: Out) -> None:
+    """It passed, and may start; but what is stored is of the other one."""
+    found = as_json(capsys, 0)
+    assert "another device" not in "\n".join(told(found))
+    assert "another device" in "\n".join(told({**found, "foreign": True}))
 
 
 def test_a_torn_manifest_is_a_failure(folder: Path, capsys: Out) -> None:
@@ -224,3 +233,13 @@ def test_nobody_is_told_through_a_pipe(monkeypatch: pytest.MonkeyPatch, capsys: 
     monkeypatch.setattr("supervisor.session.progress._EVERY_S", 0.0)
     assert execute(["session", "check"]) == 0
     assert capsys.readouterr().err == ""
+
+
+def test_a_terminal_that_goes_ends_no_work(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody sees the line any more; the command goes on to its end."""
+
+    def gone(_fd: int) -> os.terminal_size:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(os, "get_terminal_size", gone)
+    assert shown(monkeypatch, ["session", "check"], 0.0) == ""

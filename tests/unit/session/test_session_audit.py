@@ -169,6 +169,39 @@ def test_what_can_be_read_again_is_good_again(place: Place) -> None:
     assert not any(manifest.sick for manifest in place.manager().store.listing(ID).snapshots)
 
 
+def test_a_bad_one_that_cannot_be_read_is_no_loss(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It never was a copy that could come back, so that the session is as safe as before."""
+    manager = place.linked()
+    (place.live / "creds.json").write_text("{torn" * 9)
+    assert manager.backup(ID).verdict == "bad"
+    first, second = (manager.store.find(ID, seq).packs for seq in "12")
+    (pack,) = set(second.values()) - set(first.values())
+    really = os.pread
+
+    def fails(fd: int, length: int, offset: int) -> bytes:
+        if Path(f"/proc/self/fd/{fd}").readlink().name == pack.name:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(fd, length, offset)
+
+    monkeypatch.setattr(os, "pread", fails)
+    found = checked(place.manager())
+    assert "Input/output error" in str(by_seq(found)[2].why_not)
+    assert found.damaged == []
+
+
+def test_a_check_that_fails_leaves_no_words_behind(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next work's progress would be told under them."""
+    manager = with_snapshots(place, 1)
+    monkeypatch.setattr(manager, "_examined", lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        checked(manager)
+    assert manager.doing == ""
+
+
 def test_a_read_error_condemns_nothing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """EIO is said, with what to do; but the manifest stays as it was."""
     manager = with_snapshots(place, 2)
@@ -379,6 +412,54 @@ def test_a_drill_compares_the_device_with_the_epoch_s(place: Place) -> None:
     assert done is not None
     assert done.outcome == "failed"
     assert "it is of device 2:bb, and not of 1:aa" in done.why
+
+
+def test_what_a_drill_condemned_no_check_takes_back(place: Place) -> None:
+    """All of it can be read, which is not what it was condemned for."""
+    manager = place.linked()
+    shutil.rmtree(place.live)
+    fill(place.live, device=2)
+    manager.backup(ID)
+    done = manager.drill(ID)
+    assert done is not None
+    manager.condemn(ID, done.snapshot, done.why)
+    found = by_seq(checked(place.manager()))[2]
+    assert (found.verdict, found.restorable, found.why_not) == ("bad", False, done.why)
+    assert place.manager().store.find(ID, "2").verdict == "bad"
+
+
+def test_a_drill_lets_an_emptied_file_be_that_the_bot_does_without(place: Place) -> None:
+    """Its verdict was judged by what the device proved; the drill has no better word."""
+    manager = place.linked()
+    (place.live / "extra.json").write_text("{}")
+    assert manager.backup(ID).verdict == "good"
+    for _ in range(3):
+        generation = manager.next_generation(ID)
+        manager.set_seat(ID, generation)
+        manager.note_verified(ID, "1:aa", "identity", 0.1)
+        write_key(place.live, f"generation {generation}")
+        os.truncate(place.live / "extra.json", 0)
+        capture = manager.capture(ID, reason="seal", generation=generation, hot=False)
+        sealed = manager.commit(capture, "identity")
+        manager.set_seat(ID, None)
+        manager.restore(ID)
+    assert sealed.verdict == "good"
+    done = manager.drill(ID)
+    assert done is not None
+    assert (done.snapshot, done.outcome, done.why) == (sealed.id, "passed", "")
+
+
+def test_a_drill_with_nothing_to_open_it_with_is_skipped(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that takes too long to check: said, and not begun again at once."""
+    manager = with_snapshots(place, 1)
+    monkeypatch.setattr("supervisor.session.proof.checks._VALIDATOR_TIMEOUT_S", 0)
+    done = manager.drill(ID)
+    assert done is not None
+    assert (done.outcome, done.condemned) == ("skipped", False)
+    assert "timed out" in done.why
+    assert list((place.store / "tmp").iterdir()) == []
 
 
 def test_a_drill_without_room_is_skipped_and_says_so(

@@ -258,3 +258,23 @@ def test_another_filesystem_below_the_session_gets_copies(
     manager.restore(ID)
     assert tree(place.live) == wanted
     assert (place.live / "store.db").stat().st_ino == inode
+
+
+def test_what_comes_while_a_restore_is_made_ready_is_not_overwritten(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody puts the missing file there by hand: theirs goes to quarantine first."""
+    manager = place.linked()
+    wanted = tree(place.live)
+    (place.live / "keys" / "one").unlink()
+    really = manager._stage
+
+    def late(plan: Any, session_id: str) -> None:
+        really(plan, session_id)
+        (place.live / "keys" / "one").write_text("by hand")
+
+    monkeypatch.setattr(manager, "_stage", late)
+    quarantined = manager.restore_from_backup(ID).quarantined
+    assert quarantined is not None
+    assert tree(place.live) == wanted
+    assert aside(place, quarantined)["keys/one"] == b"by hand"

@@ -14,7 +14,7 @@ from supervisor.session import restores
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.damagekit import all_of_it, journals
-from tests.unit.session.sessionkit import ID, Place, aside, tree
+from tests.unit.session.sessionkit import ID, Place, aside, fill, tree
 
 
 def _folders(place: Place) -> list[str]:
@@ -139,3 +139,37 @@ def test_each_step_is_on_the_disk_before_the_next(
     ]
     left = iter(done)
     assert all(step in left for step in wanted), done
+
+
+def test_what_was_made_by_hand_after_a_crash_is_not_mixed_in(place: Place) -> None:
+    """Both sessions that lay there are in quarantine, each for itself; no journal stays behind."""
+    place.linked()
+    wanted = tree(place.live)
+    shutil.copytree(place.live, place.live.with_name(f".session-{ID}.new"))
+    (place.live / "creds.json").write_text("{torn")
+    broken = tree(place.live)
+    _begun(place, phase="in")
+    place.live.rename(place.store / "quarantine" / f"session-{ID}.20261124T220000Z.e1.asked")
+    fill(place.live, device=2)
+    (place.live / "store.db-wal").write_bytes(b"another's")
+    made = tree(place.live)
+    assert place.manager().restore(ID).action == "kept"
+    assert tree(place.live) == wanted
+    assert [aside(place, name) for name in sorted(_folders(place))] == [broken, made]
+
+
+def test_a_session_that_was_removed_by_hand_after_a_crash_comes_back(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What little was to be changed finds no folder: it goes in, and the check finds the rest."""
+    manager = place.linked()
+    wanted = tree(place.live)
+    (place.live / "creds.json").write_text("{torn")
+    (place.live / "keys" / "one").write_text("torn")
+    (place.live / "keys" / "two").chmod(0o400)
+    with monkeypatch.context() as crash:
+        crash.setattr(manager, "_finish", lambda _intent: None)
+        manager.restore_from_backup(ID)
+    shutil.rmtree(place.live)
+    assert place.manager().restore(ID).action == "restored"
+    assert tree(place.live) == wanted

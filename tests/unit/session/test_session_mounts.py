@@ -4,12 +4,16 @@ import errno
 import os
 import shutil
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session.proof.profile import GENERIC
+from supervisor.session.restoring import swap
+from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.damagekit import tear
 from tests.unit.session.sessionkit import ID, Place, aside, fill, tree
 
@@ -113,3 +117,46 @@ def test_a_linked_folder_stays_a_link(place: Place, tmp_path: Path) -> None:
     manager.restore(ID)
     assert place.live.is_symlink()
     assert tree(real) == wanted
+
+
+def test_no_journal_made_after_a_crash_lies_beside_a_placed_database(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The mount point stands while the bot is started by hand; what it left goes to quarantine."""
+    monkeypatch.setattr("supervisor.session.restoring.delta.surely_much", lambda *_args: True)
+    manager = place.linked()
+    wanted = tree(place.live)
+    tear("store.db")(place.live)
+    _busy(place.live, monkeypatch)
+    with monkeypatch.context() as crash:
+        crash.setattr(swap, "_move_in", lambda *_args: None)
+        crash.setattr(swap, "remove_intent", lambda *_args: None)
+        manager.restore(ID)
+    assert tree(place.live) == {}
+    (place.live / "store.db").write_bytes(b"another's")
+    (place.live / "store.db-wal").write_bytes(b"another's")
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
+
+
+@pytest.mark.parametrize("name", ["Cache", "strange"])
+def test_a_mount_point_inside_is_emptied_and_stays(place: Place, name: str) -> None:
+    """A cache on a tmpfs, say: it ends no restore half done, nor one of the sessions after it."""
+    profile = replace(GENERIC, excludes=("Cache",))
+    manager = place.linked(profile=profile)
+    wanted = tree(place.live)
+    (place.live / "creds.json").write_text("{torn")
+    inside = place.live / name / "deep"
+    inside.mkdir(parents=True)
+    mount = ["mount", "-t", "tmpfs", "tmpfs", str(inside)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us mount a tmpfs")
+    try:
+        (inside / "x").write_text("x")
+        (inside.parent / "link").symlink_to(inside)
+        (inside.parent / "y").write_text("y")
+        manager.restore_from_backup(ID)
+        assert tree(place.live) == {**wanted, name: None, f"{name}/deep": None}
+        assert not intent_path(place.store, ID).exists()
+    finally:
+        subprocess.run(["umount", str(inside)], check=True)

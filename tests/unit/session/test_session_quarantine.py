@@ -29,6 +29,20 @@ def test_quarantine_is_bounded(place: Place) -> None:
     assert manager.info(ID)["quarantine"] == []
 
 
+def test_what_was_just_replaced_stays_whatever_the_clock_says(place: Place) -> None:
+    """The clock was ahead for some restores: what comes after is newer than all of those."""
+    place.linked()
+    place.clock.now += 10 * 86_400
+    for n in range(7):
+        if n == 3:
+            place.clock.now -= 10 * 86_400
+        (place.live / "creds.json").write_text("{" * (n + 1))
+        quarantined = place.manager().restore(ID).quarantined
+        assert quarantined is not None
+        assert aside(place, quarantined)["creds.json"] == b"{" * (n + 1)
+    assert len(place.manager().info(ID)["quarantine"]) == 3
+
+
 def test_quarantine_is_never_the_only_copy(place: Place) -> None:
     """With no good snapshot the newest stays, however old it is."""
     manager = place.linked()

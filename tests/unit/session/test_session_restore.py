@@ -1,5 +1,6 @@
 """Restore: a damaged session comes back whole, from the best snapshot there is."""
 
+import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -7,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.core.errors import SupervisorError
 from supervisor.session.model import NothingToRestore
-from tests.unit.session.damagekit import DAMAGES
-from tests.unit.session.sessionkit import ID, Place, aside, tree, write_key
+from tests.unit.session.damagekit import DAMAGES, tear
+from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
@@ -124,3 +126,34 @@ def test_validation_may_come_later(place: Place) -> None:
     capture = manager.capture(ID, reason="seal", generation=1, hot=False)
     pending = manager.commit(capture, validate=False)
     assert manager.validate(ID, pending.id).verdict == "good"
+
+
+@pytest.mark.parametrize("verdict", ["pending", "good"])
+def test_a_passing_read_error_ends_no_link(
+    place: Place, monkeypatch: pytest.MonkeyPatch, verdict: str
+) -> None:
+    """With nothing to restore the epoch would be closed; this is told apart, and tried again."""
+    fill(place.live)
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    capture = manager.capture(ID, reason="linked", generation=1, hot=False)
+    assert manager.commit(capture, validate=verdict == "good").verdict == verdict
+    wanted = tree(place.live)
+    tear("store.db")(place.live)
+    broken = tree(place.live)
+    really = os.pread
+
+    def fails(fd: int, length: int, offset: int) -> bytes:
+        if Path(f"/proc/self/fd/{fd}").readlink().parent == place.store / "packs":
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return really(fd, length, offset)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "pread", fails)
+        for use in (manager.restore, manager.restore_from_backup):
+            with pytest.raises(SupervisorError, match="Input/output error") as told:
+                use(ID)
+            assert not isinstance(told.value, NothingToRestore)
+        assert tree(place.live) == broken
+    assert place.manager().restore(ID).action == "restored"
+    assert tree(place.live) == wanted

@@ -1,5 +1,6 @@
 """Sessions go elsewhere and come back whole, and nothing else comes in with them."""
 
+import errno
 import io
 import os
 import shutil
@@ -111,6 +112,25 @@ def test_an_enemys_archive_changes_nothing(
     assert tree(place.live) == wanted
     assert sorted(path.name for path in place.live.parent.iterdir()) == before
     assert not (tmp_path / "outside").exists()
+    assert manager.info(ID)["epoch"] == 1
+
+
+def test_a_folder_that_cannot_be_read_whole_is_refused(
+    place: Place, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A part of a session would pass for the whole of it."""
+    manager = place.linked()
+    manager.export(ID, tmp_path / "out")
+    really = os.scandir
+
+    def refused(path: str) -> object:
+        if str(path).endswith("out/keys"):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        return really(path)
+
+    monkeypatch.setattr(os, "scandir", refused)
+    with pytest.raises(SupervisorError, match="keys/ can't be read"):
+        manager.import_(ID, tmp_path / "out")
     assert manager.info(ID)["epoch"] == 1
 
 
