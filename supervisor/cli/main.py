@@ -149,9 +149,12 @@ def _told(error: Exception) -> int:
         case _Broken() | BrokenPipeError():
             _detach_stdout()
             return INTERRUPTED
+        case OSError(filename=str(name), strerror=str(why)):
+            # The machine's answer, and no bug: a disk that is full or read-only, a wrong kind.
+            say(f"{why}: {name}", "look at that path: what it is, who may write there, its disk")
         case _:
             _unexpected(error)
-            return FAILED
+    return FAILED
 
 
 def execute(args: list[str] | None = None) -> int:

@@ -100,7 +100,7 @@ yes_option = click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @target.json_option
 @click.pass_context
 def backup(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
-    """Take a snapshot now; a running bot goes on."""
+    """Take a snapshot now; a running bot goes on. Exit code 1: it is bad, and says why."""
     config = target.config(ctx)
     chosen = identify(config, session_id)
 
@@ -111,10 +111,13 @@ def backup(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     found = _fields(change(config, "backup", chosen, alone))
     if as_json:
         target.echo_json(found)
-        return 0
+        return 1 if found.get("verdict") == "bad" else 0
     size, verdict = words.size(found.get("size_bytes")), words.get(found, "verdict")
-    click.echo(f"snapshot {words.get(found, 'id')}: {size}, {verdict}")
-    return 0
+    why = f": {words.get(found, 'why')}" if found.get("why") else ""
+    click.echo(f"snapshot {words.get(found, 'id')}: {size}, {verdict}{why}")
+    if verdict == "bad":
+        click.echo("it is never restored by itself; next: stillhere session check", err=True)
+    return 1 if verdict == "bad" else 0
 
 
 def _age_and_cost(manager: "SessionManager", session_id: str, snapshot: str) -> str:

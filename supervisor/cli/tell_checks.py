@@ -54,6 +54,13 @@ def _drill_skipped(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _snapshot_unjudged(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"SessionManager: {get(event, 'snapshot')} has no verdict yet{because(event)}",
+        get(event, "hint") or "it is opened before it is restored; see: stillhere session check",
+    )
+
+
 def _quarantine_folded(_bot: str, event: Event) -> list[Line]:
     return detail(
         f"SessionManager: {get(event, 'name')} keeps what was replaced, in the packs; "
@@ -69,4 +76,5 @@ CHECKS: dict[str, Teller] = {
     "drill_failed": _drill_failed,
     "drill_skipped": _drill_skipped,
     "quarantine_folded": _quarantine_folded,
+    "snapshot_unjudged": _snapshot_unjudged,
 }

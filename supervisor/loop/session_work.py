@@ -311,10 +311,16 @@ class SessionWork:
     def validate(self) -> None:
         """Give the snapshots of the last hand-over their verdicts."""
         while self._unvalidated:
-            with suppress(SupervisorError):  # pruned meanwhile; else the next check tells
-                snapshot = self._manager.validate(self.id, self._unvalidated.pop())
-                if snapshot.verdict != "good":
-                    self._report("snapshot_judged", snapshot=snapshot.as_json())
+            name = self._unvalidated.pop(0)
+            if all(there.id != name for there in self._manager.snapshots(self.id)):
+                continue  # pruned meanwhile
+            try:
+                snapshot = self._manager.validate(self.id, name)
+            except SupervisorError as error:
+                self._report("snapshot_unjudged", snapshot=name, why=error.message, hint=error.hint)
+                continue
+            if snapshot.verdict != "good":
+                self._report("snapshot_judged", snapshot=snapshot.as_json())
 
     def fold(self) -> None:
         """Store what lies in quarantine as plain folders: there is time once the bot is back."""

@@ -11,6 +11,7 @@ from typing import Literal
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.core.policy import Keep
 from supervisor.session import epochs, files
+from supervisor.session.copying.writers import writers
 from supervisor.session.lock import OwnerLock
 from supervisor.session.model import check_id, rfc3339, slug
 from supervisor.session.progress import Progress
@@ -147,6 +148,12 @@ class Base:
                     f"a bot of session {session_id} is still running (generation {survivors[0]}),"
                     " though its supervisor is gone",
                     "start the supervisor, which takes over; or stop that bot first",
+                )
+            writer = next(writers(self.folder(session_id)), None) if alone else None
+            if writer is not None:
+                raise SessionBusy(
+                    f"process {writer} has files of session {session_id} open for writing",
+                    "stop it first: what it writes meanwhile would be lost",
                 )
             self._held.add(session_id)
             try:

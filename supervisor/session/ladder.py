@@ -11,6 +11,7 @@ from typing import Literal
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
+from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
 from supervisor.session.model import (
     Check,
@@ -48,6 +49,8 @@ class Ladder(Restores):
         self.store.prepare()
         if self._owned or session_id in self._held:
             self.recover(session_id)
+        elif next(writers(self.folder(session_id)), None) is not None:
+            quick = True  # a raw copy of a database that is being written looks torn
         return self._check(session_id, "quick" if quick else "full" if full else "cheap")
 
     def _check(self, session_id: str, depth: Literal["quick", "cheap", "full"]) -> Check:

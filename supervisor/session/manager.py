@@ -1,4 +1,9 @@
-"""The SessionManager: check a session, bring it back, forget it, show it, take it elsewhere."""
+"""The SessionManager: check a session, bring it back, forget it, show it, take it elsewhere.
+
+Its parts are a chain, each stands on those before it: Base (places, lock, recovery), Grounds (what
+is stored already), Verdicts, Snapshots, Quarantined, Restores, Ladder (check, and what comes back),
+Drills, Audits. The Ledger (what is written down while a bot runs) stands beside it, on Base.
+"""
 
 from pathlib import Path
 from typing import Any

@@ -48,7 +48,10 @@ class UnreadableBlob(DamagedBlob):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One restorable copy of a session. Sizes in bytes, durations in seconds, times RFC 3339."""
+    """One restorable copy of a session. Sizes in bytes, durations in seconds, times RFC 3339.
+
+    `why`: what the verdict rests on, where that is not `good`.
+    """
 
     id: str
     seq: int
@@ -60,6 +63,7 @@ class Snapshot:
     size_bytes: int
     new_bytes: int
     duration_s: float
+    why: str = ""
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields, as `session snapshots --json` shows them."""

@@ -211,9 +211,6 @@ class Snapshots(Verdicts):
         begin = time.perf_counter()
         taken_at = self._clock()
         record = self._state.read(session_id)
-        if record.state == "closed":
-            with self._state.edit(session_id) as record:
-                epochs.reopen(record)
         profile, base, full = self._ground(session_id, record)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             mapped = pre.mapped if pre else frozenset[int]()
@@ -224,6 +221,9 @@ class Snapshots(Verdicts):
                     f"session {session_id} has no files to take a snapshot of",
                     f"it would lie in {self.folder(session_id)}",
                 )
+        if record.state == "closed":  # and there is something again
+            with self._state.edit(session_id) as record:
+                epochs.reopen(record)
         linked_at = since_1970(record.linked_at) if record.linked_at else None
         copies.doubts += filter(None, [doubt, unsettled(profile, linked_at, taken_at)])
         return Capture(

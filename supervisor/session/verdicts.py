@@ -72,7 +72,11 @@ class Verdicts(Grounds):
                 caught += _caught(broken, formats, manifest, then)
                 problems = self._not_always_so(broken, formats, profile, then, for_good=True)
             at_rest = profile.identity(copy)
-            problems += identity_problems(at_rest, before.at_rest if before else None)
+            known = before.at_rest if before else None
+            problems += identity_problems(at_rest, known)
+            if known and at_rest and at_rest != known:
+                # A person may have linked it anew by hand: no damage, and no copy of this link.
+                caught.append(f"it is the session of another device: {at_rest}, not {known}")
             return problems, said.doubts + caught, at_rest
 
     def _older(

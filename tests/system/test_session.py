@@ -31,7 +31,7 @@ INFO = {
 }
 SNAPSHOT = {
     *("id", "seq", "epoch", "taken_at", "reason", "verdict", "proof"),
-    *("size_bytes", "new_bytes", "duration_s"),
+    *("size_bytes", "new_bytes", "duration_s", "why"),
 }
 
 

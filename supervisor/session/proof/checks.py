@@ -154,7 +154,7 @@ def emptied(
 ) -> list[str]:
     """Return which files are empty that had bytes in the last snapshot.
 
-    A database is not emptied on purpose, as far as one can tell (but see `session.emptied`). What
+    A database is not emptied on purpose, as far as one can tell (but see `proof.emptied`). What
     any other file is for is not known, so that it is damage only `at_rest`, where nobody has the
     seat, and if nobody wrote anything else.
     """

@@ -133,4 +133,5 @@ class Manifest:
             size_bytes=self.size_bytes,
             new_bytes=self.new_bytes,
             duration_s=self.duration_s,
+            why=self.why,
         )

@@ -39,7 +39,8 @@ To see, check, and bring back:
     stillhere session restore ID --snapshot NUMBER
     stillhere session export ID FOLDER
 
-What lies in quarantine is exported by its name in the same way.
+What lies in quarantine as a manifest is exported by its name in the same way; a plain folder there
+is the session itself.
 
 By hand, with nothing but Python and its zstandard package (OUT must not exist yet):
 

@@ -23,6 +23,7 @@ KEYS = [
 SNAPSHOT_KEYS = [
     *("id", "seq", "epoch", "taken_at", "reason", "verdict", "proof", "size_bytes", "new_bytes"),
     "duration_s",
+    "why",
 ]
 Out = pytest.CaptureFixture[str]
 

@@ -1,5 +1,6 @@
 """One owner: who does not own the session is told who does, and changes nothing."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.core.errors import SessionBusy
-from supervisor.session.model import SnapshotFailed
+from supervisor.session.model import NothingToCopy, SnapshotFailed
 from tests.unit.session.sessionkit import ID, Place, tree
 
 ROOT = Path(__file__).parents[3]
@@ -102,3 +103,44 @@ def test_an_empty_session_has_nothing_to_back_up(place: Place) -> None:
         place.manager().backup(ID)
     assert str(place.live) in failure.value.hint
     assert place.manager().clear("nobody") is None
+
+
+def test_a_session_that_somebody_writes_is_not_restored_or_cleared(place: Place) -> None:
+    """What they write meanwhile would be lost; a reader is in nobody's way."""
+    manager = place.linked()
+    (place.live / "creds.json").write_text("{torn")
+    program = "import sys; f = open(sys.argv[1], sys.argv[2]); print(flush=True); sys.stdin.read()"
+    for mode, refused in (("ab", True), ("rb", False)):
+        command = [sys.executable, "-c", program, str(place.live / "keys" / "one"), mode]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            process.stdout.readline()
+            if refused:
+                with pytest.raises(SessionBusy, match=f"process {process.pid} has files"):
+                    manager.restore(ID)
+                with pytest.raises(SessionBusy):
+                    manager.clear(ID)
+            else:
+                assert manager.restore(ID).action == "restored"
+            process.communicate()
+
+
+def test_a_failed_backup_does_not_forget_that_it_was_cleared(place: Place) -> None:
+    """There is nothing to copy: the session stays closed."""
+    manager = place.linked()
+    manager.clear(ID)
+    before = manager.record(ID)
+    with pytest.raises(NothingToCopy):
+        manager.backup(ID)
+    assert manager.record(ID) == before
+
+
+def test_another_devices_session_is_no_good_copy_of_this_link(place: Place) -> None:
+    """It never displaces a good one, and says whose it is."""
+    manager = place.linked()
+    good = manager.snapshots(ID)[-1]
+    creds = {"device": 7, "fingerprint": "bb"}
+    (place.live / "creds.json").write_text(json.dumps(creds))
+    strange = manager.backup(ID)
+    assert (strange.verdict, "another device" in strange.why) == ("fuzzy", True)
+    assert manager.restore_from_backup(ID).snapshot == good

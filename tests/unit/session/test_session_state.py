@@ -209,7 +209,7 @@ def test_info_has_the_fixed_keys(place: Place) -> None:
     assert json.loads(json.dumps(info)) == info
     assert set(info["snapshots"][0]) == {
         *("id", "seq", "epoch", "taken_at", "reason", "verdict", "proof", "size_bytes"),
-        *("new_bytes", "duration_s"),
+        *("new_bytes", "duration_s", "why"),
     }
     assert place.manager().ids() == [ID]
 
