@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$python" && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-WORKERS ?= 4
+WORKERS ?= 3
 
 .PHONY: help dev scan chat test soak bench format check clean
 
@@ -34,7 +34,7 @@ chat: $(VENV)/.ready
 	@exec $(BIN)/python -m bot.phone chat
 
 test: check
-	@echo 'test: the tests, on $(WORKERS) workers (about two minutes)'
+	@echo 'test: the tests, on $(WORKERS) workers (about three minutes)'
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 soak: $(VENV)/.ready-for-tests
