@@ -76,14 +76,17 @@ def test_events_come_back_when_the_limit_is_raised(
     monkeypatch.setattr(module, "REARM_EVERY_S", 0.01)
     refusals = [OSError(errno.ENOSPC, "full")] * 4
 
+    armed: list[Notify] = []
+
     def later(folders: Sequence[str]) -> Notify:
         if refusals:
             raise refusals.pop()
-        return rust_notify(folders)
+        armed.append(rust_notify(folders))
+        return armed[-1]
 
     async def main() -> tuple[str, ...]:
         async with watching(tmp_path, notify=later) as watched:
-            while watched._blind_since is not None or refusals:
+            while not armed or watched._blind_since is not None:
                 await asyncio.get_running_loop().run_in_executor(None, lambda: None)
             monkeypatch.setattr(module, "POLL_EVERY_S", 3600.0)
             (tmp_path / "a.py").write_text("new")
