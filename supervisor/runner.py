@@ -70,7 +70,7 @@ class Supervisor:
         self._make_snapshots_folder()
         self._journal = Journal(self.config.snapshots / ".events.jsonl")
         self._desk = Desk(self.charges, self._journal)
-        server = ControlServer(self._control_path, self)
+        server = ControlServer(self._control_path, self, pulse=lambda: self._desk.pulse)
         await server.start()
         loop.add_signal_handler(signal.SIGCHLD, self._child_ended)
         with tempfile.TemporaryDirectory(prefix="n", dir=folder) as socket_dir:

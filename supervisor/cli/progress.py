@@ -4,6 +4,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
@@ -32,7 +33,7 @@ class ProgressLine:
         self._begin = time.monotonic()
         self._shown = False
         stream: TextIO | None = sys.stderr
-        self._stream = stream if stream is not None and _draws(stream) else None
+        self._stream = stream if stream is not None and draws(stream) else None
 
     @property
     def draws(self) -> bool:
@@ -82,38 +83,36 @@ class ProgressLine:
             self._write(_CLEAR)
 
 
-class Following:
-    """Shows what a supervisor tells of one bot's progress, while a request to it is answered."""
+class Follower:
+    """Hands on what a supervisor tells of one bot (None: of all) while a request is answered.
 
-    def __init__(self, client: Client, bot: str | None) -> None:
+    `tell`: gets each event from now on, in a thread; no more of them once the block is left.
+    """
+
+    def __init__(
+        self, client: Client, bot: str | None, tell: Callable[[dict[str, Any]], None]
+    ) -> None:
         self._client = client
         self._bot = bot
+        self._tell = tell
         self._since = now()
-        self._line = ProgressLine("")
         self._turn = threading.Lock()
         self._over = False
 
     def __enter__(self) -> Self:
-        if self._line.draws:
-            threading.Thread(target=self._follow, daemon=True).start()
+        threading.Thread(target=self._follow, daemon=True).start()
         return self
 
     def _follow(self) -> None:
         try:
             for event in self._client.stream("events", bot=self._bot, follow=True):
-                told = event.get("event") == "session_progress"
-                if told and str(event.get("t", "")) >= self._since:
-                    self._show(event)
-                if self._over:
-                    return
+                with self._turn:
+                    if self._over:
+                        return
+                    if str(event.get("t", "")) >= self._since:
+                        self._tell(event)
         except SupervisorError:
             return  # the request itself tells what is wrong
-
-    def _show(self, event: dict[str, Any]) -> None:
-        with self._turn:
-            if not self._over:
-                doing = words.get(event, "doing")
-                self._line.show(doing, event.get("done_bytes"), event.get("total_bytes"))
 
     def __exit__(
         self,
@@ -123,8 +122,35 @@ class Following:
     ) -> None:
         with self._turn:
             self._over = True
-            self._line.__exit__(kind, error, trace)
 
 
-def _draws(stream: TextIO) -> bool:
+class Following:
+    """Shows what a supervisor tells of one bot's progress, while a request to it is answered."""
+
+    def __init__(self, client: Client, bot: str | None) -> None:
+        self._line = ProgressLine("")
+        self._follower = Follower(client, bot, self._show)
+
+    def __enter__(self) -> Self:
+        if self._line.draws:
+            self._follower.__enter__()
+        return self
+
+    def _show(self, event: dict[str, Any]) -> None:
+        if event.get("event") == "session_progress":
+            doing = words.get(event, "doing")
+            self._line.show(doing, event.get("done_bytes"), event.get("total_bytes"))
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._follower.__exit__(kind, error, trace)
+        self._line.__exit__(kind, error, trace)
+
+
+def draws(stream: TextIO) -> bool:
+    """Say whether a person sees what is drawn there."""
     return stream.isatty() and os.environ.get("TERM", "dumb") != "dumb"

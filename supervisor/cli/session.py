@@ -83,6 +83,10 @@ def info(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     )
     if snapshots:
         _print(["", *table(_HEAD, _snapshot_rows(snapshots))])
+    held = found.get("quarantine") or []
+    if held:
+        rows = [[words.get(h, "name"), _ago(h.get("at")), words.get(h, "why")] for h in held]
+        _print(["", *table(("IN QUARANTINE", "SINCE", "WHY"), rows)])
     return 0
 
 

@@ -8,6 +8,7 @@ from supervisor.cli import target, words
 from supervisor.cli.progress import ProgressLine
 from supervisor.cli.session_change import change, consent, yes_option
 from supervisor.cli.sessions import identify, open_manager
+from supervisor.core.errors import SupervisorError
 
 
 @click.command()
@@ -21,10 +22,17 @@ def prune(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     chosen = identify(config, session_id)
     result = change(config, "prune", chosen, lambda manager: manager.cleanup_old_backups(chosen))
     removed = result["removed"] if isinstance(result, dict) else result
+    torn = open_manager(config, chosen).stops_pruning(chosen)
     if as_json:
-        target.echo_json({"id": chosen, "removed": removed})
+        target.echo_json({"id": chosen, "removed": removed, "stopped_by": torn})
     else:
         click.echo(f"{len(removed)} removed" + "".join(f"\n  {words.clean(n)}" for n in removed))
+    if torn:
+        raise SupervisorError(
+            f"nothing is pruned while this can't be read: {words.names(torn)}",
+            f"it may need any pack. If you don't need it, move it out of {config.snapshots}; "
+            f"what else is there: stillhere session check {chosen}",
+        )
     return 0
 
 
@@ -53,9 +61,22 @@ def export(ctx: click.Context, session_id: str, path: Path, snapshot: str | None
 @click.pass_context
 def import_(ctx: click.Context, session_id: str, path: Path, *, yes: bool) -> int:
     """Make the session in PATH (from `export`) the live one; the bot must be stopped."""
+    from supervisor.session.incoming import (  # noqa: PLC0415 - the help needs none
+        doubts,
+        refuse_system_folder,
+    )
+
     config = target.config(ctx)
     chosen = identify(config, session_id)
-    consent(f"import {path} as session {chosen}? What is live now goes to quarantine", yes=yes)
+    refuse_system_folder(path)
+    doubtful = doubts(path)
+    for doubt in doubtful:
+        click.echo(f"this may be no session: {doubt}", err=True)
+    all_the_same = " all the same" if doubtful else ""
+    consent(
+        f"import {path} as session {chosen}{all_the_same}? What is live now goes to quarantine",
+        yes=yes,
+    )
     manager = open_manager(config, chosen)
     with ProgressLine("reading the session", manager):
         quarantined = manager.import_(chosen, path)

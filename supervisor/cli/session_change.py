@@ -121,25 +121,48 @@ def backup(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
 
 
 def _age_and_cost(manager: "SessionManager", session_id: str, snapshot: str) -> str:
-    """Say what a restore of this snapshot means. Raises: SupervisorError if there is none."""
-    snapshots = manager.info(session_id).get("snapshots") or []
+    """Say what a restore of this snapshot means. Raises: SupervisorError if there is none.
+
+    What was replaced and lies in quarantine may come back by its name, too.
+    """
+    info = manager.info(session_id)
     snapshot = snapshot.removesuffix(".json")
-    for one in snapshots:
+    goes = "what is live now goes to quarantine"
+    for one in info.get("snapshots") or []:
         if snapshot in (one.get("id"), str(one.get("seq"))):
-            age = words.age_s(one.get("taken_at"))
-            old = "of unknown age" if age is None else f"{words.span(age)} old"
             return (
-                f"snapshot {words.get(one, 'id')} is {old}: chats that moved on since may show "
-                "Bad MAC; what is live now goes to quarantine"
+                f"snapshot {words.get(one, 'id')} is {_old(one.get('taken_at'))}: chats that "
+                f"moved on since may show Bad MAC; {goes}"
             )
+    for one in info.get("quarantine") or []:
+        if snapshot != one.get("name"):
+            continue
+        if Path(str(one.get("path"))).is_dir():
+            raise SupervisorError(
+                f"{snapshot} is a plain folder in quarantine, and no snapshot",
+                f"stillhere session import {session_id} {one.get('path')}",
+            )
+        return (
+            f"{words.get(one, 'name')} is a session that was replaced ({words.get(one, 'why')}), "
+            f"{_old(one.get('at'))}: chats that moved on since may show Bad MAC; {goes}"
+        )
     raise SupervisorError(
-        f"session {session_id} has no snapshot {snapshot!r}", "stillhere session snapshots"
+        f"session {session_id} has no snapshot {snapshot!r}, and none in quarantine",
+        f"stillhere session snapshots {session_id}, or session info for what is in quarantine",
     )
+
+
+def _old(at: object) -> str:
+    age = words.age_s(at)
+    return "of unknown age" if age is None else f"{words.span(age)} old"
 
 
 @click.command()
 @click.argument("session_id", metavar="[ID]", required=False)
-@click.option("--snapshot", help="This one (its id or seq), whatever the live session is like.")
+@click.option(
+    "--snapshot",
+    help="This one (its id or seq, or a name in quarantine), whatever the live session is like.",
+)
 @yes_option
 @target.config_option
 @target.json_option

@@ -85,7 +85,7 @@ def told(found: dict[str, Any]) -> list[str]:
     if found.get("hot"):
         lines.append("it is in use: its databases were not opened")
     snapshots = words.listed(found, "snapshots")
-    lines += ["", *_snapshots(snapshots, name)]
+    lines += ["", *_snapshots(snapshots), *_advice(snapshots, name, verdict)]
     lines += _aside(found)
     read, took = words.size(found.get("bytes_read")), words.span(found.get("duration_s"))
     lines += ["", f"{read} read back from the disk in {took}"]
@@ -94,9 +94,7 @@ def told(found: dict[str, Any]) -> list[str]:
     return lines
 
 
-def _snapshots(snapshots: list[dict[str, Any]], name: str) -> list[str]:
-    if not snapshots:
-        return [f"it has no snapshot: stillhere session backup {name}"]
+def _snapshots(snapshots: list[dict[str, Any]]) -> list[str]:
     rows = [
         [
             words.get(one, "id"),
@@ -108,15 +106,32 @@ def _snapshots(snapshots: list[dict[str, Any]], name: str) -> list[str]:
         ]
         for one in snapshots
     ]
-    lines = table(_HEAD, rows)
+    lines = table(_HEAD, rows) if snapshots else []
     for one in snapshots:
         if not one.get("restorable"):
             lines.append(f"{words.get(one, 'seq')}: {words.get(one, 'why_not')}")
             lines.append(f"   {words.get(one, 'todo') or 'nothing can be done for it'}")
-    best = next((one for one in reversed(snapshots) if one.get("restorable")), None)
-    if best is not None:
-        lines.append(f"to bring the newest back: {words.get(best, 'todo')}")
     return lines
+
+
+def _advice(snapshots: list[dict[str, Any]], name: str, verdict: str) -> list[str]:
+    """Return what to do, all in all: it depends on what is live."""
+    best = next((one for one in reversed(snapshots) if one.get("restorable")), None)
+    if best is not None and verdict == "passed":
+        return [f"to bring the newest back: {words.get(best, 'todo')}"]
+    if best is not None:
+        return [
+            f"to bring it back: stillhere session restore {name} (the next start does it, too)",
+        ]
+    none = "none of its snapshots can come back" if snapshots else "it has no snapshot"
+    if verdict == "passed":
+        take = ": take one of what is live" if snapshots else ""
+        return [f"{none}{take}: stillhere session backup {name}"]
+    live = "nothing is live" if verdict == "absent" else "what is live is not whole"
+    return [
+        f"{none}, and {live}",
+        "an exported copy can come in: stillhere session import; else link it: stillhere link",
+    ]
 
 
 def _aside(found: dict[str, Any]) -> list[str]:
@@ -126,6 +141,16 @@ def _aside(found: dict[str, Any]) -> list[str]:
             f"{words.clean(one)} is torn, or no manifest of ours: nothing is pruned for it"
         )
         lines.append("   move it out of .session-cache/ if you don't need it")
+    unread = found.get("unread")
+    for name, why in unread.items() if isinstance(unread, dict) else ():
+        lines.append(
+            f"{words.clean(name)} can't be read now: {words.clean(why)}: nothing is pruned"
+        )
+        lines.append(
+            "   mend the disk; nothing newer than it is lost, and nothing older comes back"
+        )
+    left_out = words.listed(found, "left_out")
+    lines += [f"not in the newest snapshot: {words.clean(one)}" for one in left_out]
     unneeded = words.listed(found, "unneeded_packs")
     if unneeded:
         text = f"{words.count(len(unneeded), 'pack')} that no manifest needs"

@@ -162,6 +162,11 @@ def _nothing_to_restore(_bot: str, event: Event) -> list[Line]:
 def _session_refused(_bot: str, event: Event) -> list[Line]:
     asks = event.get("state") == "pairing"
     what = "the bot asks for a new link" if asks else "the bot says its session is lost"
+    if event.get("stranger"):
+        return warn(
+            f"the session of another device was refused{because(event, 'reason')}",
+            "it goes to quarantine, and this link's own device comes back",
+        )
     return warn(f"{what}{because(event, 'reason')}: it is stopped before it overwrites it")
 
 

@@ -18,10 +18,13 @@ def _snapshots_checked(_bot: str, event: Event) -> list[Line]:
     )
     if not damaged:
         return info(text) if event.get("asked") else detail(text)
+    whole = event.get("live", "passed") == "passed"
     return bad(
         text,
         f"no good copies any more: {words.names(damaged)}",
-        "the next snapshot stores what is live again; see: stillhere session check",
+        "the next snapshot stores what is live again; see: stillhere session check"
+        if whole
+        else "and what is live is not whole; see what can be done: stillhere session check",
     )
 
 
@@ -61,6 +64,10 @@ def _snapshot_unjudged(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _session_trouble(_bot: str, event: Event) -> list[Line]:
+    return bad(f"SessionManager: {get(event, 'why')}", get(event, "hint"))
+
+
 def _quarantine_folded(_bot: str, event: Event) -> list[Line]:
     return detail(
         f"SessionManager: {get(event, 'name')} keeps what was replaced, in the packs; "
@@ -69,6 +76,7 @@ def _quarantine_folded(_bot: str, event: Event) -> list[Line]:
 
 
 CHECKS: dict[str, Teller] = {
+    "session_trouble": _session_trouble,
     "session_progress": _session_progress,
     "snapshots_checked": _snapshots_checked,
     "check_failed": _check_failed,

@@ -107,8 +107,8 @@ class _Connection:
 class Client:
     """Talks to the supervisor of one config, a connection a request.
 
-    `patience_s`: how long a supervisor may be silent; `total_s`: how long one call may take (a
-    working supervisor says that it lives).
+    `patience_s`: how long a supervisor may be silent (one that works says that it lives);
+    `total_s`: how long one call may go on without any progress being made.
     """
 
     def __init__(
@@ -147,6 +147,7 @@ class Client:
         Raises: NotRunning, NotAnswering, or the SupervisorError that the supervisor answered.
         """
         deadline = time.monotonic() + self.total_s
+        pulse: Any = None
         connection = self._connect()
         try:
             connection.send({"command": command, "args": args})
@@ -156,9 +157,12 @@ class Client:
                     return self._result(answer)
                 if "end" in answer:
                     raise connection.gone()
-                if time.monotonic() > deadline:
+                if answer.get("pulse") != pulse:
+                    pulse = answer.get("pulse")
+                    deadline = time.monotonic() + self.total_s
+                elif time.monotonic() > deadline:
                     raise SupervisorError(
-                        f"{command} takes longer than {self.total_s:.0f} s",
+                        f"{command} has got no further for {self.total_s:.0f} s",
                         "it goes on; watch it with: stillhere events -f",
                     )
         finally:

@@ -12,9 +12,9 @@ _BOT: dict[str, tuple[type, ...]] = {"bot": (str, _NONE)}
 CALLS: dict[str, dict[str, tuple[type, ...]]] = {
     "ping": {},
     "status": {},
-    "start": _BOT,
+    "start": {**_BOT, "wait": (bool,)},
     "stop": _BOT,
-    "restart": _BOT,
+    "restart": {**_BOT, "wait": (bool,)},
     "pause": _BOT,
     "resume": _BOT,
     "session": {"op": (str,), "id": (str, _NONE), "snapshot": (str, _NONE)},

@@ -2,7 +2,8 @@
 
 A request: {"command": NAME, "args": {...}}. An answer: {"ok": true, "result": ...} or {"ok": false,
 "error": {"message", "hint"}}; a stream: {"item": {...}} lines, then {"end": true}. While work goes
-on, {"alive": true} says so. It never acts by itself: all is passed to the handler.
+on, {"alive": true, "pulse": n} says so, with another number where it gets further. It never acts by
+itself: all is passed to the handler.
 """
 
 import asyncio
@@ -12,7 +13,7 @@ import json
 import os
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -54,7 +55,10 @@ def _settle(task: "asyncio.Task[Any]") -> None:
 
 
 class ControlServer:
-    """Listens at `path` for as long as it is started. Times in seconds."""
+    """Listens at `path` for as long as it is started. Times in seconds.
+
+    `pulse`: returns a number that grows while long work makes progress.
+    """
 
     def __init__(
         self,
@@ -64,8 +68,10 @@ class ControlServer:
         alive_s: float = 2.0,
         idle_s: float = 60.0,
         close_s: float = 2.0,
+        pulse: Callable[[], int] = int,
     ) -> None:
         self.path = path
+        self._pulse = pulse
         self._handler = handler
         self._alive_s = alive_s
         self._idle_s = idle_s
@@ -256,7 +262,7 @@ class ControlServer:
         task.add_done_callback(self._calls.discard)
         task.add_done_callback(_settle)
         while not (await asyncio.wait({task}, timeout=self._alive_s))[0]:
-            await self._say(writer, {"alive": True})
+            await self._say(writer, {"alive": True, "pulse": self._pulse()})
         try:
             answer = {"ok": True, "result": task.result()}
             json.dumps(answer)

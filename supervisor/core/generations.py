@@ -230,7 +230,7 @@ def _online(turn: Turn, event: SessionReported) -> None:
     if event.state == "linked" and state.fresh_link != "paired":
         turn.do(NoteLinked(identity))
         turn.report("linked", generation=event.generation, identity=identity)
-        turn.set(fresh_link="paired")
+        turn.set(fresh_link="paired", stranger=False)
     elif not state.fresh_link and (not state.linked or (known and identity not in ("", known))):
         # A session that came from elsewhere: this is its baseline, and no restore.
         turn.report("adopted", identity=identity, instead_of=known)
@@ -259,12 +259,12 @@ def _pairing(turn: Turn) -> None:
 
 
 def _lost(turn: Turn, reason: str) -> None:
-    said = logged_out(reason)
-    turn.report("session_refused", state="lost", reason=reason)
-    if said or not turn.state.linked:
-        _refuse(turn, After.CLOSE, reason or "the session is lost")
-    else:
-        _refuse(turn, After.RESTORE, reason or "the session is lost")
+    stranger = turn.state.linked and turn.state.stranger
+    turn.report("session_refused", state="lost", reason=reason, stranger=stranger)
+    why = reason or "the session is lost"
+    # It is not the epoch's device that was logged out, if its files were another's.
+    closes = not turn.state.linked or (logged_out(reason) and not stranger)
+    _refuse(turn, After.CLOSE if closes else After.RESTORE, why)
 
 
 def logged_out(reason: str) -> bool:

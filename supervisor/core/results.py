@@ -66,12 +66,13 @@ def handle(turn: Turn, event: Result) -> None:
         case SessionChecked() if phase is Phase.CHECKING_SESSION:
             _checked(turn, event)
         case SessionRestored() if phase is Phase.RESTORING:
+            turn.set(stranger=False)
             _ready_to_start(turn)
         case NothingToRestore(why=why, older=True) if phase is Phase.RESTORING:
             turn.give_up(why)
         case NothingToRestore(why=why) if phase is Phase.RESTORING:
             # The link is lost for good; the damaged session is kept aside, not overwritten.
-            turn.set(linked=False, known_identity="")
+            turn.set(linked=False, known_identity="", stranger=False)
             turn.operate(Operation("close", why=why))
         case OperationDone() if phase is Phase.OPERATING:
             turn.at_rest()
@@ -104,7 +105,7 @@ def _hands_over(turn: Turn) -> bool:
 
 
 def _checked(turn: Turn, event: SessionChecked) -> None:
-    turn.set(linked=event.linked, known_identity=event.identity)
+    turn.set(linked=event.linked, known_identity=event.identity, stranger=event.foreign)
     if event.foreign:
         asks = turn.policy.on_change and turn.state.foreign != "agreed"
         turn.report("foreign_session", instead_of=event.identity, asks=asks)

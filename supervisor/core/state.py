@@ -99,6 +99,8 @@ class State:
     known_identity: str = ""
     # A session of another device lies there: was a person asked, and did they agree?
     foreign: Literal["", "asked", "agreed"] = ""
+    # The session that is used is, by its files, another device's than the epoch's.
+    stranger: bool = False
 
     # Stopping, and what follows.
     after: After = After.RESTART

@@ -137,6 +137,7 @@ class Turn:
             cold_once=False,
             linked=False,
             known_identity="",
+            stranger=False,
         )
 
     def kill_again(self) -> None:
@@ -235,6 +236,7 @@ class Turn:
         seconds = 0.0 if began is None else max(0.0, self.now - began)
         self.mark(verified_at=self.now, verified=True, proof=proof, late=state.late)
         self.set(verified=True, proof=proof, held="", up_since=self.now, late=False)
+        self.set(stranger=False)  # the epoch is this device's from here on
         if self.policy.has_session and state.fresh_link == "paired":
             self.do(NoteProof(state.current, proof))  # a first link is no restore
         elif self.policy.has_session:

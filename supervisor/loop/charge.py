@@ -16,7 +16,7 @@ from supervisor.core.state import Phase, State
 from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
 from supervisor.loop.jobs import in_words
-from supervisor.loop.rounds import Rounds
+from supervisor.loop.rounds import RETAKEN, Rounds
 from supervisor.process import output
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -85,12 +85,13 @@ class Charge:
         )
 
         self.rounds = self._make_rounds(manager)
-        manager.progress = Gauge(
+        self.gauge = Gauge(
             lambda: manager.doing or self._doing(), partial(self.hands.jobs.soon, self.report)
         )
+        manager.progress = self.gauge
 
     def _make_rounds(self, manager: SessionManager) -> Rounds:
-        return Rounds(
+        rounds = Rounds(
             manager,
             self.hands.session,
             self.hands.jobs,
@@ -99,7 +100,10 @@ class Charge:
             turn=self._house.turn,
             report=self.report,
             heal=partial(self._snapshot, "healed"),
+            retake=partial(self._snapshot, RETAKEN),
         )
+        self.hands.session.judged = rounds.judged
+        return rounds
 
     def _doing(self) -> str:
         """Say what takes long, where the session room does not."""

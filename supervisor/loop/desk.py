@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import asdict
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -14,6 +15,7 @@ from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase, State
 from supervisor.loop.charge import Charge
+from supervisor.loop.outcomes import outcome
 
 SETTLED = (Phase.DOWN, Phase.REFUSED)
 _BACKLOG_EVENTS = 1000
@@ -31,6 +33,20 @@ async def all_reach(charges: Sequence[Charge], reached: Callable[[State], bool])
 def _stop_is_over(state: State) -> bool:
     """Say whether it is down, or cannot be brought down."""
     return state.phase in SETTLED or (state.phase is Phase.FAILED and not state.wanted_up)
+
+
+async def _came_of(charge: Charge, before: int | None) -> tuple[str, dict[str, Any]]:
+    """Wait until a start or restart has come to something; return the bot's name and what."""
+    last = charge.last_restart
+    while (found := outcome(charge.state, before)) is None:
+        charge.changed.clear()
+        await charge.changed.wait()
+    record = None if charge.last_restart is last else charge.last_restart
+    return charge.bot.name, {
+        **asdict(found),
+        "phase": charge.state.phase.value,
+        "record": record if found.result == "ready" else None,
+    }
 
 
 def own_version() -> str:
@@ -78,7 +94,7 @@ class Desk:
             case "input":  # from our own terminal or pipe: no request of the control socket
                 return await self._input(args["bot"], args["line"], wait=args["wait"])
             case "start" | "stop" | "restart" | "pause" | "resume":
-                return await self._command(command, args.get("bot"))
+                return await self._command(command, args.get("bot"), wait=bool(args.get("wait")))
             case _:
                 raise SupervisorError(f"unknown command {command!r}")
 
@@ -95,7 +111,12 @@ class Desk:
             "bots": bots,
         }
 
-    async def _command(self, command: str, name: str | None) -> dict[str, Any]:
+    @property
+    def pulse(self) -> int:
+        """A number that grows while long work makes progress."""
+        return sum(charge.gauge.heard for charge in self._charges.values())
+
+    async def _command(self, command: str, name: str | None, *, wait: bool) -> dict[str, Any]:
         events: dict[str, ev.Event] = {
             "start": ev.StartRequested(),
             "stop": ev.StopRequested(),
@@ -104,8 +125,12 @@ class Desk:
             "resume": ev.ResumeRequested(),
         }
         chosen = self._chosen(name, companions=command in ("start", "stop"))
+        restarted = {c: c.state.current if command == "restart" else None for c in chosen}
         for charge in chosen:
             charge.post(events[command])
+        if wait and command in ("start", "restart"):
+            each = (_came_of(charge, before) for charge, before in restarted.items())
+            return dict(await asyncio.gather(*each))
         if command == "stop":
             await all_reach(chosen, _stop_is_over)
             for charge in chosen:

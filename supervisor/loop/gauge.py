@@ -12,7 +12,8 @@ _SILENCE_S = 5.0
 class Gauge:
     """Passes on what the session room says, from any thread: once a second, after the first.
 
-    `doing`: what is under way, in words. `tell`: gets the event's name and its fields.
+    `doing`: what is under way, in words. `tell`: gets the event's name and its fields. `heard`:
+    how often something was said.
     """
 
     def __init__(
@@ -27,9 +28,11 @@ class Gauge:
         self._heard_at = float("-inf")
         self._told_at = 0.0
         self._done_bytes = 0
+        self.heard = 0
 
     def __call__(self, done_bytes: int, total_bytes: int) -> None:
         """Hear how far it is."""
+        self.heard += 1
         now = self._clock()
         if now - self._heard_at > _SILENCE_S or done_bytes < self._done_bytes:
             self._told_at = now

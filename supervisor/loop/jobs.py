@@ -39,6 +39,8 @@ class Jobs:
             if error is None and event is not None:
                 self._post(event)
             elif error is not None and ticket:
+                if isinstance(error, SupervisorError) and error.hint:
+                    self._report("session_trouble", why=error.message, hint=error.hint)
                 self._post(ev.JobFailed(ticket, in_words(error)))
             elif error is not None:
                 self._report("snapshot_failed", why=in_words(error))
@@ -71,9 +73,10 @@ class Jobs:
         for future in self._running:
             if isinstance(future, asyncio.Task):
                 future.cancel()
-        if self._running:
-            await asyncio.wait(set(self._running), timeout=CLOSE_S)
-        if self._running:
+        # The thread takes one after the other, also what is under way and nobody waits for now.
+        last = self._loop.run_in_executor(self._thread, int)
+        _, left = await asyncio.wait({last, *self._running}, timeout=CLOSE_S)
+        if left:
             self._report("note_failed", why=f"work on the session did not end in {CLOSE_S:g} s")
         self._thread.shutdown(wait=False, cancel_futures=True)
 

@@ -2,7 +2,8 @@
 
 Both have the lowest rank of all that is done to a session. The check is cut into slices that take
 their turn in the session's thread, and stops between two of them while a restart is under way. The
-drill touches nothing that others use: it has a thread of its own, which pauses as well.
+drill, and what of the check opens a copy, touch nothing that others use: they have a thread of
+their own, that no stop waits for.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
@@ -22,15 +23,20 @@ from supervisor.loop.session_work import SessionWork
 from supervisor.session.audited import Audited
 from supervisor.session.drill import Drilled
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import since_1970
+from supervisor.session.model import Snapshot, since_1970
+from supervisor.session.proof.halfway import half_written
 
 # In these nobody waits for work on the session.
 RESTING = frozenset(
     {Phase.UP, Phase.PAIRING, Phase.BACKOFF, Phase.FAILED, Phase.DOWN, Phase.REFUSED}
 )
+T = TypeVar("T")
 _PAUSE_S = 0.1
 # What failed may have read the whole store already, and fail again while the disk is full.
 _LOOKS_AFTER_FAILURE = 12
+RETAKEN = "retaken"
+# So long after a hot copy that was half written the next is taken: further apart each time.
+_RETAKES_S = (2.0, 10.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +71,19 @@ def lost(now: float, last: float | None) -> bool:
     return last is None or last > now
 
 
+def retake_s(snapshot: Snapshot, tries: int, session_id: str) -> float | None:
+    """Return when a hot snapshot is to be taken again, in seconds from now; None: not.
+
+    Only one that caught files half written, which a busy bot's next moment may not. `tries`: how
+    often that was done for this one already.
+    """
+    if snapshot.verdict != "bad" or tries >= len(_RETAKES_S) or not half_written(snapshot.why):
+        return None
+    base_s = _RETAKES_S[tries]
+    # Not in step with a bot that writes every so many seconds.
+    return base_s + 24 * offset_s(f"{session_id} {snapshot.seq}", base_s)
+
+
 class _GivenUp(Exception):  # noqa: N818 - it ends a drill, and is no error
     """The supervisor stops."""
 
@@ -73,7 +92,8 @@ class Rounds:
     """The check and the drill of one bot's session.
 
     `phase`: the bot's, at this moment. `changed`: is set when that changes. `turn`: is held while
-    a round goes on, so that there is one at a time. `heal`: takes a snapshot.
+    a round goes on, so that there is one at a time. `heal`, `retake`: take a snapshot, if the bot
+    is up.
     """
 
     def __init__(
@@ -87,6 +107,7 @@ class Rounds:
         turn: asyncio.Lock,
         report: Callable[..., None],
         heal: Callable[[], None],
+        retake: Callable[[], None],
         times: Times | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -98,10 +119,14 @@ class Rounds:
         self._turn = turn
         self._report = report
         self._heal = heal
+        self._retake = retake
+        self._retakes = 0
+        self._retaking: asyncio.TimerHandle | None = None
         self._times = times or Times()
         self._clock = clock
         self._closed = threading.Event()
         self._task: asyncio.Task[None] | None = None
+        self._left: set[asyncio.Future[Any]] = set()
 
     def start(self) -> None:
         """Go the rounds from now on. Harmless when begun before."""
@@ -109,8 +134,13 @@ class Rounds:
             self._task = asyncio.get_running_loop().create_task(self._go())
 
     async def close(self) -> None:
-        """End them; a drill that is under way is given up."""
+        """End them; what is under way in a thread of its own is given up."""
         self._closed.set()
+        if self._retaking is not None:
+            self._retaking.cancel()
+        for future in list(self._left):
+            if not future.done():
+                future.set_result(None)
         if self._task is not None:
             self._task.cancel()
             with suppress(asyncio.CancelledError):
@@ -127,6 +157,18 @@ class Rounds:
         return found.as_json()
 
     # What comes by itself.
+
+    def judged(self, snapshot: Snapshot) -> None:
+        """Take a hot snapshot again, if it caught the bot while it was writing."""
+        if snapshot.reason != RETAKEN:
+            self._retakes = 0
+        if self._retaking is not None:
+            self._retaking.cancel()
+            self._retaking = None
+        wait_s = retake_s(snapshot, self._retakes, self._work.id)
+        if wait_s is not None and not self._closed.is_set():
+            self._retakes += 1
+            self._retaking = asyncio.get_running_loop().call_later(wait_s, self._retake)
 
     async def _go(self) -> None:
         first_s = self._times.look_s + offset_s(self._work.id, self._times.look_s)
@@ -192,6 +234,8 @@ class Rounds:
             if step is None:
                 return found
             found = step
+            if found.apart is not None:
+                await self._in_thread(found.apart.run, leaves=True)
         return None
 
     async def _may_go_on(self, *, asked: bool) -> bool:
@@ -211,12 +255,18 @@ class Rounds:
         if self._closed.is_set():
             raise _GivenUp
 
-    async def _in_thread(self, work: Callable[[], Drilled | None]) -> Drilled | None:
-        """Run `work` in a thread that no exit waits for."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Drilled | None] = loop.create_future()
+    async def _in_thread(self, work: Callable[[], T], *, leaves: bool = False) -> T | None:
+        """Run `work` in a thread that no exit waits for. None: it was given up.
 
-        def settle(result: Drilled | None, error: BaseException | None) -> None:
+        `leaves`: it does not see by itself that all is to end, so it is left to itself then.
+        """
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T | None] = loop.create_future()
+        if leaves:
+            self._left.add(future)
+            future.add_done_callback(self._left.discard)
+
+        def settle(result: T | None, error: BaseException | None) -> None:
             if future.done():
                 return
             if error is None or isinstance(error, _GivenUp):
@@ -233,7 +283,7 @@ class Rounds:
             with suppress(RuntimeError):  # the loop is gone, and so is who waits
                 loop.call_soon_threadsafe(settle, result, problem)
 
-        threading.Thread(target=run, name=f"drill-{self._work.id}", daemon=True).start()
+        threading.Thread(target=run, name=f"rounds-{self._work.id}", daemon=True).start()
         return await future
 
     async def _drilled(self, done: Drilled | None) -> None:
@@ -266,6 +316,7 @@ class Rounds:
             bytes=found.bytes_read,
             duration_s=round(found.duration_s, 6),
             asked=asked,
+            live=found.check.verdict,
         )
 
 

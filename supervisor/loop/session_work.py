@@ -1,112 +1,32 @@
-"""What the core orders about the session, its lock and its snapshots: each a job's work.
+"""What the core and persons order about one bot's session: check, bring back, change, note.
 
 Methods with a `ticket` run in the session's thread and return the event that answers it.
 """
 
 import asyncio
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import asdict
-from functools import partial
-from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Unpack
 
 from supervisor.config import BotConfig, Config
 from supervisor.core import events as ev
-from supervisor.core.errors import SessionBusy, SupervisorError
-from supervisor.loop.jobs import Jobs
-from supervisor.process import survivors
-from supervisor.process.freezer import frozen
-from supervisor.session.copying.capture import Capture
-from supervisor.session.copying.hot import mapped
-from supervisor.session.epochs import stronger
-from supervisor.session.lock import OwnerLock
+from supervisor.core.errors import SupervisorError
+from supervisor.loop.copier import Copier
+from supervisor.loop.owner import Given
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import NothingToCopy, NothingToRestore, Restored, Snapshot
+from supervisor.session.model import NothingToRestore, Restored
 from supervisor.session.state import Record
 
 
-class SessionWork:
-    """One bot's session; of a companion only the lock. `members(generation)`: its live pids."""
+class SessionWork(Copier):
+    """One bot's session; of a companion only the lock. See Owner for the arguments."""
 
     def __init__(
-        self,
-        config: Config,
-        bot: BotConfig,
-        manager: SessionManager,
-        *,
-        control: str,
-        jobs: Jobs,
-        report: Callable[..., None],
-        members: Callable[[int], list[int]],
+        self, config: Config, bot: BotConfig, manager: SessionManager, **given: Unpack[Given]
     ) -> None:
-        self.id = bot.session or ""
-        self._manager = manager
-        self._control = control
-        self._jobs = jobs
-        self._tell = report
-        self._members = members
-        self._freeze_s = bot.snapshots.freeze_timeout_ms / 1000
-        if self.id:
-            self.folder = manager.folder(self.id)
-            self.lock = manager.lock_for(self.id)
-        else:
-            self.folder = bot.cwd
-            self.lock = OwnerLock(config.sessions, f"companion-{bot.name}")
-        place = str(self.lock.path.absolute()).encode()
-        self.token_prefix = blake2b(place, digest_size=8).hexdigest()
-        self._seals: list[Capture] = []
-        self._unvalidated: list[str] = []
-        self._proofs: dict[int, str] = {}
+        super().__init__(config, bot, manager, **given)
         self._asked: dict[int, asyncio.Future[Any]] = {}
         self._asks = 0
-
-    # The lock, and who else may be there.
-
-    def claim(self, ticket: int) -> ev.Event:
-        """Take byte 0."""
-        try:
-            self.lock.acquire(control=self._control)
-        except SessionBusy as error:
-            return ev.OwnerBusy(ticket, error.pid)
-        newest = self._manager.record(self.id).generation if self.id else 0
-        return ev.OwnerTaken(ticket, max(newest, *self.lock.survivors(), 0))
-
-    def release(self) -> None:
-        """Write down that nobody has the seat, and give byte 0 back."""
-        if self.lock.held:
-            if self.id:
-                self._manager.set_seat(self.id, None)
-            self.lock.release()
-
-    def find_survivors(self, ticket: int) -> ev.Event:
-        """Look for what an earlier supervisor left: by the lock's bytes and by the token."""
-        pids, generations = self._survivors()
-        if pids:
-            alive = [pid for pid in pids if pid]
-            self._report("survivors_found", pids=alive, generations=generations)
-        return ev.SurvivorsFound(ticket, tuple(pids))
-
-    def report_conflict(self, **fields: Any) -> None:
-        """Say that another copy of the device is online, and who on this machine it may be."""
-        self._report("conflict", pids=survivors.copies(self.folder), **fields)
-
-    async def evict(
-        self, ticket: int, post: Callable[[ev.Event], None], *, within_s: float, kill: bool
-    ) -> None:
-        """End them; after `within_s` the core has given up, and nobody looks for them any more."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(within_s):
-                await survivors.evict(lambda: self._survivors()[0], kill=kill)
-            self._tell("survivors_gone")
-            post(ev.SurvivorsGone(ticket))
-
-    def _survivors(self) -> tuple[list[int], list[int]]:
-        """Return pids and generations. A held byte with nobody to be seen counts as pid 0."""
-        held = list(self.lock.survivors())
-        pids = survivors.find(self.token_prefix, held, self.lock.path)
-        return (pids or [0] * len(held)), held
 
     # Check and restore.
 
@@ -218,115 +138,6 @@ class SessionWork:
         self._report("epoch_closed", why=operation.why, quarantined=quarantined)
         return {"quarantined": quarantined}
 
-    def backup(self, generation: int | None) -> dict[str, Any]:
-        """Take a snapshot now, hot if `generation` runs. Raises: SupervisorError."""
-        if generation is not None and self._members(generation):
-            return self._hot("manual", generation, validate=True)
-        with self.locked():
-            return self._manager.backup(self.id).as_json()
-
-    def prune(self) -> dict[str, Any]:
-        """Remove the snapshots that need not stay. Raises: SupervisorError."""
-        with self.locked():
-            return {"removed": self._manager.cleanup_old_backups(self.id)}
-
-    def locked(self) -> AbstractContextManager[object]:
-        """Hold byte 0 meanwhile: the bot may be down, or the session another process's."""
-        return nullcontext() if self.lock.held else self.lock
-
-    def record(self) -> Record | None:
-        """Return the session's durable record; None for a companion."""
-        return self._manager.record(self.id) if self.id else None
-
-    # Snapshots.
-
-    def snapshot(self, ticket: int, *, reason: str, generation: int) -> ev.Event | None:
-        """Copy the session of a running bot.
-
-        A bot that keeps nothing is restarted all the same, and one whose files have vanished gets
-        them back at its next start. Only who was just linked must have some.
-        """
-        try:
-            self._hot(reason, generation, validate=False)
-        except NothingToCopy:
-            if reason == "linked":
-                raise
-        return ev.SnapshotTaken(ticket) if ticket else None
-
-    def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
-        members = partial(self._members, generation)
-        before = self._manager.precapture(self.id, mapped(members()))
-        same = self._manager.unchanged(self.id, before)
-        proof = self._proofs.get(generation, "")
-        if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
-            before.spool.close()
-            return self._tell_taken(same, frozen_s=0.0)
-        with frozen(members, self._freeze_s) as freeze:
-            capture = self._manager.capture(
-                self.id,
-                reason=reason,
-                generation=generation,
-                hot=True,
-                pre=before,
-                frozen=freeze.whole,
-            )
-        if not freeze.whole:
-            self._manager.blur(capture, f"the bot was not held still: {freeze.why}")
-        return self._commit(capture, validate=validate, frozen_s=round(freeze.frozen_s, 6))
-
-    def _commit(
-        self, capture: Capture, *, validate: bool = False, **measured: float
-    ) -> dict[str, Any]:
-        proof = self._proofs.get(capture.generation, "")
-        snapshot = self._manager.commit(capture, proof, validate=validate)
-        if snapshot.verdict == "pending":
-            self._unvalidated.append(snapshot.id)
-        if not capture.hot:
-            self._report("sealed", snapshot=snapshot.as_json())
-            return snapshot.as_json()
-        return self._tell_taken(snapshot, **measured)
-
-    def _tell_taken(self, snapshot: Snapshot, **measured: float) -> dict[str, Any]:
-        self._report("snapshot_taken", snapshot=snapshot.as_json(), **measured)
-        return snapshot.as_json()
-
-    def seal(self, ticket: int, *, generation: int) -> ev.Event:
-        """Capture the session at rest, and see whether anything of it is missing or torn."""
-        with suppress(NothingToCopy):
-            self._seals.append(
-                self._manager.capture(self.id, reason="sealed", generation=generation, hot=False)
-            )
-        check = self._manager.check(self.id, quick=True)
-        return ev.Sealed(ticket, intact=check.verdict == "passed")
-
-    def commit_seals(self) -> None:
-        """Commit what was captured: it is safe in a copy, so this may wait for the hand-over."""
-        while self._seals:
-            capture = self._seals.pop(0)
-            try:
-                self._commit(capture)
-            except SupervisorError as error:
-                self._report("snapshot_failed", why=error.message, hint=error.hint)
-
-    def validate(self) -> None:
-        """Give the snapshots of the last hand-over their verdicts."""
-        while self._unvalidated:
-            name = self._unvalidated.pop(0)
-            if all(there.id != name for there in self._manager.snapshots(self.id)):
-                continue  # pruned meanwhile
-            try:
-                snapshot = self._manager.validate(self.id, name)
-            except SupervisorError as error:
-                self._report("snapshot_unjudged", snapshot=name, why=error.message, hint=error.hint)
-                continue
-            if snapshot.verdict != "good":
-                self._report("snapshot_judged", snapshot=snapshot.as_json())
-
-    def fold(self) -> None:
-        """Store what lies in quarantine as plain folders: there is time once the bot is back."""
-        for name in self._manager.fold_quarantine(self.id):
-            self._report("quarantine_folded", name=name)
-
     # Notes.
 
     def commit_seat(self, ticket: int, *, generation: int) -> ev.Event:
@@ -340,17 +151,6 @@ class SessionWork:
     def note_linked(self, identity: str) -> None:
         """A device was paired."""
         self._manager.note_linked(self.id, identity or None)
-
-    def note_verified(self, generation: int, identity: str, proof: str, seconds: float) -> None:
-        """A start was verified; its generation's snapshots are worth as much."""
-        self._proofs = {generation: proof}
-        self._manager.note_verified(self.id, identity or None, proof, seconds)
-        self._manager.mark_proof(self.id, generation, proof)
-
-    def note_proof(self, generation: int, proof: str) -> None:
-        """A better proof came later."""
-        self._proofs = {generation: proof}
-        self._manager.mark_proof(self.id, generation, proof)
 
     def note_state(self, state: str) -> None:
         """Keep the bot's last word about its session."""
@@ -367,5 +167,6 @@ class SessionWork:
             Path(self.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
             Path(self.folder).chmod(0o700)
 
-    def _report(self, event: str, **fields: Any) -> None:
-        self._jobs.soon(self._tell, event, **fields)
+    def record(self) -> Record | None:
+        """Return the session's durable record; None for a companion."""
+        return self._manager.record(self.id) if self.id else None

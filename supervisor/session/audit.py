@@ -7,29 +7,28 @@ again. What can be read again is judged again. No live session is ever changed h
 import os
 import time
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from supervisor.core.errors import SessionBusy, SupervisorError
-from supervisor.session.audited import Aside, Audited, Examined, examined
+from supervisor.session.audited import Apart, Aside, Audited, Examined, examined
 from supervisor.session.copying.writers import open_by_somebody
 from supervisor.session.drill import ON_TRIAL, Drills
 from supervisor.session.model import DamagedBlob, UnreadableBlob, parse_name
 from supervisor.session.progress import Tally
-from supervisor.session.proof import checks
-from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring.restore import read_back
-from supervisor.session.scan import scan
 from supervisor.session.storage.entries import Blob, packs_of
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.packs import BlobReader
 
 # As much is read at one go: others wait for one disk's second at most, and mostly for a tenth.
 SLICE_BYTES = 50 << 20
+T = TypeVar("T")
 
 
 class Audits(Drills):
@@ -55,7 +54,8 @@ class Audits(Drills):
         """Check the live session, and read every snapshot back from the disk.
 
         Yields after each snapshot, and after some 50 MB of one, so that other work may come in
-        between; what is yielded is always the same object, and complete at the end. Nothing is
+        between; what is yielded is always the same object, and complete at the end. Where it has
+        an `apart`, whoever has another thread for it may run that before going on. Nothing is
         locked while it reads, only for the moment in which a finding is written down: where
         another process owns the session, it is not. `tell`: whether `progress` hears of it.
         Raises: SupervisorError, OSError.
@@ -71,8 +71,10 @@ class Audits(Drills):
             check=check,
             hot=hot,
             epoch=None if record.state == "closed" else record.epoch,
-            unreadable=list(listing.unreadable),
+            unreadable=list(listing.malformed),
+            unread={**listing.unread, **listing.unread_aside},
             unneeded=self._unneeded(session_id),
+            left_out=list(listing.snapshots[-1].notes) if listing.snapshots else [],
         )
         yield found
         told = self.progress if tell else None
@@ -85,18 +87,20 @@ class Audits(Drills):
                 self.doing = f"reading snapshot {number} of {len(manifests)}"
                 problem = yield from self._read_all(manifest, reread, found)
                 if manifest.kind == "quarantine":
-                    why = problem.message if problem else None
+                    torn = manifest.why if manifest.verdict == "bad" else None
+                    why = problem.message if problem else torn
                     found.quarantine.append(
                         Aside(name=manifest.name, restorable=not why, why_not=why)
                     )
-                elif (one := self._examined(found, manifest, problem)) is not None:
-                    found.snapshots.append(one)
+                else:
+                    one = yield from self._examined(found, manifest, problem)
+                    found.snapshots += [one] if one is not None else []
                 self.doing = ""
                 found.bytes_read = reread.bytes_read
                 found.duration_s = time.perf_counter() - begin
                 yield found
         for held in self._quarantine.folders(session_id):
-            why = self._folder_problem(held.path)
+            why = yield from self._apart(found, partial(self._folder_problem, held.path))
             if held.path.exists():  # else it was stored or pruned meanwhile
                 aside = Aside(name=held.name, restorable=not why, why_not=why or None)
                 found.quarantine.append(aside)
@@ -141,7 +145,7 @@ class Audits(Drills):
 
     def _examined(
         self, found: Audited, manifest: Manifest, problem: DamagedBlob | None
-    ) -> Examined | None:
+    ) -> Generator[Audited, None, Examined | None]:
         """Judge a snapshot that was read, and write it down. None: it was pruned meanwhile."""
         now = self._current(manifest)
         if now is None:
@@ -155,13 +159,35 @@ class Audits(Drills):
                 now = self._write(found, now, verdict="bad", why=problem.message, sick=True)
         elif now.verdict == "pending" or _may_heal(now):
             try:
-                now = self._write(found, now, **self._judged(now))
+                with self._kept(now):
+                    judged = yield from self._apart(found, partial(self._judged, now))
+                now = self._write(found, now, **judged)
             except UnreadableBlob as error:
                 problem = error
             except (SupervisorError, OSError) as error:
                 unjudged = f"its copy could not be opened: {error}"
         fresh = before not in ("bad", "pending") and now.verdict == "bad"
         return examined(now, record, problem, fresh=fresh, unjudged=unjudged)
+
+    def _apart(self, found: Audited, work: Callable[[], T]) -> Generator[Audited, None, T]:
+        """Do what may take long, and touches nothing that others use, where nobody waits for it."""
+        found.apart = part = Apart(work)
+        doing, self.doing = self.doing, ""
+        try:
+            yield found
+        finally:
+            found.apart = None
+        self.doing = doing
+        return part.result()
+
+    @contextmanager
+    def _kept(self, manifest: Manifest) -> Iterator[None]:
+        """Let nobody prune a snapshot while it is opened, in whatever thread."""
+        self._pinned.append(manifest.name)
+        try:
+            yield
+        finally:
+            self._pinned.remove(manifest.name)
 
     def _current(self, manifest: Manifest) -> Manifest | None:
         """Return the manifest as it is now: meanwhile others may have judged or pruned it."""
@@ -196,10 +222,16 @@ class Audits(Drills):
             found.noted = False
         return amended
 
+    def stops_pruning(self, session_id: str) -> list[str]:
+        """Return what can't be read, so that nothing is pruned: each may need any pack."""
+        return list(self.store.listing(session_id).unreadable)
+
     def _unneeded(self, session_id: str) -> list[str]:
         """Return the packs of a session that no manifest needs; first the packs are listed."""
-        names = sorted(path.name for path in self.store.packs.iterdir())
+        names = sorted(self.store.pack_names())
         listing = self.store.listing(session_id)
+        if listing.unread or listing.unread_aside:
+            return []  # these may need any
         needed = {pack.name for m in listing.manifests for pack in m.packs.values()}
         own = [name for name in names if (parsed := parse_name(name)) and parsed[0] == session_id]
         return [name for name in own if name not in needed]
@@ -211,15 +243,6 @@ class Audits(Drills):
             return f"it can't be read: {error.strerror}"
         except SupervisorError as error:
             return error.message
-
-    def _unpacked_problems(self, target: Path) -> list[str]:
-        """Return what is wrong with a session that lies in a plain folder."""
-        found = scan(target)
-        if not found.files:
-            return ["there is no file in it"]
-        profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
-        problems, _formats = self._tree_problems(target, found.seen, profile, {})
-        return checks.missing_problems(found.seen, profile) + [text for _, text in problems]
 
 
 class _Reread:

@@ -1,11 +1,15 @@
 """What a check of a session's snapshots found, and what follows from it for a person. No I/O."""
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from supervisor.session.model import Check, DamagedBlob, UnreadableBlob, Verdict
 from supervisor.session.state import Record
 from supervisor.session.storage.manifest import Manifest
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,14 +47,38 @@ class Aside:
     why_not: str | None = None
 
 
+class Apart(Generic[T]):
+    """A part of a check that may take long, and touches nothing that others use: done once."""
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        self._work = work
+        self._done: Future[T] = Future()
+
+    def run(self) -> None:
+        """Do it, in any thread; what comes of it is kept."""
+        if self._done.set_running_or_notify_cancel():
+            try:
+                self._done.set_result(self._work())
+            except BaseException as error:  # noqa: BLE001 - it is raised by `result`
+                self._done.set_exception(error)
+
+    def result(self) -> T:
+        """Return what came of it, and do it first if nobody has. Raises: as the work."""
+        if not self._done.done():
+            self.run()
+        return self._done.result()
+
+
 @dataclass(slots=True, kw_only=True)
 class Audited:
     """All of a check. It grows while the check goes on.
 
     `hot`: somebody had the live session open, so its databases were not looked into. `epoch`:
     the one that may be restored; None when it has ended. `unreadable`: manifests that
-    are none any more. `unneeded`: packs that no manifest needs. `noted`: whether what was found
-    could be written down. `bytes_read`: from the packs.
+    are none any more. `unread`: why those can't be read now that may be some. `unneeded`: packs
+    that no manifest needs. `noted`: whether what was found could be written down. `bytes_read`:
+    from the packs. `left_out`: what the newest snapshot does not hold, in words. `apart`: what
+    comes next may be done elsewhere.
     """
 
     id: str
@@ -59,11 +87,14 @@ class Audited:
     epoch: int | None = None
     snapshots: list[Examined] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
+    unread: dict[str, str] = field(default_factory=dict)
     unneeded: list[str] = field(default_factory=list)
     quarantine: list[Aside] = field(default_factory=list)
     bytes_read: int = 0
     duration_s: float = 0.0
     noted: bool = True
+    left_out: list[str] = field(default_factory=list)
+    apart: Apart[Any] | None = None
 
     @property
     def restorable(self) -> int:
@@ -75,7 +106,7 @@ class Audited:
         """What was a good snapshot once, and no later one has made up for it."""
         newest = self._newest
         lost = [one.id for one in self.snapshots if one.lost and (one.fresh or one.seq > newest)]
-        return lost + self.unreadable
+        return lost + self.unreadable + list(self.unread)
 
     @property
     def _newest(self) -> int:
@@ -87,6 +118,13 @@ class Audited:
         """Whether the session is whole, and a copy of it could take its place."""
         return self.check.verdict == "passed" and self.restorable > 0 and not self.damaged
 
+    def _instead(self, newest: int) -> str:
+        """Return what to do where a snapshot is lost, and no live session could store it anew."""
+        if newest:
+            older = f"stillhere session restore {self.id} --snapshot {newest}"
+            return f"an older one can come back: {older}"
+        return "put its packs back, if there is a copy of them; else link again: stillhere link"
+
     def as_json(self) -> dict[str, Any]:
         """Return what `session check --json` shows."""
         newest = self._newest
@@ -94,6 +132,8 @@ class Audited:
         for one in snapshots:
             if not one["restorable"] and one["epoch"] == self.epoch and one["seq"] < newest:
                 one["todo"] = f"nothing: snapshot {newest} is newer, and whole"
+            elif one["todo"] == heals(self.id) and self.check.verdict != "passed":
+                one["todo"] = self._instead(newest)
         return {
             "id": self.id,
             **asdict(self.check),
@@ -101,7 +141,9 @@ class Audited:
             "ok": self.ok,
             "snapshots": snapshots,
             "unreadable": self.unreadable,
+            "unread": self.unread,
             "unneeded_packs": self.unneeded,
+            "left_out": self.left_out,
             "quarantine": [asdict(one) for one in self.quarantine],
             "damaged": self.damaged,
             "written_down": self.noted,
@@ -127,7 +169,8 @@ def examined(
     why, todo, lost = "", "", False
     if isinstance(problem, UnreadableBlob):
         why, lost, fresh = problem.message, manifest.verdict != "bad" or manifest.sick, True
-        todo = f"mend the disk, then look again: stillhere session check {manifest.id}"
+        again = f"mend the disk, then look again: stillhere session check {manifest.id}"
+        todo = problem.hint or again
     elif problem is not None:
         why, lost = problem.message, manifest.sick
         todo = heals(manifest.id) if own else ""

@@ -19,8 +19,9 @@ from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring import swap
 from supervisor.session.restoring.quarantine import Quarantine
 from supervisor.session.state import Record, StateFile
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
-from supervisor.session.storage.store import Listing, Store
+from supervisor.session.storage.store import Store
 
 
 class Base:
@@ -43,11 +44,13 @@ class Base:
         self.store = Store(Path(snapshots).absolute())
         self.keep = keep or Keep()
         self.older = older
-        self._quarantine = Quarantine(self.store.quarantine)
+        self._quarantine = Quarantine(self.store.quarantine, lambda key: self.folder(key).parent)
         self._paths = dict(paths or {})
         self._profile = profile
         self._owned = owned
         self._held: set[str] = set()
+        # Owned sessions of which nothing was left half done, and nothing was begun since.
+        self._settled: set[str] = set()
         self._pinned: list[str] = []
         # Is told how far a restore or an export is, where that takes long.
         self.progress: Progress | None = None
@@ -126,7 +129,10 @@ class Base:
             return
         try:
             with self._owned_or_taken(session_id, alone=alone):
-                self.recover(session_id)
+                if session_id in self._settled:
+                    self.store.prepare()
+                else:
+                    self.recover(session_id)
                 yield
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
@@ -176,13 +182,16 @@ class Base:
             files.remove_tree(target)
             files.remove_tree(target.with_name(f"{target.name}.gone"))
         files.sweep_scratch(self.store.tmp)
+        if self._owned:
+            self._settled.add(session_id)
 
     def _begin(self, intent: swap.Intent) -> str | None:
         """Write the intent down and do it. Returns where the old session is, if there was one."""
+        self._settled.discard(intent.id)
         swap.write_intent(self.store.root, intent)
         self._finish(intent)
         path = Path(intent.quarantine)
-        return path.name.removesuffix(".json") if path.exists() else None
+        return path.name.removeprefix(".").removesuffix(".json") if path.exists() else None
 
     def _finish(self, intent: swap.Intent) -> None:
         """Do what the intent says, as far as it isn't done. Each step may come twice."""
@@ -195,6 +204,7 @@ class Base:
                     record.applied = intent.token
                     record.rollback_count += 1
                     record.sealed = intent.snapshot
+                    record.writers += 1  # so that what was sealed before is so no more
         swap.remove_intent(self.store.root, intent.id)
 
     def _end_epoch(self, intent: swap.Intent) -> None:
@@ -213,7 +223,8 @@ class Base:
         listing = self.store.listing(session_id)
         if listing.tombstone(record.epoch):
             return
-        if record.state != "linked" and not listing.of_epoch(record.epoch):
+        nothing = not listing.of_epoch(record.epoch) and not listing.unread
+        if record.state != "linked" and nothing:
             return
         self.store.put(
             Manifest(

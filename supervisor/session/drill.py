@@ -13,9 +13,9 @@ from supervisor.core.errors import SupervisorError
 from supervisor.session import files
 from supervisor.session.audited import heals
 from supervisor.session.ladder import Ladder
-from supervisor.session.model import DamagedBlob, UnreadableBlob, rfc3339
+from supervisor.session.model import DamagedBlob, UnreadableBlob
 from supervisor.session.progress import Progress
-from supervisor.session.proof import checks
+from supervisor.session.proof import checks, sight
 from supervisor.session.proof.profile import expected_identity
 from supervisor.session.restoring.rebuild import build
 from supervisor.session.restoring.restore import entries_of
@@ -43,7 +43,7 @@ class Drilled:
 
 
 class Drills(Ladder):
-    """Restores on trial, and writes down when that was done."""
+    """Restores on trial."""
 
     def drill(self, session_id: str, progress: Progress | None = None) -> Drilled | None:
         """Restore the newest good snapshot for once, beside everything else, and look at it.
@@ -77,7 +77,8 @@ class Drills(Ladder):
             condemned, hint = bool(why), heals(session_id)
             why = why and f"{ON_TRIAL}{why}"
         except UnreadableBlob as error:
-            why, hint = error.message, "mend the disk: what is on it can't be read now"
+            why = error.message
+            hint = error.hint or "mend the disk: what is on it can't be read now"
         except DamagedBlob as error:
             why, hint, condemned = error.message, heals(session_id), True
         except SupervisorError as error:
@@ -119,7 +120,7 @@ class Drills(Ladder):
             sound = {path: form for path, form in filled.items() if path not in torn}
             problems += checks.deep_problems(target, sound, None)
             good = self._good_before(manifest)
-            why = checks.missing_problems(seen, profile)
+            why = sight.missing_problems(seen, profile)
             why += self._not_always_so(problems, formats, profile, self._entries(good))
             identity = profile.identity(target)
         wanted = expected_identity(profile, None, record.identity) or manifest.at_rest
@@ -136,15 +137,3 @@ class Drills(Ladder):
             manifest = self.store.find(session_id, snapshot)
             if manifest.verdict != "bad":
                 self.store.amend(manifest, verdict="bad", why=why[:1000], sick=True)
-
-    # --- when it was done ----------------------------------------------------------------
-
-    def note_round(self, session_id: str, *, checked: bool = False, drilled: bool = False) -> None:
-        """Write down that now is when it was checked or drilled last, or seen first.
-
-        Raises: SessionBusy, SupervisorError, OSError.
-        """
-        with self.owning(session_id), self._state.edit(session_id) as record:
-            now = rfc3339(self._clock())
-            record.checked_at = now if checked else record.checked_at
-            record.drilled_at = now if drilled else record.drilled_at

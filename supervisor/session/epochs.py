@@ -6,10 +6,10 @@ a tombstone ends its epoch whatever the file believes, and a lost file comes bac
 
 from collections.abc import Sequence
 
-from supervisor.session.model import PROOFS, parse_name
+from supervisor.session.model import MEND, PROOFS, UnreadableBlob, parse_name
 from supervisor.session.state import Record
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Counters, Manifest
-from supervisor.session.storage.store import Listing
 
 # A lost state file may have known of generations that left no snapshot.
 _GENERATION_GAP = 100
@@ -17,10 +17,17 @@ _RISING = ("generation", "restore_count", "rollback_count", "link_count", "qr_co
 
 
 def settle(record: Record | None, listing: Listing) -> Record:
-    """Return the record that `record` (None: lost) and the manifests add up to."""
+    """Return the record that `record` (None: lost) and the manifests add up to.
+
+    Raises: UnreadableBlob when the manifests would have to tell, and one can't be read now: what
+    it says may be the end of the link, or that there is one.
+    """
+    newest_epoch = max((m.epoch for m in listing.manifests), default=0)
+    lost = record is None or newest_epoch > record.epoch
+    if lost and (unread := listing.unread_since()):
+        raise UnreadableBlob(f"the state file lacks what the snapshots tell, and {unread}", MEND)
     if record is None:
         return _rebuilt(listing)
-    newest_epoch = max((m.epoch for m in listing.manifests), default=0)
     if newest_epoch > record.epoch:
         return _merged(record, _rebuilt(listing))
     if record.state != "closed" and listing.tombstone(record.epoch):
@@ -28,7 +35,20 @@ def settle(record: Record | None, listing: Listing) -> Record:
     if listing.manifests:
         # The file may be older than the store, if somebody put an old one back.
         _not_below(record, listing.manifests[-1].counters)
+        _sealed_by(record, listing)
     return record
+
+
+def _sealed_by(record: Record, listing: Listing) -> None:
+    """Take from the newest snapshot whether it is the session at rest."""
+    own = listing.of_epoch(record.epoch)
+    seals = own[-1].seals if own else None
+    if seals is None or record.state == "closed":
+        return
+    if seals > record.writers:
+        record.writers = seals + 1  # the file is older than the store
+    elif seals == record.writers:
+        record.sealed = own[-1].seq
 
 
 def _rebuilt(listing: Listing) -> Record:
@@ -48,6 +68,8 @@ def _rebuilt(listing: Listing) -> Record:
         qr_count=counters.qr_count,
         last_restore_s=counters.last_restore_s,
         tried=list(own[-1].tried),
+        # More than any seal knows of: nobody can tell who had the seat since.
+        writers=max((m.seals or 0 for m in own), default=0) + 1,
     )
     if listing.tombstone(epoch) or _end_unread(listing, own):
         end(record)
@@ -68,7 +90,7 @@ def _end_unread(listing: Listing, own: Sequence[Manifest]) -> bool:
 def _merged(old: Record, new: Record) -> Record:
     """An old state file beside a newer store: the store's epoch, and no counter goes back."""
     _not_below(new, old.counters())
-    new.writers = old.writers + 1
+    new.writers = max(new.writers, old.writers + 1)
     new.last_writer = old.last_writer
     new.seat = old.seat
     new.fields = old.fields

@@ -170,6 +170,17 @@ def read_at(fd: int, length: int, offset: int) -> bytes:
     return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
+def fill(fd: int, view: memoryview, offset: int) -> int:
+    """Read at `offset` what fits into `view`. Returns the bytes: fewer only where the file ends.
+
+    Raises: OSError.
+    """
+    done = 0
+    while done < len(view) and (count := os.preadv(fd, [view[done:]], offset + done)):
+        done += count
+    return done
+
+
 def copy_range(source: int, target: int, length: int) -> int:
     """Copy up to `length` bytes from one descriptor's position to the other's. Raises: OSError.
 

@@ -1,4 +1,4 @@
-"""What is written down of a session while its bot runs: links, proofs, generations, the seat."""
+"""What is written down of a session while its bot runs: links, proofs, the seat, the rounds."""
 
 import json
 from typing import Any
@@ -83,6 +83,16 @@ class Ledger(Base):
             for manifest in self.store.listing(session_id).snapshots:
                 if manifest.generation == generation and epochs.stronger(proof, manifest.proof):
                     self.store.amend(manifest, proof=proof)
+
+    def note_round(self, session_id: str, *, checked: bool = False, drilled: bool = False) -> None:
+        """Write down that now is when it was checked or drilled last, or seen first.
+
+        Raises: SessionBusy, SupervisorError, OSError.
+        """
+        with self.owning(session_id), self._state.edit(session_id) as record:
+            now = rfc3339(self._clock())
+            record.checked_at = now if checked else record.checked_at
+            record.drilled_at = now if drilled else record.drilled_at
 
     def save_state(self, session_id: str, **fields: Any) -> None:
         """Keep fields of your own beside the session's record; None removes one.

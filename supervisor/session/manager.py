@@ -1,8 +1,9 @@
 """The SessionManager: check a session, bring it back, forget it, show it, take it elsewhere.
 
 Its parts are a chain, each stands on those before it: Base (places, lock, recovery), Grounds (what
-is stored already), Verdicts, Snapshots, Quarantined, Restores, Ladder (check, and what comes back),
-Drills, Audits. The Ledger (what is written down while a bot runs) stands beside it, on Base.
+is stored already), Verdicts, Snapshots, Quarantined, Checks (is it whole), Restores (how one comes
+back), Ladder (which one), Drills, Audits. The Ledger (what is written down while a bot runs) stands
+beside it, on Base.
 """
 
 from pathlib import Path
@@ -81,7 +82,7 @@ class SessionManager(Ledger, Audits):
         with self.owning(session_id, alone=True):
             target = self._rebuild_folder(session_id)
             try:
-                transfer.unpack(Path(path), target)
+                transfer.unpack(Path(path), target, self.progress)
                 why = "; ".join(self._unpacked_problems(target))
             except BaseException:
                 files.remove_tree(target)

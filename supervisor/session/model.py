@@ -13,6 +13,13 @@ EpochState = Literal["none", "linked", "closed"]
 # The weakest first: a proof is never replaced by a weaker one.
 PROOFS = ("", "ready", "identity", "roundtrip")
 _ID_MAX_BYTES = 120
+# What to do about bytes that can't be read now, and may be whole.
+MEND = "nothing was changed, and it may be whole: mend the disk, then do it again"
+# The same of all packs at once.
+AWAY = (
+    "nothing was changed: mount it or put it back, then do it again. Are they lost for good? Then"
+    " move the manifests (session-*.json) away that name them"
+)
 
 
 class NothingToRestore(SupervisorError):  # noqa: N818 - reads as what happened, like SessionBusy
@@ -44,6 +51,10 @@ class DamagedBlob(SupervisorError):  # noqa: N818 - the same
 
 class UnreadableBlob(DamagedBlob):
     """Stored bytes could not be read now. They may be whole: this condemns nothing."""
+
+
+class Unjudged(SupervisorError):  # noqa: N818 - the same
+    """What opens copies could not be run: nothing is known of the copy, good or bad."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,21 +5,23 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import NamedTuple
 
 from supervisor.session import files
-from supervisor.session.copying.capture import Capture, Copies, Piece, copy_changes
+from supervisor.session.copying.capture import Capture, Copies, copy_changes
+from supervisor.session.copying.pieces import Piece
 from supervisor.session.copying.spool import Spool
 from supervisor.session.model import DamagedBlob, since_1970
 from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring.quarantine import Held
-from supervisor.session.restoring.restore import entries_of, read_back
+from supervisor.session.restoring.restore import read_back
 from supervisor.session.snapshots import Snapshots
 from supervisor.session.storage.commit import commit
 from supervisor.session.storage.entries import Blob, Entry
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.manifest_json import entries_beside
 
 # With a damaged blob among what is stored already, the second try stores it anew.
 _TRIES = 2
 # A disk that is full now may have room another time.
-_LATER = (errno.ENOSPC, errno.EDQUOT)
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 # So long the same session, replaced again, needs no second copy.
 _REPEATED_S = 86_400.0
 
@@ -57,15 +59,22 @@ class Quarantined(Snapshots):
             except DamagedBlob:
                 continue
             except OSError as error:
-                if error.errno in _LATER:
+                if error.errno in NO_ROOM:
                     return None
                 break
             if manifest is None:
                 break
             # Gone at once, not file by file: a part of it would be taken for a session.
-            with files.scratch(self.store.tmp) as work:
-                held.path.rename(work / "folder")
-                files.sync_dir(held.path.parent)
+            if held.path.parent == self.store.quarantine:
+                with files.scratch(self.store.tmp) as work:
+                    held.path.rename(work / "folder")
+                    files.sync_dir(held.path.parent)
+            else:
+                gone = self._rebuild_folder(session_id)
+                gone = gone.with_name(f"{gone.name}.gone")  # which recovery removes as well
+                held.path.rename(gone)
+                files.sync_dir(gone.parent)
+                files.remove_tree(gone)
             return manifest.name
         self._unfolded |= {held.name}
         return None
@@ -179,7 +188,8 @@ class Quarantined(Snapshots):
         ):
             return None
         try:
-            entries = entries_of(manifest)
+            base = copies.base.entries if copies.base is not None else {}
+            entries = entries_beside(manifest, base)
         except DamagedBlob:
             return None
         if entries.keys() != copies.seen.keys():

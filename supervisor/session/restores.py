@@ -13,31 +13,36 @@ from typing import Literal
 
 from supervisor.session import files
 from supervisor.session.base import with_new
+from supervisor.session.checked import Checks, Live
 from supervisor.session.copying.capture import YOUNG_NS, Copies, Stored, copy_changes
 from supervisor.session.copying.spool import Spool
-from supervisor.session.lock import boot_id
+from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.model import slug
-from supervisor.session.quarantined import Quarantined
-from supervisor.session.restoring import delta, swap
+from supervisor.session.proof.profile import Profile
+from supervisor.session.quarantined import NO_ROOM
+from supervisor.session.restoring import delta, inplace, swap
 from supervisor.session.restoring.delta import Plan
 from supervisor.session.restoring.durable import synced
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.looked import looked_at
-from supervisor.session.restoring.rebuild import Looks, build_tree, write_files
+from supervisor.session.restoring.rebuild import Looks, build_tree, write_blobs, write_files
 from supervisor.session.restoring.restore import entries_of
-from supervisor.session.scan import scan, seen_from
+from supervisor.session.scan import Scan, scan, seen_from
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
 
 Because = Literal["damaged", "pairing", "asked"]
 
 
-class Restores(Quarantined):
+class Restores(Checks):
     """Puts one snapshot in the live session's place."""
 
-    def _replace(self, manifest: Manifest, because: Because) -> str | None:
+    def _replace(
+        self, manifest: Manifest, because: Because, checked: Live | None = None
+    ) -> str | None:
         """Make the live session `manifest`. Returns the old one's name in quarantine, if any.
 
+        `checked`: what a check has just seen of it, which need not be walked once more.
         Raises: DamagedBlob when the snapshot can't be read; OSError. The live folder is untouched
         then, or the next recovery finishes what was begun.
         """
@@ -47,7 +52,7 @@ class Restores(Quarantined):
         begun_ns = time_ns()
         looks: Looks = {}
         try:
-            intent = self._in_place(manifest, entries, because)
+            intent = self._in_place(manifest, entries, because, checked)
             if intent is None:
                 files.remove_tree(staging)
                 looks = build_tree(entries.values(), staging, self.store, self.progress)
@@ -82,7 +87,7 @@ class Restores(Quarantined):
             manifest.name,
             manifest.seq,
             time_ns() + YOUNG_NS,
-            boot_id(),
+            stat_boot(self.folder(manifest.id)),
             {**looked.entries, **fresh},
         )
         self._looked = {**self._looked, manifest.id: built}
@@ -99,14 +104,19 @@ class Restores(Quarantined):
         record = self._state.read(manifest.id)
         intent = self._intent(manifest.id, "restore", record, because)
         intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
-        there = swap.holds_something(self.folder(manifest.id))
-        return intent if there else replace(intent, phase="in")
+        live = self.folder(manifest.id)
+        if not swap.holds_something(live):
+            return replace(intent, phase="in")
+        # A copy on the store's disk would take time, and room that it may not have.
+        aside = self._quarantine.within_reach(manifest.id, Path(intent.quarantine), live)
+        return replace(intent, quarantine=str(aside))
 
     def _in_place(
         self,
         manifest: Manifest,
         entries: Mapping[str, Entry],
         because: Because,
+        checked: Live | None = None,
         *,
         again: bool = False,
     ) -> swap.Intent | None:
@@ -120,20 +130,27 @@ class Restores(Quarantined):
         if not swap.holds_something(live):
             return None
         profile = self._profile_of(manifest.id, manifest)
-        found = scan(live, profile.excludes, entries)
+        if checked is not None and checked.profile == profile:
+            found = checked.found
+        else:
+            found = scan(live, profile.excludes, entries)
         strange = found.notes or any(path in entries for path in found.excluded)
         if strange or delta.surely_much(entries, found):
             return None
         spool = Spool(self.store.tmp, self.progress)
         try:
-            copies = copy_changes(live, profile, self._stored(manifest), spool, found=found)
-            plan = delta.compare(entries, found, copies)
+            copies = self._compared_with(manifest, profile, spool, found)
+            plan = delta.compare(entries, found, copies) if copies is not None else None
             if (
-                copies.doubts
+                copies is None
+                or plan is None
+                or copies.doubts
                 or delta.is_much(spool.size_bytes, entries)
                 or not _may_change(live, plan)
             ):
                 return None
+            writable = {path: some for path, some in plan.parts.items() if _may_write(live, path)}
+            plan = replace(plan, parts=writable)
             self._stage(plan, manifest.id)
             self._tried(manifest, because)
             put = (blob.hash for entry in plan.put for blob in entry.blobs)
@@ -154,20 +171,39 @@ class Restores(Quarantined):
             folders=tuple(entry.path for entry in plan.folders),
             put=tuple(entry.path for entry in plan.put),
             modes=plan.modes,
+            parts=tuple(_over(entry, plan, copies) for entry in plan.put if entry.path in writable),
         )
         intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
         place = str(self.store.place(kept.manifest))
         return replace(intent, phase="place", quarantine=place, steps=steps)
+
+    def _compared_with(
+        self, manifest: Manifest, profile: Profile, spool: Spool, found: Scan
+    ) -> Copies | None:
+        """Return what of the live session differs; None where the store has no room for it."""
+        live = self.folder(manifest.id)
+        try:
+            return copy_changes(live, profile, self._stored(manifest), spool, found=found)
+        except OSError as error:
+            if error.errno not in NO_ROOM:
+                raise
+            return None
 
     def _stage(self, plan: Plan, session_id: str) -> None:
         """Write what is to be placed, each file under its number; it is on the disk then."""
         staging = self._rebuild_folder(session_id)
         files.remove_tree(staging)
         files.make_private(staging)
-        jobs = [(entry, f"{staging}/{number}") for number, entry in enumerate(plan.put)]
+        places = [(entry, staging / str(number)) for number, entry in enumerate(plan.put)]
+        jobs = [(entry, str(place)) for entry, place in places if entry.path not in plan.parts]
         with synced(staging) as written:
             write_files(jobs, self.store, self.progress)
             written += [path for entry, path in jobs if entry.seen.kind == "file"]
+            for entry, place in places:
+                if entry.path in plan.parts:
+                    target = inplace.parts_of(place)
+                    write_blobs((blob for _at, blob in plan.parts[entry.path]), target, self.store)
+                    written.append(str(target))
 
 
 def _may_change(live: Path, plan: Plan) -> bool:
@@ -176,6 +212,29 @@ def _may_change(live: Path, plan: Plan) -> bool:
     touched = (*plan.drop, *new, *(entry.path for entry in plan.put))
     parents = {path.rpartition("/")[0] for path in touched} - new
     return all(os.access(live / parent, os.W_OK | os.X_OK) for parent in parents)
+
+
+def _may_write(live: Path, path: str) -> bool:
+    """Return whether we may write over the file itself: it is ours, and has no other name."""
+    status = os.lstat(live / path)
+    return (
+        status.st_nlink == 1
+        and status.st_dev == os.lstat(live.parent).st_dev
+        and status.st_uid == os.geteuid()
+    )
+
+
+def _over(entry: Entry, plan: Plan, copies: Copies) -> inplace.Parts:
+    seen = entry.seen
+    return inplace.Parts(
+        path=entry.path,
+        old=copies.seen[entry.path],
+        digest=inplace.digest_of(piece.hash for piece in copies.copied[entry.path].pieces),
+        size=seen.size,
+        mode=seen.mode & 0o700,
+        mtime_ns=seen.mtime_ns,
+        ranges=tuple((at, blob.raw) for at, blob in plan.parts[entry.path]),
+    )
 
 
 def _came(live: Path, plan: Plan, copies: Copies) -> bool:

@@ -29,6 +29,9 @@ class Seen(NamedTuple):
 
 _KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
 _NAME = operator.attrgetter("name")
+# What stat.S_IFMT and stat.S_IMODE return: a call for each costs more than the look.
+_FORMAT = 0o170000
+_PERMISSIONS = 0o7777
 
 
 @dataclass(slots=True)
@@ -98,27 +101,32 @@ def seen_from(status: os.stat_result, target: str = "", before: Seen | None = No
     walk would set off the garbage collector.
     """
     mode = status.st_mode
-    kind = _KINDS.get(stat.S_IFMT(mode))
-    if kind is None:
-        return None
+    # First what differs as a rule where anything does: this is done for each file at each look.
     if (
         before is not None
-        and before.mtime_ns == status.st_mtime_ns
         and before.ctime_ns == status.st_ctime_ns
+        and before.mtime_ns == status.st_mtime_ns
         and before.inode == status.st_ino
-        and before.mode == mode & 0o7777  # what stat.S_IMODE returns
-        and before.kind == kind
+        and before.mode == mode & _PERMISSIONS
+        and before.kind == _KINDS.get(mode & _FORMAT)
+        and (before.size == status.st_size or before.kind != "file")
         and before.target == target
-        and (before.size == status.st_size or kind != "file")
     ):
         return before
+    kind = _KINDS.get(mode & _FORMAT)
+    if kind is None:
+        return None
     size = status.st_size if kind == "file" else 0
     times = (status.st_mtime_ns, status.st_ctime_ns)
-    return Seen(kind, stat.S_IMODE(mode), size, *times, status.st_ino, target)
+    return Seen(kind, mode & _PERMISSIONS, size, *times, status.st_ino, target)
 
 
 class Known(Protocol):
     """Something that was seen before."""
+
+    @property
+    def path(self) -> str:
+        """Where, relative to the session's folder."""
 
     @property
     def seen(self) -> Seen:
@@ -134,25 +142,14 @@ def scan(
     """
     result = Scan()
     before = known or {}
-    last, whole = _patterns(excludes)
+    last, whole = _patterns(excludes) if excludes else (None, None)
     todo = [""]
     while todo:
         folder = todo.pop()
-        try:
-            with os.scandir(f"{root}/{folder}" if folder else root) as entries:
-                found = sorted(entries, key=_NAME)
-        except FileNotFoundError:
-            continue
-        except OSError as error:
-            if not folder:
-                raise
-            result.notes.append(f"{folder}/ can't be read ({error.strerror}): left out")
-            result.missed.append(folder)
-            continue
-        for entry in found:
-            name = entry.name
-            path = f"{folder}/{name}" if folder else name
-            if last(name) or (whole and whole(path)):
+        parent = f"{folder}/" if folder else ""
+        for entry in _listed(root, folder, result):
+            path = parent + entry.name
+            if last and (last(entry.name) or (whole and whole(path))):
                 result.excluded.append(path)
                 continue
             try:
@@ -162,7 +159,11 @@ def scan(
                 result.miss(path, error)
                 continue
             then = before.get(path)
-            seen = seen_from(status, target, then.seen if then is not None else None)
+            if then is None:
+                seen = seen_from(status, target)
+            else:
+                path = then.path  # the same string object: whoever looks it up is faster
+                seen = seen_from(status, target, then.seen)
             if seen is None:
                 result.notes.append(f"{path} is a {_odd(status.st_mode)}: left out")
                 continue
@@ -170,6 +171,20 @@ def scan(
             if seen.kind == "dir":
                 todo.append(path)
     return result
+
+
+def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
+    try:
+        with os.scandir(f"{root}/{folder}" if folder else root) as entries:
+            return sorted(entries, key=_NAME)
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        if not folder:
+            raise
+        result.notes.append(f"{folder}/ can't be read ({error.strerror}): left out")
+        result.missed.append(folder)
+        return []
 
 
 def _odd(mode: int) -> str:

@@ -119,7 +119,7 @@ class Snapshots(Verdicts):
                 self._looked = {**self._looked, session_id: looked}
                 if not done.new and epochs.stronger(proof, manifest.proof):
                     manifest = self.store.amend(manifest, proof=proof)
-                if capture.seals and (record.sealed != manifest.seq or not holds(capture, record)):
+                if capture.seals and not done.new and record.sealed != manifest.seq:
                     self._seal(capture, manifest)
                 if not validate:
                     return manifest.snapshot()
@@ -244,13 +244,18 @@ class Snapshots(Verdicts):
         )
 
     def _seal(self, capture: Capture, manifest: Manifest) -> None:
-        """Write down that the session at rest is this snapshot, unless somebody got the seat."""
+        """Write down that the session at rest is an older snapshot: a new one says so itself.
+
+        Unless somebody got the seat meanwhile.
+        """
         with self._state.edit(capture.id) as record:
             if holds(capture, record):
                 record.sealed = manifest.seq
 
     def _prune(self, session_id: str) -> list[str]:
         listing = self.store.listing(session_id)
+        if listing.unreadable or self.store.packs_away():
+            return []
         record = self._state.read(session_id)
         now = self._clock()
         spare = self._quarantine.prune(
@@ -261,9 +266,8 @@ class Snapshots(Verdicts):
                 epoch == record.epoch
                 and not any(m.verdict == "good" for m in listing.of_epoch(epoch))
             ),
+            linked=record.epoch if record.state == "linked" else None,
         )
-        if listing.unreadable:
-            return []
         doomed: list[Manifest] = []
         for epoch in {m.epoch for m in listing.snapshots}:
             own = listing.of_epoch(epoch)

@@ -6,7 +6,7 @@ can't be read is kept aside, and its records come again from the manifests: see 
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, get_args
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.model import EpochState, Malformed, compact, rfc3339
+from supervisor.session.model import EpochState, Malformed, UnreadableBlob, compact, rfc3339
 from supervisor.session.storage.manifest import Counters
 
 VERSION = 1
@@ -26,8 +26,9 @@ class Record:
     """What must survive everything, of one session.
 
     `state`: of the epoch. `reported`: the bot's last word. `seat`: the generation that may
-    write; `writers`: how many ever could, `last_writer`: the last of them. `sealed`: the seq of
-    the snapshot that is exactly the session at rest, while nobody has had the seat since.
+    write; `last_writer`: the last that might; `writers`: how often the seat was taken, or the
+    session replaced. `sealed`: the seq of the snapshot that is exactly the session at rest, while
+    neither happened since; what the newest manifest says of that wins.
     `tried`: snapshots that were restored because the session asked to pair. `applied`: the last
     swap that was counted. `linked_at`: when the link was made, if we saw it (RFC 3339).
     `checked_at`, `drilled_at`: when its snapshots were checked and a restore was drilled last, or
@@ -143,8 +144,9 @@ class StateFile:
         with files.folder_lock(self._root):
             records, whole = self._load()
             if not whole:
-                for other in self._ids() - set(records):
-                    records[other] = self._settle(other, None)
+                for other in self._ids() - set(records) - {session_id}:
+                    with suppress(UnreadableBlob):  # it comes again once it can be read
+                        records[other] = self._settle(other, None)
             before = records.get(session_id)
             record = self._settle(session_id, deepcopy(before))
             yield record

@@ -7,13 +7,13 @@ import tarfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import IO, cast
 
 import zstandard
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files
-from supervisor.session.progress import Progress
+from supervisor.session import files, incoming
+from supervisor.session.progress import Progress, Tally
 from supervisor.session.restoring.rebuild import build
 from supervisor.session.scan import scan
 from supervisor.session.storage.entries import safe_path
@@ -21,6 +21,7 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.store import Store
 
 SUFFIX = ".tar.zst"
+_COPY_BYTES = 1 << 20
 
 
 def export(store: Store, manifest: Manifest, path: Path, progress: Progress | None = None) -> Path:
@@ -39,8 +40,11 @@ def export(store: Store, manifest: Manifest, path: Path, progress: Progress | No
         if path.name.endswith(SUFFIX):
             with files.scratch(store.tmp) as work:
                 folder = work / f"session-{manifest.id}"
-                build(manifest, folder, store, progress=progress)
-                _write_tar(folder, draft)
+                # It is written twice, as files and then as one: each counts half.
+                build(manifest, folder, store, progress=_first_half(progress))
+                tally = Tally(progress, manifest.size_bytes)
+                tally.add(manifest.size_bytes // 2)
+                _write_tar(folder, draft, tally)
         else:
             build(manifest, draft, store, progress=progress)
         draft.rename(path)
@@ -51,17 +55,23 @@ def export(store: Store, manifest: Manifest, path: Path, progress: Progress | No
     return path
 
 
-def unpack(path: Path, target: Path) -> None:
+def _first_half(progress: Progress | None) -> Progress | None:
+    return None if progress is None else lambda done, total: progress(done // 2, total)
+
+
+def unpack(path: Path, target: Path, progress: Progress | None = None) -> None:
     """Write the session at `path` into the new folder `target`, synced and private.
 
-    Raises: SupervisorError for what is no session, or would write outside; OSError.
+    Raises: SupervisorError for what is no session, finds no room, or would write outside; OSError.
     """
     files.remove_tree(target)
     if path.is_dir():
-        _copy_folder(path, target)
+        incoming.refuse_system_folder(path)
+        incoming.room_for(path, target)
+        _copy_folder(path, target, progress)
     elif path.name.endswith(SUFFIX) and path.is_file():
         files.make_private(target)
-        with _opened(path) as tar:
+        with _opened(path, Tally(progress, path.stat().st_size)) as tar:
             _read_tar(tar, target, path)
         _hoist(target)
     else:
@@ -76,12 +86,34 @@ def unpack(path: Path, target: Path) -> None:
     files.sync_dir(target.parent)
 
 
-def _write_tar(folder: Path, target: Path) -> None:
+class _Counted:
+    """A stream that tells how many bytes went through it. `worth`: one in so many counts."""
+
+    def __init__(self, stream: IO[bytes], tally: Tally, worth: int = 1) -> None:
+        self._stream = stream
+        self._tally = tally
+        self._worth = worth
+
+    def write(self, data: bytes) -> int:
+        self._tally.add(len(data) // self._worth)
+        return self._stream.write(data)
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size)
+        self._tally.add(len(data) // self._worth)
+        return data
+
+
+def _write_tar(folder: Path, target: Path, tally: Tally) -> None:
     fd = files.create(target)
     with os.fdopen(fd, "wb") as raw:
         with (
             zstandard.ZstdCompressor(level=3).stream_writer(raw, closefd=False) as packed,
-            tarfile.open(fileobj=packed, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+            tarfile.open(
+                fileobj=cast("IO[bytes]", _Counted(packed, tally, 2)),
+                mode="w|",
+                format=tarfile.PAX_FORMAT,
+            ) as tar,
         ):
             tar.add(folder, arcname=folder.name)
         raw.flush()
@@ -89,10 +121,12 @@ def _write_tar(folder: Path, target: Path) -> None:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[tarfile.TarFile]:
+def _opened(path: Path, tally: Tally) -> Iterator[tarfile.TarFile]:
     try:
         with path.open("rb") as raw:
-            stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(raw)
+            stream: IO[bytes] = zstandard.ZstdDecompressor().stream_reader(
+                cast("IO[bytes]", _Counted(raw, tally))
+            )
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 yield tar
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
@@ -115,9 +149,11 @@ def _read_tar(tar: tarfile.TarFile, target: Path, path: Path) -> None:
         elif member.issym():
             (target / name).symlink_to(member.linkname)
         elif (content := tar.extractfile(member)) is not None:
+            if member.size > (room_bytes := incoming.free_bytes(target)):
+                raise incoming.no_room(path, room_bytes)
             fd = files.create(target / name)
             with os.fdopen(fd, "wb") as file:
-                shutil.copyfileobj(content, file, 1 << 20)
+                shutil.copyfileobj(content, file, _COPY_BYTES)
                 file.flush()
                 os.utime(file.fileno(), (member.mtime, member.mtime))
 
@@ -138,7 +174,7 @@ def _hoist(target: Path) -> None:
     aside.rename(target)
 
 
-def _copy_folder(source: Path, target: Path) -> None:
+def _copy_folder(source: Path, target: Path, progress: Progress | None) -> None:
     found = scan(source)
     if found.missed:
         raise SupervisorError(
@@ -146,11 +182,18 @@ def _copy_folder(source: Path, target: Path) -> None:
             "nothing was changed; give yourself the right to read all of it",
         )
     files.make_private(target)
+    tally = Tally(progress, found.size_bytes)
     for path, seen in found.seen.items():
         if seen.kind == "dir":
             (target / path).mkdir(0o700)
         elif seen.kind == "link":
             (target / path).symlink_to(seen.target)
         else:
-            shutil.copyfile(source / path, target / path, follow_symlinks=False)
+            _copy_file(source / path, target / path, tally)
             os.utime(target / path, ns=(seen.mtime_ns, seen.mtime_ns))
+
+
+def _copy_file(source: Path, target: Path, tally: Tally) -> None:
+    fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(fd, "rb") as old, os.fdopen(files.create(target), "wb") as new:
+        shutil.copyfileobj(cast("IO[bytes]", _Counted(old, tally)), new, _COPY_BYTES)

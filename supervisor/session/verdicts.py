@@ -2,15 +2,18 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 from supervisor.session import files
 from supervisor.session.grounds import Grounds
-from supervisor.session.model import DamagedBlob, SnapshotFailed, UnreadableBlob
-from supervisor.session.proof import checks, emptied
-from supervisor.session.proof.profile import Profile, identity_problems
+from supervisor.session.model import MEND, DamagedBlob, SnapshotFailed, UnreadableBlob
+from supervisor.session.proof import checks, emptied, sight
+from supervisor.session.proof.profile import Profile, identity_problems, profile_for
+from supervisor.session.proof.together import looked_into, renewed
 from supervisor.session.restoring.rebuild import build_files
-from supervisor.session.scan import matches
+from supervisor.session.scan import Seen, matches, scan
 from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.manifest_json import entries_beside
 
@@ -36,11 +39,13 @@ class Verdicts(Grounds):
             return [_unlisted(manifest)], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before, then = self._compared(manifest, entries)
-        problems = checks.missing_problems(seen, profile) + checks.shorter_problems(seen, then)
-        empty = checks.emptied(seen, profile, then, at_rest=False)
+        problems = sight.missing_problems(seen, profile) + sight.shorter_problems(seen, then)
+        empty = sight.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
-            wanted = checks.renewed(checks.looked_into(entries, profile), entries, then)
+            wanted = looked_into(entries, profile, then)
+            if before is not None and before.profile == profile.name:
+                wanted = renewed(wanted, entries, then)
             try:
                 plain = (path for path, item in seen.items() if item.kind == "file")
                 named = [path for path in plain if matches(path, profile.identified_by)]
@@ -51,7 +56,7 @@ class Verdicts(Grounds):
                 raise  # which condemns nothing
             except DamagedBlob as error:
                 return [*problems, error.message], [], None
-            formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries)
+            formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries, then)
             broken = checks.content_problems(copy, seen, formats)
             caught = _caught(broken, formats, manifest, then)
             hollow = [
@@ -79,6 +84,24 @@ class Verdicts(Grounds):
                 caught.append(f"it is the session of another device: {at_rest}, not {known}")
             return problems, said.doubts + caught, at_rest
 
+    def _unpacked_problems(self, target: Path) -> list[str]:
+        """Return what is wrong with a session that lies in a plain folder, and is not live."""
+        found = scan(target)
+        if not found.files:
+            return ["there is no file in it"]
+        profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
+        problems = self._tree_problems(target, found.seen, profile)
+        return sight.missing_problems(found.seen, profile) + [text for _, text in problems]
+
+    def _tree_problems(
+        self, root: Path, seen: Mapping[str, Seen], profile: Profile
+    ) -> list[checks.Problem]:
+        formats = checks.formats_of(root, seen, profile, {})
+        problems = checks.content_problems(root, seen, formats)
+        sound = {path: form for path, form in formats.items() if path not in dict(problems)}
+        with files.scratch(self.store.tmp) as work:
+            return problems + checks.deep_problems(root, sound, work)
+
     def _older(
         self, manifest: Manifest, now: Mapping[str, Entry]
     ) -> Iterator[tuple[Manifest, Mapping[str, Entry]]]:
@@ -86,7 +109,9 @@ class Verdicts(Grounds):
 
         Raises: UnreadableBlob when one can't be looked at now.
         """
-        for older in self.store.listing(manifest.id).of_epoch(manifest.epoch):
+        listing = self.store.listing(manifest.id)
+        _all_read(listing, 0, manifest)
+        for older in listing.of_epoch(manifest.epoch):
             if older.seq < manifest.seq:
                 yield older, _listed(older, now) or {}
 
@@ -99,6 +124,7 @@ class Verdicts(Grounds):
         UnreadableBlob when there is one, and it can't be looked at now.
         """
         unread: UnreadableBlob | None = None
+        compared: tuple[Manifest | None, Mapping[str, Entry]] = None, {}
         for good in self._all_good_before(manifest):
             try:
                 then = _listed(good, now)
@@ -106,10 +132,13 @@ class Verdicts(Grounds):
                 unread = unread or error
                 continue
             if then is not None:
-                return good, then
-        if unread is not None:
+                compared = good, then
+                break
+        if compared[0] is None and unread is not None:
             raise unread
-        return None, {}
+        listing = self.store.listing(manifest.id)
+        _all_read(listing, compared[0].seq if compared[0] else 0, manifest)
+        return compared
 
     def _good_before(self, manifest: Manifest) -> Manifest | None:
         """Return the newest good snapshot of the same epoch that is older."""
@@ -155,6 +184,12 @@ class Verdicts(Grounds):
         except (DamagedBlob, ValueError, RecursionError):
             return False
         return True
+
+
+def _all_read(listing: Listing, since: int, manifest: Manifest) -> None:
+    """Raise UnreadableBlob if between `since` and `manifest` is one that can't be read now."""
+    if unread := listing.unread_since(since, manifest.seq):
+        raise UnreadableBlob(f"snapshot {manifest.seq} waits for its verdict: {unread}", MEND)
 
 
 def _caught(
@@ -221,5 +256,5 @@ class Told:
         if isinstance(error, DamagedBlob):
             raise SnapshotFailed(
                 f"no snapshot of session {self._id}: {error.message}",
-                "the disk does not give back what was written to it: check it",
+                error.hint or "the disk does not give back what was written to it: check it",
             ) from error

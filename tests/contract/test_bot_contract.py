@@ -4,19 +4,8 @@ import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from tests.unit.bot.botkit import PATIENCE_S, Proc, World, world
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    """Make a world with a running server."""
-    with world() as made:
-        made.server()
-        yield made
 
 
 class Standby:

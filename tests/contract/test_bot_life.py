@@ -4,7 +4,6 @@ import json
 import random
 import shutil
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,14 +11,6 @@ import pytest
 from bot.phone import PhoneClient, PhoneError, ask_admin
 from tests.unit.bot.botkit import PATIENCE_S, ROOT, World, world
 from tests.unit.bot.proxy import CuttingProxy
-
-
-@pytest.fixture
-def here() -> Iterator[World]:
-    """Make a world with a running server."""
-    with world() as made:
-        made.server()
-        yield made
 
 
 def assert_answered_once(here: World, phone: PhoneClient, sent: list[str]) -> None:

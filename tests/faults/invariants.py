@@ -13,7 +13,8 @@ from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
 from supervisor.session.storage.store import Store
-from tests.faults.scenarios import Before, Scenario, Tree, exported
+from tests.faults.scenarios import Before, Scenario, exported
+from tests.faults.shapes import Tree
 from tests.unit.session.sessionkit import ID, Place, tree
 
 

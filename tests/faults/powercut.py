@@ -30,7 +30,15 @@ from pathlib import Path
 from tests.faults import oplog, traced
 from tests.faults.invariants import recovered
 from tests.faults.oplog import Data, Names, Op, Sync
-from tests.faults.scenarios import SCENARIOS, Before, Scenario, at, build, without_validator
+from tests.faults.scenarios import (
+    SCENARIOS,
+    UNMOUNTED,
+    Before,
+    Scenario,
+    at,
+    build,
+    without_validator,
+)
 
 _PROBLEMS_MAX = 6
 _BY_CHANCE = 3
@@ -204,7 +212,7 @@ def main() -> None:
     problems: list[str] = []
     needed: dict[str, dict[str, str]] = {}
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only for speed
-    names = [name for name in args.scenarios or SCENARIOS if not SCENARIOS[name].mounted]
+    names = [name for name in args.scenarios or UNMOUNTED if name in UNMOUNTED]
     with tempfile.TemporaryDirectory(dir=base) as folder:
         for name in names:
             recorded = Recorded(SCENARIOS[name], Path(folder))

@@ -21,7 +21,7 @@ from pathlib import Path
 
 from tests.faults import traced
 from tests.faults.invariants import recovered
-from tests.faults.scenarios import SCENARIOS, Before, Scenario, at, build, without_validator
+from tests.faults.scenarios import SCENARIOS, Before, Scenario, Templates, without_validator
 from tests.unit.session.sessionkit import Place
 
 _PROBLEMS_MAX = 6
@@ -42,33 +42,21 @@ class Point:
         return f"{self.scenario.name} {self.kind} {self.number}"
 
 
-class Templates:
-    """The scenarios, each built once, and copied for each point."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._before: dict[str, Before] = {}
-
-    @contextmanager
-    def copied(self, scenario: Scenario) -> Iterator[tuple[Place, Before]]:
-        """Yield a copy; the session is a mount point where the scenario says so."""
-        template = self.folder / scenario.name
-        if scenario.name not in self._before:
-            self._before[scenario.name] = build(scenario, template)
-        before = self._before[scenario.name]
-        place = at(self.folder / "place", before.clock_s)
-        shutil.copytree(template, place.root, symlinks=True)
+@contextmanager
+def copied(templates: Templates, scenario: Scenario) -> Iterator[tuple[Place, Before]]:
+    """Yield a copy; the session is a mount point where the scenario says so."""
+    place, before = templates.copied(scenario)
+    try:
+        if scenario.mounted:
+            place.live.mkdir(exist_ok=True)
+            run("mount", "--bind", str(place.live), str(place.live))
         try:
-            if scenario.mounted:
-                place.live.mkdir(exist_ok=True)
-                run("mount", "--bind", str(place.live), str(place.live))
-            try:
-                yield place, before
-            finally:
-                if scenario.mounted:
-                    run("umount", "--lazy", str(place.live))
+            yield place, before
         finally:
-            shutil.rmtree(place.root)
+            if scenario.mounted:
+                run("umount", "--lazy", str(place.live))
+    finally:
+        shutil.rmtree(place.root)
 
 
 def run(*command: str) -> None:
@@ -88,7 +76,7 @@ def may_mount(folder: Path) -> bool:
 
 def points_of(scenario: Scenario, templates: Templates) -> list[Point]:
     """Return every call of the operation, which also has to do what it should if nothing comes."""
-    with templates.copied(scenario) as (place, before):
+    with copied(templates, scenario) as (place, before):
         manager = scenario.manager(place)
         made = traced.calls(lambda: scenario.act(manager, place))
         counted = Counter(kind for kind, _line in made)
@@ -103,7 +91,7 @@ def points_of(scenario: Scenario, templates: Templates) -> list[Point]:
 def strike(point: Point, templates: Templates) -> bool:
     """Kill the operation there, recover, and compare. Returns whether it was killed."""
     scenario = point.scenario
-    with templates.copied(scenario) as (place, before):
+    with copied(templates, scenario) as (place, before):
         manager = scenario.manager(place)
         outcome = traced.traced(
             lambda: scenario.act(manager, place),

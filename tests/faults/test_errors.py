@@ -7,9 +7,7 @@ short reads, writes and copies are patched into `os`.
 import pytest
 
 from tests.faults.programs import run
-from tests.faults.scenarios import SCENARIOS
-
-NAMES = [name for name, scenario in SCENARIOS.items() if not scenario.mounted]
+from tests.faults.scenarios import UNMOUNTED
 
 
 def test_any_of_a_sample_of_errors_is_said_and_survived() -> None:
@@ -29,7 +27,7 @@ def test_a_short_read_or_write_is_no_error() -> None:
 
 @pytest.mark.long
 @pytest.mark.timeout(1200)
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", UNMOUNTED)
 def test_every_error_at_every_call_is_said_and_survived(name: str) -> None:
     """All calls of one shape, with every error that they may give."""
     result = run("errors", name, timeout_s=1180)

@@ -14,7 +14,8 @@ from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
 from tests.faults.invariants import quarantined
 from tests.faults.mounts import bound, mounted
-from tests.faults.scenarios import change, exported, session
+from tests.faults.scenarios import exported
+from tests.faults.shapes import change, session
 from tests.unit.session.sessionkit import ID, Place, tree, write_key
 
 # Where the project lies, where its sessions do, and whether the session is a mount point.

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.system.harness import SHIPPED, Folder, end_all, link, running
+from tests.unit.cli import terminal
 
 
 @pytest.fixture(scope="session")
@@ -54,3 +55,9 @@ def linked(linked_once: Path, tmp_path: Path, bytecode_cache: Path) -> Iterator[
     yield folder
     left = end_all(folder)
     assert not left, f"left behind: {left}"
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give a loaded machine its time, where a test waits for a terminal."""
+    monkeypatch.setattr(terminal, "WAIT_S", 30.0)

@@ -336,3 +336,8 @@ def link(supervisor: Running) -> PhoneClient:
     phone.scan()
     supervisor.wait("snapshot_taken", bot="echo")
     return phone
+
+
+def answer(phone: PhoneClient) -> str:
+    """Return what the bot says to !ping."""
+    return phone.wait_reply(phone.send("!ping"), 20.0).text

@@ -2,8 +2,7 @@
 
 import pytest
 
-from bot.phone_client import PhoneClient
-from tests.system.harness import Folder, running
+from tests.system.harness import Folder, answer, running
 
 PING = "bot/commands/ping.py"
 MAIN = "bot/main.py"
@@ -58,11 +57,6 @@ TEXT = "pong {number}"
 async def trespass(_link):
     pass
 """
-
-
-def answer(phone: PhoneClient) -> str:
-    """Return what the bot says to !ping."""
-    return phone.wait_reply(phone.send("!ping"), 20.0).text
 
 
 def line_of(text: str, part: str) -> int:

@@ -5,7 +5,6 @@ import base64
 import json
 import os
 import re
-import shlex
 import signal
 import sqlite3
 import stat
@@ -21,22 +20,11 @@ import pytest
 from bot.protocol import qr_decode
 from supervisor.cli import qr
 from supervisor.cli.console import Console
-from supervisor.control import journal
-from tests.system.harness import (
-    PHONE,
-    ROOT,
-    Folder,
-    link,
-    processes_of,
-    running,
-)
-from tests.unit.cli import terminal
-from tests.unit.cli.terminal import BASH, Terminal, wait_gone
+from tests.system.consoles import DEV, ends, events_of, holders, needs_bash, on_terminal, said
+from tests.system.harness import PHONE, ROOT, Folder, link, processes_of, running
+from tests.unit.cli.terminal import wait_gone
 
-needs_bash = pytest.mark.skipif(BASH is None, reason="needs bash, for job control")
-DEV = f"{shlex.quote(sys.executable)} -m supervisor dev"
-OURS = re.compile(r"^\d\d:\d\d:\d\d ")
-ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+pytestmark = pytest.mark.usefixtures("patient")
 DEAF = """
 import signal, time
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
@@ -44,36 +32,6 @@ print("deaf and ready", flush=True)
 while True:
     signal.pause()
 """
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a loaded machine its time."""
-    monkeypatch.setattr(terminal, "WAIT_S", 30.0)
-
-
-def on_terminal(folder: Folder, **environ: str) -> Terminal:
-    """Return a shell in the folder, on a terminal of its own."""
-    clean = {k: v for k, v in folder.environment().items() if k != "NO_COLOR"}
-    return Terminal(folder.root, **{**clean, "TMPDIR": "/tmp", **environ})  # noqa: S108 - where the socket of all others is
-
-
-def said(text: str) -> list[str]:
-    """Return the console's own lines: not the bots', without colours and times."""
-    lines = [ESCAPE.sub("", line).strip() for line in text.split("\n")]
-    return [OURS.sub("", line) for line in lines if OURS.match(line)]
-
-
-def ends(shell: Terminal, code: int) -> None:
-    """Wait for the prompt; see the exit code."""
-    shell.wait("ready> ")
-    shell.send("echo code=$?\n")
-    shell.wait(f"code={code}\r\n")
-
-
-def events_of(folder: Folder) -> list[dict[str, object]]:
-    """Return the journal, as it is on the disk."""
-    return list(journal.read(folder.root / ".session-cache" / ".events.jsonl", None))
 
 
 def sealed_last(folder: Folder) -> bool:
@@ -208,25 +166,6 @@ def test_a_closed_terminal_ends_everything(linked: Folder) -> None:
 def on_screen(folder: Folder) -> str:
     """Return what the QR code says, as a phone's camera sees it."""
     return folder.phone()._look_at_screen(time.monotonic() + 20).strip()
-
-
-def holders(folder: Folder, secrets: list[str]) -> set[str]:
-    """Return where any of the secrets can be read: files of the folder, and all processes."""
-    wanted = [secret.encode() for secret in secrets]
-    found: set[str] = set()
-    for path in folder.root.rglob("*"):
-        if path.is_file() and any(secret in path.read_bytes() for secret in wanted):
-            found.add(str(path.relative_to(folder.root)))
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            for name in ("cmdline", "environ", "comm"):
-                try:
-                    text = (entry / name).read_bytes()
-                except OSError:
-                    continue
-                if any(secret in text for secret in wanted):
-                    found.add(f"{entry.name}/{name}")
-    return found
 
 
 @needs_bash

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.consoles import DEV, ends, events_of, holders, needs_bash, on_terminal
 from tests.system.harness import Folder, running
-from tests.system.test_console import DEV, ends, events_of, holders, needs_bash, on_terminal
-from tests.unit.cli import terminal
 
 BOT = Path(__file__).with_name("bots") / "pairing_bot.py"
 CODE = "7391-4628"
@@ -19,12 +18,7 @@ watch = ["pairing_bot.py"]
 """
 
 NewFolder = Callable[..., Folder]
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Give a loaded machine its time."""
-    monkeypatch.setattr(terminal, "WAIT_S", 30.0)
+pytestmark = pytest.mark.usefixtures("patient")
 
 
 def pairing_folder(new_folder: NewFolder) -> Folder:

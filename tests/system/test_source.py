@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from bot.phone_client import PhoneClient
 from tests.system.gates import Gate
-from tests.system.harness import PHONE, SHIPPED, Event, Folder, Running, running
+from tests.system.harness import PHONE, SHIPPED, Event, Folder, Running, answer, running
 
 BOTS = Path(__file__).parent / "bots"
 BURST = 1000
@@ -201,11 +200,6 @@ def test_a_folder_made_again_is_still_watched(new_folder: Callable[..., Folder])
             mark = supervisor.mark_now()
         assert len(supervisor.seen("restarted")) == 5
         assert supervisor.stop() == 0
-
-
-def answer(phone: PhoneClient) -> str:
-    """Return what the bot says to !ping."""
-    return phone.wait_reply(phone.send("!ping"), 20.0).text
 
 
 def test_the_sessions_own_files_are_no_source(linked: Folder) -> None:

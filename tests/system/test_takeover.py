@@ -4,7 +4,6 @@ import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -12,6 +11,7 @@ from bot.phone import PhoneClient, ask_admin
 from tests.system.gates import Gate
 from tests.system.harness import Event, Folder, Running, alive, end_all, processes_of, serving
 from tests.system.marks import online_one_at_a_time
+from tests.unit.cli.terminal import state
 
 ALONE = """
 [bot.echo]
@@ -112,14 +112,6 @@ def linked(life: Reign) -> PhoneClient:
     life.now.wait("snapshot_taken", bot="echo")
     life.identity = life.now.status()["session"]["identity"]
     return phone
-
-
-def state(pid: int) -> str:
-    """Return the state of a process as /proc has it; "" when it is gone."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return ""
 
 
 def thawed(pids: list[int]) -> None:

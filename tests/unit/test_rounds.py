@@ -1,189 +1,18 @@
-"""The daily check and the weekly drill: when, how they give way, and what is told of them."""
+"""The daily check and the weekly drill: how they give way, and what is told of them."""
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from supervisor.config import default_config
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
-from supervisor.loop.gauge import Gauge
-from supervisor.loop.jobs import Jobs
-from supervisor.loop.rounds import Rounds, Times, due, lost, offset_s
-from supervisor.loop.session_work import SessionWork
-from supervisor.session.manager import SessionManager
+from supervisor.loop.rounds import Times
 from supervisor.session.model import rfc3339
-
-DAY_S = 86_400.0
-NOW = 1_795_557_600.0
-SOON = Times(check_s=0.0, drill_s=10**9, look_s=0.001)
-
-
-# --- when ------------------------------------------------------------------------------------
-
-
-def test_it_is_due_once_a_day() -> None:
-    """Counted from the last time, and not before."""
-    assert not due(NOW, NOW, DAY_S, 0)
-    assert not due(NOW + DAY_S - 1, NOW, DAY_S, 0)
-    assert due(NOW + DAY_S, NOW, DAY_S, 0)
-    assert due(NOW + 9 * DAY_S, NOW, DAY_S, 0)
-
-
-def test_the_first_sight_is_no_reason_for_a_check() -> None:
-    """It is counted from then on: a start-up is busy enough."""
-    assert not due(NOW, None, DAY_S, 0)
-    assert lost(NOW, None)
-    assert not lost(NOW, NOW)
-
-
-def test_a_clock_that_goes_back_stops_nothing_for_ever() -> None:
-    """Years back: counted anew, so that the next is due a day later by the new clock."""
-    back = NOW - 5 * 365 * DAY_S
-    assert not due(back, NOW, DAY_S, 0)
-    assert lost(back, NOW)
-    assert not lost(back, back)
-    assert due(back + DAY_S, back, DAY_S, 0)
-
-
-def test_a_clock_that_runs_ahead_makes_no_loop() -> None:
-    """Due once; then not again before a day of that clock, and after its correction a day later."""
-    ahead = NOW + 40 * 365 * DAY_S
-    assert due(ahead, NOW, DAY_S, 0)
-    assert not due(ahead + 1, ahead, DAY_S, 0)
-    corrected = NOW + 10
-    assert lost(corrected, ahead)
-    assert not due(corrected, ahead, DAY_S, 0)
-    assert not due(corrected + 1, corrected, DAY_S, 0)
-
-
-def test_sessions_are_spread() -> None:
-    """Each has its own minute, the same each time, within a 24th of the time."""
-    offsets = [offset_s(str(number), DAY_S) for number in range(200)]
-    assert offsets == [offset_s(str(number), DAY_S) for number in range(200)]
-    assert all(0 <= offset < DAY_S / 24 for offset in offsets)
-    assert len({int(offset / 60) for offset in offsets}) > 45
-    assert not due(NOW + DAY_S, NOW, DAY_S, offsets[0])
-    assert due(NOW + DAY_S + offsets[0], NOW, DAY_S, offsets[0])
-
-
-# --- that they are gone ----------------------------------------------------------------------
-
-
-@dataclass
-class Bench:
-    """A session with a good snapshot, and who looks after it. `healed`: a snapshot was wanted."""
-
-    root: Path
-    phase: Phase = Phase.UP
-    now: float = NOW
-    told: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
-    healed: int = 0
-
-    def __post_init__(self) -> None:
-        """Fill the folder."""
-        self.config = default_config(self.root, ["x"])
-        (self.bot,) = self.config.bots.values()
-        self.id = str(self.bot.session)
-        folder = self.config.session_dir(self.bot)
-        folder.mkdir(parents=True)
-        (folder / "key").write_text("key")
-        manager = self.manager(owned=False)
-        manager.note_linked(self.id, None)
-        assert manager.backup(self.id).verdict == "good"
-
-    def manager(self, *, owned: bool = True) -> SessionManager:
-        """Return a manager, as another process would make one."""
-        config = self.config
-        return SessionManager(
-            config.sessions, config.snapshots, config.state, owned=owned, clock=lambda: self.now
-        )
-
-    @property
-    def pack(self) -> Path:
-        """The bytes of the only snapshot."""
-        (pack,) = (self.config.snapshots / "packs").iterdir()
-        return pack
-
-    def run(self, use: Callable[["Service"], Awaitable[None]], times: Times = SOON) -> None:
-        """Run `use` beside the rounds of a supervisor."""
-
-        async def service() -> None:
-            async with asyncio.timeout(20):
-                serving = Service(self, times)
-                try:
-                    await use(serving)
-                finally:
-                    await serving.rounds.close()
-                    await serving.jobs.close()
-
-        asyncio.run(service())
-
-
-class Service:
-    """The rounds, and what they stand on."""
-
-    def __init__(self, bench: Bench, times: Times) -> None:
-        self.bench = bench
-        self.heard = asyncio.Event()
-        self.changed = asyncio.Event()
-        self.jobs = Jobs("x", lambda _: None, self.report)
-        manager = bench.manager()
-        self.manager = manager
-        work = SessionWork(
-            bench.config,
-            bench.bot,
-            manager,
-            control="",
-            jobs=self.jobs,
-            report=self.report,
-            members=lambda _: [],
-        )
-        self.rounds = Rounds(
-            manager,
-            work,
-            self.jobs,
-            phase=lambda: bench.phase,
-            changed=self.changed,
-            turn=asyncio.Lock(),
-            report=self.report,
-            heal=self.heal,
-            times=times,
-            clock=lambda: bench.now,
-        )
-
-    def heal(self) -> None:
-        """Count a snapshot that is wanted at once."""
-        self.bench.healed += 1
-
-    def report(self, event: str, **fields: Any) -> None:
-        """Take an event."""
-        self.bench.told.append((event, fields))
-        self.heard.set()
-
-    def enter(self, phase: Phase) -> None:
-        """Let the bot be in another phase."""
-        self.bench.phase = phase
-        self.changed.set()
-
-    async def event(self, kind: str) -> dict[str, Any]:
-        """Wait for an event."""
-        while True:
-            for name, fields in self.bench.told:
-                if name == kind:
-                    return fields
-            self.heard.clear()
-            await self.heard.wait()
-
-    async def recorded(self, key: str, value: str) -> None:
-        """Wait until the record says this."""
-        while getattr(self.manager.record(self.bench.id), key) != value:
-            await self.jobs.result(lambda: None)
+from tests.unit.roundskit import DAY_S, NOW, Bench, Service
 
 
 def test_the_first_sight_is_written_down_and_a_day_later_it_is_checked(tmp_path: Path) -> None:
@@ -363,7 +192,7 @@ def test_a_drill_pauses_during_a_restart_and_ends_with_the_supervisor(tmp_path: 
             await service.jobs.result(lambda: None)
         assert not ended.is_set()
         await service.rounds.close()
-        assert await work is None
+        await work
         assert ended.is_set()
         assert not went_on.is_set()
 
@@ -418,38 +247,3 @@ def test_damage_is_told_though_nothing_can_be_written_down(
     assert bench.told[0][1]["damaged"]
     assert bench.healed >= 1
     assert waits[1] == 3600.0
-
-
-# --- progress --------------------------------------------------------------------------------
-
-
-def test_progress_is_told_once_a_second_and_not_in_the_first() -> None:
-    """Work that takes less is not spoken of; other work begins anew."""
-    told: list[dict[str, Any]] = []
-    clock = {"now": 100.0}
-    gauge = Gauge(lambda: "reading", lambda _, **f: told.append(f), lambda: clock["now"])
-    for tenth in range(35):
-        clock["now"] = 100.0 + tenth / 10
-        gauge(tenth * 10, 1000)
-    assert [fields["done_bytes"] for fields in told] == [100, 200, 300]
-    assert told[0] == {"doing": "reading", "done_bytes": 100, "total_bytes": 1000}
-    gauge(10, 1000)
-    clock["now"] += 0.9
-    gauge(20, 1000)
-    assert len(told) == 3
-    clock["now"] += 60
-    gauge(30, 1000)
-    assert len(told) == 3
-
-
-def test_progress_that_nobody_hears_any_more_ends_no_work() -> None:
-    """The last seal may take longer than the loop lives."""
-
-    def gone(_event: str, **_fields: Any) -> None:
-        raise RuntimeError("Event loop is closed")
-
-    times = iter([1.0, 3.0])
-    gauge = Gauge(lambda: "reading", gone, lambda: next(times))
-    gauge(1, 1000)
-    gauge(2, 1000)
-    assert next(times, None) is None

@@ -7,30 +7,30 @@ while the rest is still to do. The spool has no name: it ends with the process.
 
 import errno
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
 from pathlib import Path
 from time import time_ns
-from typing import NamedTuple
 
-from blake3 import blake3
-
-from supervisor.session.copying.spool import Spool
+from supervisor.session.copying.pieces import LARGEST_BYTES, Copied, Piece, read_pieces
+from supervisor.session.copying.spool import Spool, SpoolFailed
+from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.copying.tray import Tray
-from supervisor.session.lock import boot_id
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
 from supervisor.session.scan import Scan, Seen, matcher, scan, seen_from
-from supervisor.session.storage.entries import Blob, Entry
+from supervisor.session.storage.entries import Entry
 
-# A file up to WHOLE_BYTES is one blob, a larger one is cut into groups.
-WHOLE_BYTES = 128 << 10
-GROUP_BYTES = 64 << 10
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
 YOUNG_NS = 2_000_000_000
-SQLITE_MAGIC = b"SQLite format 3\0"
 _TRIES = 3
+# We have no descriptor or memory left, which says nothing about the file.
+_OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# The disk does not give back this file, or what it says of it makes no sense.
+_SICK = (
+    *(errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EILSEQ, errno.ESTALE),
+    *(errno.EREMOTEIO, errno.ENXIO, errno.EACCES, errno.EPERM),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +38,8 @@ class Stored:
     """What is stored already: a snapshot's entries, and when they were looked at.
 
     `name`: the snapshot. `boot`: stat proves nothing in another boot, since a power cut may leave
-    the size and the times of bytes that never reached the disk. `whole`: no entry is left out
-    because its bytes may be lost.
+    the size and the times of bytes that never reached the disk; "": it proves nothing at all.
+    `whole`: no entry is left out because its bytes may be lost.
     """
 
     name: str
@@ -61,31 +61,13 @@ class Stored:
         return entry if seen.mtime_ns <= old and seen.ctime_ns <= old else None
 
 
-class Spooled(NamedTuple):
-    """Bytes in the spool that are not stored yet. `under`: what was stored at their place."""
-
-    hash: str
-    start: int
-    length: int
-    under: Blob | None
-
-
-Piece = Blob | Spooled
-
-
-class Copied(NamedTuple):
-    """A file's content, in order. `format`: what its first bytes say that it is."""
-
-    pieces: tuple[Piece, ...]
-    format: str
-
-
 @dataclass(slots=True)
 class Copies:
     """The result of one walk. `reused`: entries that are stored as they are.
 
     `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
-    in haste, with what was known of it: `hot.look_through` makes it `copied`.
+    in haste, with what was known of it: `hot.look_through` makes it `copied`. `lacking`: files
+    that are there, and could not be copied.
     """
 
     spool: Spool
@@ -100,6 +82,7 @@ class Copies:
     mapped: frozenset[int] = frozenset()
     tray: Tray | None = None
     late: dict[str, tuple[memoryview, tuple[Piece, ...]]] = field(default_factory=dict)
+    lacking: set[str] = field(default_factory=set)
 
     def same(self, path: str, seen: Seen) -> bool:
         """Return whether stat proves that the file has not changed since it was copied."""
@@ -158,14 +141,15 @@ def copy_changes(
     `pre` (which used the same spool) only what moved since is read. `mapped`: see Copies.
     `found`: a walk that was done right before. Raises: OSError.
     """
-    result = Copies(spool, time_ns(), boot_id(), base, mapped=mapped)
+    boot = stat_boot(root)
+    result = Copies(spool, time_ns(), boot, base, mapped=mapped)
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
     _note(profile, found, result)
     result.seen = found.seen
     reread = matcher(profile.reread)
-    same = base.same if base is not None and base.boot == result.boot else _nothing
+    same = base.same if base is not None and boot and base.boot == boot else _nothing
     to_copy: list[str] = []
     for path, seen in found.seen.items():
         entry = same(path, seen)
@@ -173,7 +157,7 @@ def copy_changes(
         if entry is not None and not unseen:
             result.reused[path] = entry
         elif seen.kind == "file":
-            if pre and path in pre.copied and not unseen and pre.same(path, seen):
+            if pre and boot and path in pre.copied and not unseen and pre.same(path, seen):
                 result.copied[path] = pre.copied[path]
             else:
                 to_copy.append(path)
@@ -199,7 +183,8 @@ def _known(path: str, base: Stored | None, pre: Copies | None) -> tuple[Piece, .
 def moved_since(root: Path, profile: Profile, copies: Copies) -> list[str]:
     """Return what differs now from what was copied: somebody is writing. Raises: OSError."""
     now = scan(root, profile.excludes).seen
-    return sorted(path for path in now.keys() | copies.seen.keys() if _moved(path, now, copies))
+    paths = (now.keys() | copies.seen.keys()) - copies.lacking
+    return sorted(path for path in paths if _moved(path, now, copies))
 
 
 def _moved(path: str, now: Mapping[str, Seen], copies: Copies) -> bool:
@@ -213,11 +198,16 @@ def _note(profile: Profile, found: Scan, result: Copies) -> None:
     result.notes.extend(found.notes)
     if found.excluded:
         result.notes.append(left_out(profile, found.excluded))
+    result.lacking.update(found.missed)
     result.doubts.extend(f"{path}/ can't be read" for path in found.missed)
 
 
 def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> None:
-    """Copy of one file what is not `known`, whole and unmoved if that can be had."""
+    """Copy of one file what is not `known`, whole and unmoved if that can be had.
+
+    One that can't be read is left out, and said: the rest is worth keeping. Raises: OSError for
+    what is not the file's fault.
+    """
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(f"{root}/{path}", flags)
@@ -226,36 +216,74 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
         result.doubts.append(f"{path} disappeared while the session was copied")
         return
     except OSError as error:
-        del result.seen[path]
-        result.notes.append(f"{path} can't be read ({error.strerror}): left out")
-        result.doubts.append(f"{path} can't be read")
+        if error.errno in _OUR_LACKS:
+            raise
+        _unreadable(path, error, result)
         return
     try:
-        for _try in range(_TRIES):
-            status = os.fstat(fd)
-            seen = seen_from(status)
-            if seen is None or seen.kind != "file":
-                del result.seen[path]
-                result.notes.append(f"{path} is no plain file any more: left out")
-                result.doubts.append(f"{path} was replaced while the session was copied")
-                return
-            sparse = status.st_blocks * 512 < status.st_size
-            if result.tray and not sparse and (data := result.tray.take(fd, seen.size)):
-                result.late[path] = (data, known)
-                copied, size = Copied((), ""), len(data)
-            else:
-                result.late.pop(path, None)
-                copied, size = _read(fd, seen.size, known, result.spool, sparse=sparse)
-            result.seen[path] = (
-                _doubted(seen, size) if seen.inode in result.mapped else (seen._replace(size=size))
-            )
-            result.copied[path] = copied
-            if size == seen.size and seen_from(os.fstat(fd)) == seen:
-                return
-            known = copied.pieces or known
-        result.doubts.append(f"{path} changed while it was copied")
+        _copy_open(fd, path, known, result)
     finally:
         os.close(fd)
+
+
+def _copy_open(fd: int, path: str, known: tuple[Piece, ...], result: Copies) -> None:
+    failed: OSError | None = None
+    for _try in range(_TRIES):
+        try:
+            still = _copy_once(fd, path, known, result)
+        except SpoolFailed:
+            raise
+        except OSError as error:
+            if error.errno not in _SICK:
+                raise
+            failed = error
+            continue
+        if still:
+            return
+        failed = None
+        known = result.copied[path].pieces or known
+    if failed is None:
+        result.doubts.append(f"{path} changed while it was copied")
+    else:
+        _unreadable(path, failed, result)
+
+
+def _unreadable(path: str, error: OSError, result: Copies) -> None:
+    _lack(path, f"{path} can't be read ({error.strerror})", f"{path} can't be read", result)
+
+
+def _lack(path: str, note: str, doubt: str, result: Copies) -> None:
+    leave_out(result, path)
+    result.lacking.add(path)
+    result.notes.append(f"{note}: left out")
+    result.doubts.append(doubt)
+
+
+def _copy_once(fd: int, path: str, known: tuple[Piece, ...], result: Copies) -> bool:
+    """Copy it as it is now, if it can be copied. Returns whether it held still. Raises: OSError."""
+    status = os.fstat(fd)
+    seen = seen_from(status)
+    if seen is None or seen.kind != "file":
+        leave_out(result, path)
+        result.notes.append(f"{path} is no plain file any more: left out")
+        result.doubts.append(f"{path} was replaced while the session was copied")
+        return True
+    if seen.size > LARGEST_BYTES:
+        sizes = f"has {seen.size >> 30} GB, where {LARGEST_BYTES >> 30} are the most"
+        _lack(path, f"{path} {sizes}", f"{path} is too large to be kept", result)
+        return True
+    sparse = status.st_blocks * 512 < status.st_size
+    if result.tray and not sparse and (data := result.tray.take(fd, seen.size)):
+        result.late[path] = (data, known)
+        copied, size = Copied((), ""), len(data)
+    else:
+        result.late.pop(path, None)
+        copied, size = read_pieces(fd, seen.size, known, result.spool, sparse=sparse)
+    result.seen[path] = (
+        _doubted(seen, size) if seen.inode in result.mapped else (seen._replace(size=size))
+    )
+    result.copied[path] = copied
+    return size == seen.size and seen_from(os.fstat(fd)) == seen
 
 
 def put_instead(copies: Copies, path: str, source: Path) -> None:
@@ -264,7 +292,7 @@ def put_instead(copies: Copies, path: str, source: Path) -> None:
     known: tuple[Piece, ...] = copies.copied[path].pieces if entry is None else entry.blobs
     fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
     try:
-        copied, size = _read(fd, os.fstat(fd).st_size, known, copies.spool, sparse=False)
+        copied, size = read_pieces(fd, os.fstat(fd).st_size, known, copies.spool, sparse=False)
     finally:
         os.close(fd)
     copies.seen[path] = _doubted(copies.seen[path], size)
@@ -276,69 +304,12 @@ def leave_out(copies: Copies, path: str) -> None:
     copies.seen.pop(path, None)
     copies.reused.pop(path, None)
     copies.copied.pop(path, None)
+    copies.late.pop(path, None)
 
 
 def _doubted(seen: Seen, size: int) -> Seen:
     """Return what no later look equals, so that the file is always read again."""
     return seen._replace(size=size, ctime_ns=0)
-
-
-def _read(
-    fd: int, size: int, known: tuple[Piece, ...], spool: Spool, *, sparse: bool
-) -> tuple[Copied, int]:
-    return cut(lambda at: spool.read(fd, at, size), size, known, spool, fd if sparse else None)
-
-
-def cut(
-    read: Callable[[int], memoryview],
-    size: int,
-    known: tuple[Piece, ...],
-    spool: Spool,
-    sparse_fd: int | None = None,
-) -> tuple[Copied, int]:
-    """Read `size` bytes, or fewer at the file's end. Returns the pieces and their bytes."""
-    group = size if size <= WHOLE_BYTES else GROUP_BYTES
-    pieces: list[Piece] = []
-    form = ""
-    at = 0
-    old = iter(known)
-    while at < size:
-        hole = 0 if sparse_fd is None else _hole(sparse_fd, at, size) // group
-        zeros = (next(old, None) for _ in range(hole))
-        pieces += [_piece(_zeros(group), spool.zeros(group), then, spool) for then in zeros]
-        at += hole * group
-        data = read(at)
-        if not data and at < size:
-            break
-        if not at and data[:16] == SQLITE_MAGIC:
-            form = "sqlite"
-        for begin in range(0, len(data), group):
-            part = data[begin : begin + group]
-            pieces.append(_piece(blake3(part).hexdigest(), part, next(old, None), spool))
-        at += len(data)
-    return Copied(tuple(pieces), form), at
-
-
-def _piece(digest: str, data: memoryview, old: Piece | None, spool: Spool) -> Piece:
-    """Return the piece at its old place if it is the same, else one that is in the spool now."""
-    if old is not None and old.hash == digest:
-        return old
-    under = old.under if isinstance(old, Spooled) else old
-    return Spooled(digest, spool.put(digest, data), len(data), under)
-
-
-def _hole(fd: int, at: int, size: int) -> int:
-    """Return how many bytes from `at` on are a hole: read as zeros, and cost nothing."""
-    try:
-        return min(os.lseek(fd, at, os.SEEK_DATA), size) - at
-    except OSError as error:
-        # ENXIO: no data from here on (lseek(2)). Whatever else it says proves no hole: it is read.
-        return size - at if error.errno == errno.ENXIO else 0
-
-
-@lru_cache(maxsize=4)
-def _zeros(length: int) -> str:
-    return blake3(bytes(length)).hexdigest()
 
 
 def young(seen: Seen, looked_ns: int) -> bool:

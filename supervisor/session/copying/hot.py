@@ -12,11 +12,12 @@ from pathlib import Path
 
 from supervisor.session import files
 from supervisor.session.copying import sqlite_copy
-from supervisor.session.copying.capture import Capture, Copies, cut, leave_out, put_instead, young
+from supervisor.session.copying.capture import Capture, Copies, leave_out, put_instead, young
+from supervisor.session.copying.pieces import cut
 from supervisor.session.copying.spool import CHUNK_BYTES
 from supervisor.session.copying.tray import Tray
-from supervisor.session.proof.checks import COMPANIONS
 from supervisor.session.proof.profile import Profile
+from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.scan import matcher, seen_from
 
 _WITHIN_S = 2.0
@@ -83,7 +84,7 @@ def consistent_databases(capture: Capture, folder: Path, tmp: Path) -> None:
                 copies.doubts.append(f"{path} may be torn: {problem}")
                 continue
             put_instead(copies, path, target)
-            for suffix in COMPANIONS:
+            for suffix in JOURNALS:
                 leave_out(copies, path + suffix)
             copies.doubts.append(f"{path} is SQLite's own copy, of a later moment")
 
@@ -93,7 +94,7 @@ def _moves(copies: Copies, path: str, folder: Path) -> bool:
     entry, copied = copies.reused.get(path), copies.copied.get(path)
     form = entry.format if entry else copied.format if copied else ""
     return form == "sqlite" and not all(
-        _steady(copies, name, folder) for name in (path, *(path + end for end in COMPANIONS))
+        _steady(copies, name, folder) for name in (path, *(path + end for end in JOURNALS))
     )
 
 

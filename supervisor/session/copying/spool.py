@@ -8,12 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Self
 
+from supervisor.session import files
 from supervisor.session.progress import Progress, Tally
 
 # How much of a file is read at once: a multiple of what files are cut into.
 CHUNK_BYTES = 1 << 20
 # As much is held in memory: most snapshots need no file at all.
 _HELD_BYTES = 8 << 20
+
+
+class SpoolFailed(OSError):  # noqa: N818 - reads as what happened
+    """The spool's own disk failed, and no file that is copied."""
 
 
 class Spool:
@@ -51,12 +56,7 @@ class Spool:
         if not self._buffer:
             self._buffer = memoryview(bytearray(CHUNK_BYTES))
         want = min(end - offset, CHUNK_BYTES)
-        done = 0
-        while done < want:
-            count = os.preadv(source, [self._buffer[done:want]], offset + done)
-            if not count:
-                break
-            done += count
+        done = files.fill(source, self._buffer[:want], offset)
         self._tally.add(done)
         return self._buffer[:done].toreadonly()
 
@@ -67,7 +67,7 @@ class Spool:
         return self._zeros[:length]
 
     def put(self, digest: str, data: memoryview) -> int:
-        """Keep `data`, whose BLAKE3 is `digest`; return where it begins. Raises: OSError."""
+        """Keep `data`, whose BLAKE3 is `digest`; return where it begins. Raises: SpoolFailed."""
         place = self._places.get(digest)
         if place is not None:
             return place
@@ -77,14 +77,19 @@ class Spool:
             self._held[start] = bytes(data)
             self._held_bytes += len(data)
             return start
+        try:
+            self._write(data, start)
+        except OSError as error:
+            raise SpoolFailed(error.errno, error.strerror, str(self._folder)) from error
+        return start
+
+    def _write(self, data: memoryview, at: int) -> None:
         if self._fd < 0:
             self._fd = self._create()
-        at = start
         while data:
             count = os.pwrite(self._fd, data, at)
             data = data[count:]
             at += count
-        return start
 
     def get(self, start: int, length: int) -> bytes:
         """Return bytes that were put here. Raises: OSError."""

@@ -5,7 +5,8 @@ stopped: to get it page by page would take as long as to fill it.
 """
 
 import mmap
-import os
+
+from supervisor.session import files
 
 _MAX_BYTES = 32 << 20
 
@@ -27,7 +28,4 @@ class Tray:
         if size > len(self._left):
             return None
         taken, self._left = self._left[:size], self._left[size:]
-        done = 0
-        while done < size and (count := os.preadv(fd, [taken[done:]], done)):
-            done += count
-        return taken[:done].toreadonly()
+        return taken[: files.fill(fd, taken, 0)].toreadonly()

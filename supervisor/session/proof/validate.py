@@ -1,10 +1,11 @@
 """Open copies of a session's files and say what is wrong. Run as a program of its own.
 
 It is started as `python -I -S validate.py`, with `[[format, path], ...]` as JSON on stdin, and
-answers `[[path, problem], ...]` on stdout. It imports nothing of ours, so that it starts fast,
-but the file leveldb.py beside it, which doesn't either, when there is a LevelDB. A process of its
-own, because closing a database file drops the locks that any SQLite connection of
-the same process holds on it, and because a broken file may take the reader down.
+answers `[[path, problem], ...]` on stdout; on stderr it says which one it looks at (by its number
+from 0, after `AT`), in case that ends it. It imports nothing of ours, so that it starts fast, but
+the file leveldb.py beside it, which doesn't either, when there is a LevelDB. A process of its own,
+because closing a database file drops the locks that any SQLite connection of the same process
+holds on it, and because a broken file may take the reader down.
 
 Never give it a live database: opening one recovers, and so eats, its journal.
 """
@@ -17,6 +18,8 @@ import sys
 from contextlib import closing
 from pathlib import Path
 from urllib.parse import quote
+
+AT = "at job "
 
 # A collation or module of the bot's own, or a newer SQLite's words, that we lack: no damage.
 _NOT_OURS = ("no such", "unknown tokenizer", "syntax error", "unsupported file format")
@@ -92,7 +95,8 @@ VALIDATORS = {"sqlite": sqlite_problem, "leveldb": leveldb_problem}
 def main() -> None:
     """Answer one list of files."""
     answers = []
-    for form, path in json.load(sys.stdin):
+    for number, (form, path) in enumerate(json.load(sys.stdin)):
+        sys.stderr.write(f"{AT}{number}\n")  # which flushes each line
         try:
             word, *keys = form.split()
             problem = json_problem(path, *keys) if word == "json" else VALIDATORS[word](path)

@@ -4,14 +4,20 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from supervisor.session.copying.capture import Copies
+from supervisor.session.copying.pieces import GROUP_BYTES
+from supervisor.session.proof.sqlite_files import COMPANIONS
 from supervisor.session.scan import Scan, Seen
-from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.entries import Blob, Entry
 
-# Beside a database, and part of it: of the old one none may lie beside the new one.
-COMPANIONS = ("-wal", "-journal", "-shm")
 # Less than this is changed in place however large a part of the session it is.
 SMALL_BYTES = 1 << 20
+# Of a file larger than that, at most this part is changed where it lies.
+_PART = 1 / 4
 _OWNER = 0o700
+
+
+# Where in a file which bytes come.
+Parts = tuple[tuple[int, Blob], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,7 +25,8 @@ class Plan:
     """`drop`: paths to take away, first. `folders`, `put`: what to place, parents first.
 
     `modes`: (path, mode) of what only lacks a right of its owner. `lost`: the paths whose old
-    content is in the folder no more afterwards.
+    content is in the folder no more afterwards. `parts`: of large files among `put`, all that
+    differs, where that is little.
     """
 
     drop: tuple[str, ...]
@@ -27,6 +34,7 @@ class Plan:
     put: tuple[Entry, ...]
     modes: tuple[tuple[str, int], ...]
     lost: tuple[str, ...]
+    parts: Mapping[str, Parts]
 
 
 def surely_much(entries: Mapping[str, Entry], found: Scan) -> bool:
@@ -69,7 +77,35 @@ def compare(entries: Mapping[str, Entry], found: Scan, copies: Copies) -> Plan:
         # The old journal goes before the new database comes, even where a new one follows.
         drop.update((path + end, None) for end in COMPANIONS if path + end in replaced)
     lost = tuple(sorted({*drop, *replaced}))
-    return Plan(tuple(_topmost(drop)), tuple(folders), tuple(put), tuple(modes), lost)
+    found_parts = ((e, _parts(e, copies)) for e in put if e.path in replaced and e.path not in drop)
+    parts = {entry.path: some for entry, some in found_parts if some}
+    return Plan(tuple(_topmost(drop)), tuple(folders), tuple(put), tuple(modes), lost, parts)
+
+
+def _parts(entry: Entry, copies: Copies) -> Parts:
+    """Return what to write over a large file so that it is `entry`; () if that would be much.
+
+    It never grows by that: to write over what is there needs no room, as a rule.
+    """
+    then, now = entry.seen, copies.seen[entry.path]
+    copied = copies.copied.get(entry.path)
+    if copied is None or then.size <= SMALL_BYTES or now.size < then.size or now.kind != "file":
+        return ()
+    old = {}
+    at = 0
+    for piece in copied.pieces:
+        old[at] = piece.hash
+        at += piece.raw if isinstance(piece, Blob) else piece.length
+        if at % GROUP_BYTES and at != now.size:
+            return ()  # an older program has cut it in another way
+    parts: list[tuple[int, Blob]] = []
+    at = 0
+    for blob in entry.blobs:
+        if old.get(at) != blob.hash:
+            parts.append((at, blob))
+        at += blob.raw
+    much = sum(blob.raw for _at, blob in parts) > then.size * _PART
+    return () if much else tuple(parts)
 
 
 def _kind_changed(then: Seen, now: Seen) -> bool:

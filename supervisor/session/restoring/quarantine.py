@@ -34,34 +34,51 @@ class Held:
 
 
 class Quarantine:
-    """The folder `quarantine/` of the store."""
+    """The folder `quarantine/` of the store; `beside` tells where a session's folder lies.
 
-    def __init__(self, root: Path) -> None:
+    Beside that folder lies, with a dot before its name, what was moved away by a rename where the
+    store is on another disk: to copy it there takes time and room. It goes there later.
+    """
+
+    def __init__(self, root: Path, beside: Callable[[str], Path]) -> None:
         self.root = root
+        self._beside = beside
 
     def new_name(self, session_id: str, at: float, epoch: int, why: str) -> Path:
         """Return a path that is not taken yet."""
         path = self.root / f"session-{session_id}.{compact(at)}.e{epoch}.{why}"
         count = 1
         candidate = path
-        while files.there(candidate):
+        beside = self._beside(session_id)
+        while files.there(candidate) or files.there(beside / f".{candidate.name}"):
             count += 1
             candidate = path.with_name(f"{path.name}~{count}")
         return candidate
 
+    def within_reach(self, session_id: str, name: Path, live: Path) -> Path:
+        """Return where `live` can be renamed to: `name`, or a place beside it on its own disk.
+
+        A folder that is a volume of its own can't be renamed; what lies beside it may not last.
+        """
+        beside = self._beside(session_id)
+        own, around, store = (path.stat().st_dev for path in (live, beside, self.root))
+        apart = own == around != store
+        return beside / f".{name.name}" if apart else name
+
     def folders(self, session_id: str) -> list[Held]:
         """Return a session's quarantined folders, oldest first."""
-        try:
-            names = [path.name for path in self.root.iterdir()]
-        except FileNotFoundError:
-            return []
         found: list[Held] = []
-        for name in names:
-            match = _NAME.fullmatch(name)
-            if match and match[1] == session_id:
-                at = datetime.strptime(match[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC).timestamp()
-                epoch, copy = int(match[3]), int(match[5] or 1)
-                found.append(Held(name, self.root / name, at, epoch, match[4], copy))
+        for folder, dot in ((self.root, ""), (self._beside(session_id), ".")):
+            try:
+                paths = list(folder.iterdir())
+            except FileNotFoundError:
+                continue
+            for path in paths:
+                match = _NAME.fullmatch(path.name[len(dot) :])
+                if match and match[1] == session_id and path.name.startswith(dot):
+                    at = datetime.strptime(match[2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+                    epoch, copy = int(match[3]), int(match[5] or 1)
+                    found.append(Held(match[0], path, at.timestamp(), epoch, match[4], copy))
         return sorted(found, key=_age)
 
     def held(self, session_id: str, manifests: Iterable[Manifest]) -> list[Held]:
@@ -95,12 +112,14 @@ class Quarantine:
         manifests: Iterable[Manifest],
         now: float,
         only_copy: Callable[[int], bool],
+        linked: int | None = None,
     ) -> list[Manifest]:
         """Remove what is too old or too much of each epoch. Returns the manifests to be dropped.
 
         The oldest is what was live before anything was restored, so of too many it stays with
-        the newest. Of an epoch with no other copy these two stay however old they are. What is
-        of a time that has not come was kept under a wrong clock, before what the right one says.
+        the newest. Of an epoch with no other copy these two stay however old they are, and of
+        the epoch `linked` the newest: a clock that jumps ahead makes all of it old. What is of a
+        time that has not come was kept under a wrong clock, before what the right one says.
         Raises: OSError.
         """
         by_epoch: dict[int, list[Held]] = {}
@@ -111,6 +130,7 @@ class Quarantine:
             items = sorted(found, key=lambda item: item.at <= now)
             few = [items[0], *items[1 - PER_EPOCH :]]
             safe = [items[0], items[-1]] if only_copy(epoch) else []
+            safe += [items[-1]] if epoch == linked else []
             for item in items:
                 if item in safe or (item in few and now - item.at <= KEPT_S):
                     continue

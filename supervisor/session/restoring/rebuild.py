@@ -15,7 +15,7 @@ from supervisor.session import files
 from supervisor.session.progress import Progress, Tally
 from supervisor.session.restoring.durable import synced
 from supervisor.session.scan import Seen, seen_from
-from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.entries import Blob, Entry
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.packs import BlobReader
 from supervisor.session.storage.store import Store
@@ -109,6 +109,20 @@ def write_files(jobs: Iterable[Job], store: Store, progress: Progress | None = N
     for part in parts:
         part.result()
     return work.looks
+
+
+def write_blobs(blobs: Iterable[Blob], target: Path, store: Store) -> None:
+    """Write these, one after the other, into the new file `target`; nothing is synced.
+
+    Raises: DamagedBlob, OSError.
+    """
+    fd = files.create(target)
+    try:
+        with store.reader() as reader:
+            for blob in blobs:
+                files.write_all(fd, reader.read(blob))
+    finally:
+        os.close(fd)
 
 
 class _Work:

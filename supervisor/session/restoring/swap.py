@@ -14,8 +14,8 @@ from typing import Any, Literal
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
+from supervisor.session.proof.sqlite_files import COMPANIONS
 from supervisor.session.restoring import inplace
-from supervisor.session.restoring.delta import COMPANIONS
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.moving import NOT_BY_RENAME, move_entry, unused
 

@@ -4,7 +4,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from supervisor.session.copying.capture import Capture, Copied, Copies, Piece, Spooled
+from supervisor.session.copying.capture import Capture, Copies
+from supervisor.session.copying.pieces import Copied, Piece, Spooled
 from supervisor.session.model import DamagedBlob, EpochState, rfc3339
 from supervisor.session.scan import Seen
 from supervisor.session.storage.entries import Blob, Entry, made
@@ -17,6 +18,8 @@ from supervisor.session.storage.store import Store
 DRAGGED = 4
 _DRAGGED_MIN_BYTES = 1 << 20
 _PACKS_MAX = 256
+# As much is compressed at once, where there is that much.
+_BATCH_BYTES = 4 << 20
 
 # An epoch, its state, and whose device it is.
 Link = tuple[int, EpochState, str | None]
@@ -50,6 +53,7 @@ def commit(
     link = (capture.epoch, capture.state, capture.identity)
     if kind == "snapshot" and (same := unchanged(store, capture.id, link, copies)):
         return same
+    store.require_packs()
     copies.spool.expect(copies.spool.size_bytes)
     draft = Manifest(
         id=capture.id,
@@ -62,6 +66,7 @@ def commit(
         identity=capture.identity,
         generation=capture.generation,
         hot=capture.hot,
+        seals=capture.writers if capture.seals else None,
         scan_ns=copies.scan_ns,
         boot=copies.boot,
         proof=proof,
@@ -95,8 +100,11 @@ def unchanged(store: Store, session_id: str, link: Link, copies: Copies) -> Comm
 
     And if it says the same of the link: a lost state file comes back from what it says.
     """
-    newest = next(reversed(store.listing(session_id).of_epoch(link[0])), None)
+    listing = store.listing(session_id)
+    newest = next(reversed(listing.of_epoch(link[0])), None)
     if newest is None or (newest.epoch, newest.state, newest.identity) != link:
+        return None
+    if listing.unread_since(newest.seq):
         return None
     entries = _same(newest, copies)
     return None if entries is None else Committed(newest, entries, new=False)
@@ -114,7 +122,7 @@ def overdue(base: Manifest | None) -> bool:
 def _same(newest: Manifest, copies: Copies) -> dict[str, Entry] | None:
     """Return the entries as they were looked at now, if `newest` is this session byte for byte."""
     base = copies.base
-    if newest.verdict == "bad" or (newest.verdict == "fuzzy" and not copies.doubts):
+    if not _may_stand_for(newest, copies):
         return None
     if (
         base is None
@@ -137,12 +145,19 @@ def _same(newest: Manifest, copies: Copies) -> dict[str, Entry] | None:
     return entries
 
 
+def _may_stand_for(newest: Manifest, copies: Copies) -> bool:
+    """Return whether its verdict would be that of what was copied."""
+    if newest.verdict == "fuzzy":
+        return bool(copies.doubts)
+    return newest.verdict != "bad" and not copies.lacking  # else there is more than it has
+
+
 def _unchanged(old: Entry, seen: Seen, copied: Copied | None) -> Entry | None:
     """Return the old entry with the times of now, if the rest is the same to a restore."""
     then = old.seen
-    if (seen.kind, seen.mode, seen.size, seen.target) != (
-        *(then.kind, then.mode, then.size, then.target),
-    ):
+    if (seen.kind, seen.mode, seen.size) != (then.kind, then.mode, then.size):
+        return None
+    if seen.target != then.target:
         return None
     pieces = copied.pieces if copied else ()
     if any(isinstance(piece, Spooled) for piece in pieces) or old.blobs != pieces:
@@ -163,8 +178,12 @@ def _pack(
             writer.seal(store.packs)
     finally:
         writer.close()
-    needed = {(seq, entry.pack(seq)) for entry in entries.values() for seq in entry.seqs}
-    packs = {seq: Pack(name, store.pack_bytes(name)) for seq, name in sorted(needed)}
+    needed: dict[int, str] = {}
+    for entry in entries.values():
+        for seq in entry.seqs:
+            if seq not in needed:
+                needed[seq] = entry.pack(seq)
+    packs = {seq: Pack(name, store.pack_bytes(name)) for seq, name in sorted(needed.items())}
     return entries, packs, writer.stored_bytes
 
 
@@ -182,6 +201,8 @@ class _Maker:
     def entries(self) -> Iterator[Entry]:
         """Yield them in order, while the pack grows. Raises: OSError, DamagedBlob."""
         copies = self._copies
+        if copies.spool.size_bytes >= _BATCH_BYTES:
+            self._add_in_batches()
         for path, seen in copies.seen.items():
             old = copies.reused.get(path)
             if seen.kind != "file":
@@ -196,6 +217,32 @@ class _Maker:
             else:
                 yield old
 
+    def _add_in_batches(self) -> None:
+        """Store first what is to be stored whole: many at once is faster."""
+        batch: dict[str, bytes] = {}
+        waiting_bytes = 0
+        for path, (pieces, _form) in self._copies.copied.items():
+            seen = self._copies.seen[path]
+            for piece in pieces:
+                if isinstance(piece, Blob) or self._under(piece, len(pieces)):
+                    continue
+                if piece.hash in self._new or piece.hash in batch:
+                    continue
+                if moved := self._moved(path, seen, piece):
+                    self._new[piece.hash] = moved
+                    continue
+                batch[piece.hash] = self._copies.spool.get(piece.start, piece.length)
+                waiting_bytes += piece.length
+                if waiting_bytes >= _BATCH_BYTES:
+                    self._new.update(self._writer.add_all(batch))
+                    batch, waiting_bytes = {}, 0
+        if batch:
+            self._new.update(self._writer.add_all(batch))
+
+    def _under(self, piece: Spooled, count: int) -> Blob | None:
+        """Return what the piece is stored as patches of; None for one that is stored whole."""
+        return None if count == 1 or self._full else piece.under
+
     def _blob(self, path: str, seen: Seen, piece: Piece, count: int) -> Blob:
         """Return where the piece is stored, once it is."""
         if isinstance(piece, Blob):
@@ -203,10 +250,10 @@ class _Maker:
         blob = self._new.get(piece.hash) or self._moved(path, seen, piece)
         if blob is None:
             data = self._copies.spool.get(piece.start, piece.length)
-            if piece.under is None or count == 1 or self._full:
-                blob = self._writer.add(piece.hash, data)
+            if under := self._under(piece, count):
+                blob = self._over(piece, data, under)
             else:
-                blob = self._over(piece, data, piece.under)
+                blob = self._writer.add(piece.hash, data)
         self._new[piece.hash] = blob
         return blob
 

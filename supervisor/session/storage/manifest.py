@@ -68,8 +68,9 @@ class Counters:
 class Manifest:
     """A snapshot; or a session in quarantine; or (kind "tombstone") the end of an epoch.
 
-    `scan_ns`, `boot`: when the walk began, and in which boot. `packs`: those that its blobs lie
-    in, by their seq.
+    `seals`: how many ever had the seat when this was the session at rest, if it was: while no
+    more had it, it still is. `scan_ns`, `boot`: when the walk began, and in which boot. `packs`:
+    those that its blobs lie in, by their seq.
     """
 
     id: str
@@ -83,6 +84,7 @@ class Manifest:
     at_rest: str | None = None
     generation: int = 0
     hot: bool = False
+    seals: int | None = None
     scan_ns: int = 0
     boot: str = ""
     verdict: Verdict = "pending"

@@ -141,6 +141,7 @@ class _Head:
             at_rest=self._maybe("at_rest"),
             generation=self._int(value, "generation"),
             hot=self._bool("hot"),
+            seals=self._int(value, "seals") if value.get("seals") is not None else None,
             scan_ns=self._int(value, "scan_ns"),
             boot=self._str("boot"),
             verdict=self._choice("verdict", get_args(Verdict)),

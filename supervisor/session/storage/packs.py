@@ -3,6 +3,7 @@
 import errno
 import os
 from collections import OrderedDict
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -12,7 +13,7 @@ import zstandard
 from blake3 import blake3
 
 from supervisor.session import files
-from supervisor.session.model import DamagedBlob, UnreadableBlob
+from supervisor.session.model import AWAY, DamagedBlob, UnreadableBlob
 from supervisor.session.storage.entries import Blob, Patch
 from supervisor.session.storage.patches import changed_runs, overlay
 
@@ -46,6 +47,14 @@ class PackWriter:
         offset, stored = self._append(data)
         return Blob(digest, self.name, offset, stored, len(data))
 
+    def add_all(self, contents: Mapping[str, bytes]) -> dict[str, Blob]:
+        """Append many at once, by their BLAKE3; two threads compress them. Raises: OSError."""
+        frames = self._compressor.multi_compress_to_buffer(list(contents.values()), threads=2)
+        return {
+            digest: Blob(digest, self.name, *self._append_frame(frames[at].tobytes()), len(data))
+            for at, (digest, data) in enumerate(contents.items())
+        }
+
     def add_over(self, digest: str, data: bytes, under: Blob, old: bytes) -> Blob:
         """Append what of `data` is not in `old`, which is the content of `under`.
 
@@ -62,7 +71,9 @@ class PackWriter:
 
     def _append(self, data: bytes | memoryview) -> tuple[int, int]:
         """Return where the frame is, and how long."""
-        frame = self._compressor.compress(data)
+        return self._append_frame(self._compressor.compress(data))
+
+    def _append_frame(self, frame: bytes) -> tuple[int, int]:
         offset = self._end
         self._end += len(frame)
         self._waiting += frame
@@ -127,21 +138,22 @@ def _digest_of(path: Path) -> bytes:
         os.close(fd)
 
 
-def _unreadable(pack: str, error: OSError) -> DamagedBlob:
-    """Return what it means: a pack that is gone is damage, all else may pass."""
-    gone = error.errno in (errno.ENOENT, errno.ELOOP)
-    kind = DamagedBlob if gone else UnreadableBlob
-    return kind(f"{pack} can't be read: {error.strerror}")
-
-
 class BlobReader:
     """Reads blobs back, each one proved by its hash. Keeps some of the packs it met open.
 
     `distrusted` collects those that could not be read: the same bytes elsewhere are not meant.
+    `away`: says why the folder as a whole is not there, if so.
     """
 
-    def __init__(self, folder: Path, distrusted: set[Blob] | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        distrusted: set[Blob] | None = None,
+        away: Callable[[], str] = lambda: "",
+    ) -> None:
         self._folder = folder
+        self._ask_away = away
+        self._away = ""
         self._distrusted = set[Blob]() if distrusted is None else distrusted
         self._fds: OrderedDict[str, int] = OrderedDict()
         self._decompressor = zstandard.ZstdDecompressor()
@@ -175,7 +187,7 @@ class BlobReader:
                 raise DamagedBlob(f"{pack} holds other bytes at {offset}")
             return self._decompressor.decompress(frame)
         except OSError as error:
-            raise _unreadable(pack, error) from error
+            raise self._unreadable(pack, error) from error
         except zstandard.ZstdError as error:
             raise DamagedBlob(f"{pack} is damaged at {offset}") from error
 
@@ -184,7 +196,16 @@ class BlobReader:
         try:
             os.posix_fadvise(self._open(pack), 0, 0, os.POSIX_FADV_DONTNEED)
         except OSError as error:
-            raise _unreadable(pack, error) from error
+            raise self._unreadable(pack, error) from error
+
+    def _unreadable(self, pack: str, error: OSError) -> DamagedBlob:
+        """Return what it means: a pack that is gone is damage, all else may pass."""
+        if error.errno in (errno.ENOENT, errno.ELOOP):
+            self._away = self._away or self._ask_away()
+            if not self._away:
+                return DamagedBlob(f"{pack} can't be read: {error.strerror}")
+            return UnreadableBlob(f"{pack} can't be read: {self._away}", AWAY)
+        return UnreadableBlob(f"{pack} can't be read: {error.strerror}")
 
     def _open(self, pack: str) -> int:
         fd = self._fds.get(pack)

@@ -15,8 +15,9 @@ _ENDED = Keep(last=2, hourly=0, daily=0)
 def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
     """Return the seqs that stay, of one epoch's snapshots.
 
-    The last ones, the newest of each hour and day, the newest two good ones, and the newest that
-    a round trip has proved. Bad ones count for nothing; the newest of them stay to be looked at.
+    The last ones, the newest of each hour and day (a good one, if it has one: others take no
+    good one's place), the newest two good ones, and the newest that a round trip has proved. Bad
+    ones count for nothing; the newest of them stay to be looked at.
     """
     ordered = sorted(manifests, key=lambda m: -m.seq)
     usable = [m for m in ordered if m.verdict != "bad"]
@@ -28,15 +29,23 @@ def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
 
 
 def kept_after_end(manifests: Sequence[Manifest], ended_at: float, now: float) -> set[int]:
-    """Return the seqs that stay of an epoch that ended at `ended_at`. Seconds since 1970."""
+    """Return the seqs that stay of an epoch that ended at `ended_at`. Seconds since 1970.
+
+    A bad one was kept to be looked at while its bot ran, and to be healed: neither comes any more.
+    Only where there is nothing better it stays as long as a good one would.
+    """
     if now - ended_at > ENDED_S:
         return set()
-    return kept(manifests, _ENDED)
+    usable = [m for m in manifests if m.verdict != "bad"]
+    return kept(usable or manifests, _ENDED)
 
 
 def _newest_per(ordered: Sequence[Manifest], span_s: int, count: int) -> set[int]:
     """Return the newest seq of each of the newest `count` spans of time that have one."""
-    newest: dict[int, int] = {}
+    newest: dict[int, Manifest] = {}
     for manifest in ordered:
-        newest.setdefault(int(since_1970(manifest.taken_at) // span_s), manifest.seq)
-    return set(list(newest.values())[:count])
+        span = int(since_1970(manifest.taken_at) // span_s)
+        there = newest.setdefault(span, manifest)
+        if there.verdict != "good" and manifest.verdict == "good":
+            newest[span] = manifest
+    return {manifest.seq for manifest in list(newest.values())[:count]}

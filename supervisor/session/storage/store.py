@@ -5,85 +5,39 @@
     quarantine/  sessions that were replaced: whole folders, or manifests as above
     tmp/         work in progress
 
-What can't be read stops pruning: a manifest that we do not understand may need any pack.
+What can't be read stops pruning: a manifest that we do not understand may need any pack. And of
+what the disk does not give back now nothing is concluded: it may be the newest.
 """
 
+import errno
 import operator
 import os
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.model import DamagedBlob, Malformed, UnreadableBlob, parse_name
+from supervisor.session.model import (
+    AWAY,
+    MEND,
+    DamagedBlob,
+    Malformed,
+    UnreadableBlob,
+    parse_name,
+)
 from supervisor.session.storage.entries import Blob, Entry
-from supervisor.session.storage.manifest import Held, Manifest
-from supervisor.session.storage.manifest_json import UNKNOWN, dump, parse_entries, parse_head, split
+from supervisor.session.storage.listing import MANIFEST_MAX_BYTES, InFile, Listing
+from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.manifest_json import UNKNOWN, dump, parse_head, split
 from supervisor.session.storage.packs import BlobReader
 from supervisor.session.storage.readme import README
 
-_MANIFEST_MAX_BYTES = 1 << 30
 _SEQ = operator.attrgetter("seq")
-
-
-@dataclass(frozen=True, slots=True)
-class InFile:
-    """A manifest's entries in its file. A damaged one has none that could be believed."""
-
-    path: Path
-
-    def entries(self) -> tuple[Entry, ...]:
-        """Read and return them. Raises: DamagedBlob."""
-        try:
-            head, lines = self._split()
-            manifest = parse_head(head, Held(), self.path.name)
-            return parse_entries(lines, manifest.packs, self.path.name)
-        except Malformed as error:
-            raise DamagedBlob(error.message) from error
-
-    def lines(self) -> bytes:
-        """Read and return them as they are written. Raises: DamagedBlob."""
-        return self._split()[1]
-
-    def _split(self) -> tuple[dict[str, Any], bytes]:
-        try:
-            return split(files.read_file(self.path, _MANIFEST_MAX_BYTES), self.path.name)
-        except FileNotFoundError as error:
-            raise DamagedBlob(f"{self.path.name} is gone") from error
-        except OSError as error:
-            raise UnreadableBlob(f"{self.path.name} can't be read: {error.strerror}") from error
-        except (Malformed, ValueError) as error:
-            raise DamagedBlob(str(error)) from error
-
-
-@dataclass(frozen=True, slots=True)
-class Listing:
-    """A session's manifests, oldest first, and the files that should be some but can't be read."""
-
-    manifests: tuple[Manifest, ...] = ()
-    unreadable: tuple[str, ...] = ()
-
-    @property
-    def snapshots(self) -> tuple[Manifest, ...]:
-        """Without the tombstones."""
-        return tuple(m for m in self.manifests if m.kind == "snapshot")
-
-    @property
-    def quarantined(self) -> tuple[Manifest, ...]:
-        """The sessions that were replaced."""
-        return tuple(m for m in self.manifests if m.kind == "quarantine")
-
-    def of_epoch(self, epoch: int) -> tuple[Manifest, ...]:
-        """Return the snapshots of one epoch, oldest first."""
-        return tuple(m for m in self.snapshots if m.epoch == epoch)
-
-    def tombstone(self, epoch: int) -> Manifest | None:
-        """Return what says that `epoch` has ended, if it has."""
-        ends = (m for m in self.manifests if m.kind == "tombstone" and m.epoch == epoch)
-        return next(ends, None)
+# What a link, a folder or a pipe in a manifest's place gives: that is no disk's passing error.
+_NO_FILE = (errno.ELOOP, errno.EISDIR, errno.ENXIO)
 
 
 class Store:
@@ -100,9 +54,17 @@ class Store:
         self._parsed: dict[str, tuple[tuple[int, int, int], Manifest]] = {}
 
     def prepare(self) -> None:
-        """Create what is missing. Raises: OSError."""
+        """Create what is missing, but the packs' folder while manifests need what was in it.
+
+        Raises: OSError.
+        """
+        above = [] if files.there(self.root) else [self.root, *self.root.parents]
+        missing = [folder for folder in above if not files.there(folder)]
         for folder in (self.root, self.packs, self.quarantine, self.tmp):
-            files.keep_private(folder)
+            if folder != self.packs or files.there(folder) or not self.packs_away():
+                files.keep_private(folder)
+        for folder in missing:  # its name is in the folder above, and is no sooner durable
+            files.sync_dir(folder.parent)
         self._explain()
 
     def _explain(self) -> None:
@@ -121,7 +83,8 @@ class Store:
     def listing(self, session_id: str) -> Listing:
         """Read all manifests of a session. Files that did not change are not read again."""
         found: list[Manifest] = []
-        unreadable: list[str] = []
+        malformed: list[str] = []
+        unread: dict[Path, dict[str, str]] = {self.root: {}, self.quarantine: {}}
         start = f"session-{session_id}."
         for folder in (self.root, self.quarantine):
             for name in _names(folder):
@@ -134,20 +97,36 @@ class Store:
                     found.append(self._load(f"{folder}/{name}", name))
                 except FileNotFoundError:
                     continue  # pruned meanwhile
-                except (OSError, ValueError, Malformed):
-                    unreadable.append(name)
-        return Listing(tuple(sorted(found, key=_SEQ)), tuple(sorted(unreadable)))
+                except (ValueError, Malformed):
+                    malformed.append(name)
+                except OSError as error:
+                    if error.errno in _NO_FILE:
+                        malformed.append(name)
+                    else:
+                        unread[folder][name] = error.strerror or str(error)
+        return Listing(
+            tuple(sorted(found, key=_SEQ)),
+            tuple(sorted(malformed)),
+            *(dict(sorted(names.items())) for names in unread.values()),
+        )
 
     def find(self, session_id: str, snapshot: str) -> Manifest:
         """Return the snapshot called `snapshot`: its id, or just its number.
 
-        What lies in quarantine is found as well. Raises: SupervisorError, with the ones there are.
+        What lies in quarantine is found as well. Raises: SupervisorError, with the ones there are;
+        UnreadableBlob where it is there, and the disk does not give it back.
         """
         listing = self.listing(session_id)
         wanted = snapshot.removesuffix(".json")
         for manifest in (*listing.snapshots, *listing.quarantined):
             if wanted == manifest.name or (wanted.isdigit() and int(wanted) == manifest.seq):
                 return manifest
+        for name, why in {**listing.unread, **listing.unread_aside}.items():
+            parsed = parse_name(name)
+            if wanted == name.removesuffix(".json") or (parsed and wanted == str(parsed[1])):
+                raise UnreadableBlob(
+                    f"snapshot {snapshot} of session {session_id} can't be read now: {why}", MEND
+                )
         known = ", ".join(str(m.seq) for m in listing.snapshots)
         raise SupervisorError(
             f"session {session_id} has no snapshot {snapshot!r}",
@@ -156,7 +135,36 @@ class Store:
 
     def reader(self) -> BlobReader:
         """Return a reader of the packs, to be used as a context manager."""
-        return BlobReader(self.packs, self.distrusted)
+        return BlobReader(self.packs, self.distrusted, self.packs_away)
+
+    def pack_names(self) -> list[str]:
+        """Return the names of all that lies in the packs' folder."""
+        return _names(self.packs)
+
+    def packs_away(self) -> str:
+        """Return what is said where the packs as a whole are not there, though needed; or "".
+
+        Their disk is not mounted, or they were moved: which condemns nothing, stops pruning, and
+        stops new snapshots too, since what is written at a mount point is hidden once the disk
+        is mounted. A folder that lacks the only pack there ever was has lost that one.
+        """
+        gone = not self.packs.is_dir()
+        if any(name.endswith(".pack") for name in _names(self.packs)):
+            return ""
+        names = map(parse_name, (*_names(self.root), *_names(self.quarantine)))
+        ids = {name[0] for name in names if name}
+        manifests = (m for session_id in ids for m in self.listing(session_id).manifests)
+        needed = {pack.name for manifest in manifests for pack in manifest.packs.values()}
+        if len(needed) + gone <= 1:
+            return ""
+        state = "is not there" if gone else "is empty"
+        packs = "pack is" if len(needed) == 1 else "packs are"
+        return f"{self.packs} {state}, and {len(needed)} {packs} to be in it"
+
+    def require_packs(self) -> None:
+        """Raise UnreadableBlob where the packs as a whole are not there, though needed."""
+        if away := self.packs_away():
+            raise UnreadableBlob(away, AWAY)
 
     def next_seq(self, session_id: str) -> int:
         """Return a seq higher than any that has ever been seen, unreadable files included."""
@@ -248,7 +256,7 @@ class Store:
         if cached and cached[0] == key:
             return cached[1]
         path = Path(place)
-        head, _lines = split(files.read_file(path, _MANIFEST_MAX_BYTES), name)
+        head, _lines = split(files.read_file(path, MANIFEST_MAX_BYTES), name)
         manifest = parse_head(head, InFile(path), name)
         if self.place(manifest) != path:
             raise Malformed(f"{name} says that it is {manifest.name}")

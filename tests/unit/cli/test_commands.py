@@ -97,7 +97,7 @@ def test_status_without_a_supervisor(capsys: Out) -> None:
     assert json.loads(capsys.readouterr().out) == {"supervisor": None, "bots": {}}
 
 
-@pytest.mark.parametrize("command", ["start", "stop", "restart", "pause", "resume"])
+@pytest.mark.parametrize("command", ["stop", "pause", "resume"])
 def test_orders_to_bots(command: str, server: Running, capsys: Out) -> None:
     """BOT, or all; a refusal of the supervisor is error and hint, exit code 1."""
     server.fake.results[command] = {"done": True}

@@ -5,8 +5,6 @@ import json
 import os
 import pty
 import sys
-import tempfile
-from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -20,36 +18,11 @@ from supervisor.control import paths
 from supervisor.control.client import Client
 from supervisor.session.lock import OwnerLock
 from supervisor.session.manager import SessionManager
+from tests.session_keys import CHECK, CHECKED_SNAPSHOT
+from tests.unit.cli.projectkit import ID, Out
 from tests.unit.control.fake_runner import running
 
-ID = "971505760056"
-CONFIG = f'[bot.echo]\ncommand = ["python", "bot.py"]\nsession = "{ID}"\n'
-KEYS = {
-    *("id", "verdict", "why", "identity", "files", "size_bytes", "linked", "foreign"),
-    *("snapshots", "unreadable", "quarantine", "bytes_read", "duration_s"),
-    *("ok", "hot", "damaged", "unneeded_packs", "written_down"),
-}
-SNAPSHOT_KEYS = {
-    *("id", "seq", "epoch", "taken_at", "verdict", "proof", "restorable", "why_not", "todo"),
-}
-Out = pytest.CaptureFixture[str]
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """Return a project with a linked session and one snapshot."""
-    (tmp_path / "config.toml").write_text(CONFIG)
-    monkeypatch.chdir(tmp_path)
-    live = tmp_path / "sessions" / f"session-{ID}"
-    live.mkdir(parents=True)
-    (live / "creds.json").write_text('{"me": "d1"}')
-    with tempfile.TemporaryDirectory() as short:
-        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
-        monkeypatch.setenv("TMPDIR", short)
-        manager = SessionManager(state=tmp_path / "session-state.json")
-        manager.note_linked(ID, "d1")
-        manager.backup(ID)
-        yield tmp_path
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def pack(folder: Path) -> Path:
@@ -68,9 +41,9 @@ def as_json(capsys: Out, code: int) -> dict[str, Any]:
 def test_a_check_has_the_promised_keys(folder: Path, capsys: Out) -> None:
     """The live session's as before, and each snapshot's; a whole one ends with 0."""
     found = as_json(capsys, 0)
-    assert set(found) == KEYS
+    assert set(found) == CHECK
     (one,) = found["snapshots"]
-    assert set(one) == SNAPSHOT_KEYS
+    assert set(one) == CHECKED_SNAPSHOT
     assert (one["restorable"], one["why_not"]) == (True, None)
     assert found["bytes_read"] == pack(folder).stat().st_size
     assert execute(["session", "check"]) == 0

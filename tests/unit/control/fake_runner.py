@@ -97,10 +97,10 @@ class Running:
 
 
 @contextmanager
-def running(path: Path, **timing: float) -> Iterator[Running]:
+def running(path: Path, pulse: Callable[[], int] = int, **timing: float) -> Iterator[Running]:
     """Run a server in a thread, and prove that it ends."""
     fake = FakeRequests()
-    server = ControlServer(path, fake, **timing)
+    server = ControlServer(path, fake, pulse=pulse, **timing)
     ready = threading.Event()
     control: dict[str, Any] = {}
 

@@ -29,8 +29,6 @@ WAITING = {
     "sealing", "activating", "backoff",
 }  # fmt: skip
 RESTING = {"up", "pairing", "refused", "failed", "down"}
-
-
 # Orders that change nothing but what is known.
 SAID = (do.Report, do.NoteState, do.NoteProof, do.NoteQr, do.NoteLinked, do.NoteVerified)
 
@@ -46,6 +44,7 @@ class World:
     owner: bool = False
     unapplied: bool = False  # a change that no generation runs and nobody was told of
     asked: bool = False  # an operation that a person waits for
+    stranger: bool = False  # the session at rest is another device's than the epoch's
     sealing: bool = False
 
 
@@ -179,7 +178,9 @@ def environment(state: State, world: World) -> Iterator[ev.Event]:
         yield ev.SpawnFailed(generation, "no such command")
 
 
-def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effect, ...]) -> World:
+def advance(  # noqa: C901 - a table
+    world: World, event: ev.Event, before: State, orders: tuple[do.Effect, ...]
+) -> World:
     """Let the world feel the event and the orders; say where an order was wrong."""
     match event:
         case ev.SourceChanged():
@@ -201,6 +202,10 @@ def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effec
             world = replace(world, asked=True)
         case ev.Sealed() | ev.JobFailed() | ev.DeadlinePassed() if before.phase == "sealing":
             world = replace(world, sealing=False)
+        case ev.SessionChecked():
+            world = replace(world, stranger=event.foreign)
+        case ev.SessionRestored() | ev.NothingToRestore() | ev.OperationDone():
+            world = replace(world, stranger=False)
     for order in orders:
         if isinstance(order, (do.SpawnCold, do.SpawnStandby)):
             assert before.wanted_up, "started what nobody wants up"
@@ -209,7 +214,7 @@ def advance(world: World, event: ev.Event, before: State, orders: tuple[do.Effec
     return world
 
 
-def obey(world: World, order: do.Effect) -> World:  # noqa: PLR0911 - a table
+def obey(world: World, order: do.Effect) -> World:  # noqa: C901, PLR0911 - a table
     """One order."""
     match order:
         case do.SpawnCold(generation=generation):
@@ -237,6 +242,8 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: PLR0911 - a table
         case do.RestoreSession() | do.Operate():
             assert not world.alive, "changed the session under a generation"
             assert world.owner, "changed the session without the lock"
+            closes = isinstance(order, do.Operate) and order.operation.kind == "close"
+            assert not (closes and world.stranger), "ended a link for another device's logout"
             asked = world.asked and not (
                 isinstance(order, do.Operate) and order.operation.kind != "close"
             )
@@ -249,6 +256,8 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: PLR0911 - a table
             assert generation not in world.alive, "sealed a session that may still change"
             assert not world.writers
             return replace(world, sealing=True)
+        case do.NoteLinked() | do.NoteVerified():
+            return replace(world, stranger=False)
         case do.ReleaseOwner():
             assert not world.alive, "gave the lock back under a generation"
             return replace(world, owner=False)
@@ -329,13 +338,14 @@ def leading_to(graph: Graph, phases: set[str]) -> set[Node]:
 # Each on its own takes up to half a minute; a few at every test, all of them in `make soak`.
 USUAL = [(COMPANION, PAUSE), (SERVICE, OPERATE), (DEV, HURRY)]
 REST = [(p, a) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)]
+LONG = (pytest.mark.long, pytest.mark.timeout(600))  # a busy machine takes minutes
 
 
 @pytest.mark.parametrize(
     ("policy", "persons"),
     [
         *USUAL,
-        *(pytest.param(*each, marks=pytest.mark.long) for each in REST if each not in USUAL),
+        *(pytest.param(*each, marks=LONG) for each in REST if each not in USUAL),
     ],
 )
 def test_every_reachable_state_keeps_the_promises(

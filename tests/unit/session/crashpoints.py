@@ -157,6 +157,32 @@ def in_place(place: Place, at: int) -> bool:
     return died
 
 
+def over(place: Place, at: int) -> bool:
+    """As `restore`, where little of a large file differs, which is also longer than it was."""
+    delta.SMALL_BYTES = 0
+    bulk = place.live / "bulk"
+    bulk.write_bytes(os.urandom(11 * 65_536 + 100))
+    bulk.chmod(0o400)
+    place.manager().backup(ID)
+    wanted = tree(place.live)
+    bulk.chmod(0o644)
+    with bulk.open("r+b") as file:
+        file.seek(200_000)
+        file.write(b"\xa5" * 300)
+        file.truncate(11 * 65_536 + 300)
+    (place.live / "creds.json").write_text("{torn")
+    broken = tree(place.live)
+    died = crashed(lambda: place.manager().restore(ID), at)
+    assert tree(place.live).get("bulk") in (wanted["bulk"], broken["bulk"], None), "a mixture"
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
+    assert bulk.stat().st_mode & 0o777 == 0o400
+    assert held(place) == [broken]
+    assert place.manager().record(ID).rollback_count == 1
+    whole(place)
+    return died
+
+
 def swap(place: Place, at: int) -> bool:
     """The same where the whole folder is put aside."""
     delta.surely_much = lambda *_args: True
@@ -244,7 +270,7 @@ def relink(place: Place, at: int) -> bool:
 
 SCENARIOS = {
     scenario.__name__: scenario
-    for scenario in (snapshot, restore, in_place, swap, absent, fold, clear, relink)
+    for scenario in (snapshot, restore, in_place, over, swap, absent, fold, clear, relink)
 }
 
 

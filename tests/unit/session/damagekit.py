@@ -6,6 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 
+def flip(path: Path, at: int | None = None) -> None:
+    """Change one byte of a file: at `at`, or in the middle."""
+    raw = bytearray(path.read_bytes())
+    raw[len(raw) // 2 if at is None else at] ^= 0xFF
+    path.write_bytes(raw)
+
+
+def cut(path: Path) -> None:
+    """Leave the first half of a file."""
+    os.truncate(path, path.stat().st_size // 2)
+
+
 def drop(name: str) -> Callable[[Path], None]:
     """Return what removes a file."""
     return lambda live: (live / name).unlink()
@@ -18,7 +30,7 @@ def empty(name: str) -> Callable[[Path], None]:
 
 def tear(name: str) -> Callable[[Path], None]:
     """Return what cuts a file in half."""
-    return lambda live: os.truncate(live / name, (live / name).stat().st_size // 2)
+    return lambda live: cut(live / name)
 
 
 def overwrite_database(live: Path) -> None:

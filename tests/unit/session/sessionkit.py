@@ -91,6 +91,15 @@ def write_key(folder: Path, text: str) -> None:
     (folder / "keys" / "one").write_text(text)
 
 
+def with_snapshots(place: Place, count: int) -> SessionManager:
+    """Return a manager of a linked session with that many good snapshots, each with a pack."""
+    manager = place.linked()
+    for number in range(2, count + 1):
+        write_key(place.live, f"key {number}")
+        assert manager.backup(ID).verdict == "good"
+    return manager
+
+
 def tree(folder: Path) -> Mapping[str, bytes | str | None]:
     """Return all that lies in `folder`: files' bytes, links' targets, None for folders."""
     found: dict[str, bytes | str | None] = {}
@@ -113,6 +122,11 @@ def aside(place: Place, name: str) -> Mapping[str, bytes | str | None]:
     found = tree(target)
     shutil.rmtree(target)
     return found
+
+
+def moved_whole(place: Place) -> list[str]:
+    """Return the plain folders in quarantine: what was moved there whole."""
+    return [path.name for path in (place.store / "quarantine").iterdir() if path.is_dir()]
 
 
 def modes(folder: Path) -> set[tuple[bool, int]]:

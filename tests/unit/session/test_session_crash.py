@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[3]
 @pytest.mark.parametrize(
     ("scenario", "at_least"),
     [
-        *(("snapshot", 25), ("restore", 60), ("in_place", 80), ("swap", 60), ("absent", 40)),
-        *(("fold", 25), ("clear", 20), ("relink", 12)),
+        *(("snapshot", 25), ("restore", 60), ("in_place", 80), ("over", 70), ("swap", 60)),
+        *(("absent", 40), ("fold", 25), ("clear", 20), ("relink", 12)),
     ],
 )
 def test_a_crash_anywhere_is_recovered(scenario: str, at_least: int) -> None:

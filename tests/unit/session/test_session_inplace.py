@@ -11,18 +11,13 @@ import pytest
 
 from supervisor.session import restores
 from tests.unit.session.damagekit import CHANGES, journals, tear
-from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, aside, fill, moved_whole, tree, write_key
 
 MIB = 1 << 20
 
 
 def _inodes(folder: Path) -> dict[str, int]:
     return {str(path.relative_to(folder)): path.lstat().st_ino for path in folder.rglob("*")}
-
-
-def _folders(place: Place) -> list[str]:
-    """Return the plain folders in quarantine: what was moved there whole."""
-    return [path.name for path in (place.store / "quarantine").iterdir() if path.is_dir()]
 
 
 def test_what_is_whole_is_not_touched(place: Place) -> None:
@@ -39,7 +34,7 @@ def test_what_is_whole_is_not_touched(place: Place) -> None:
     after = _inodes(place.live)
     assert [name for name in before if before[name] != after[name]] == ["creds.json"]
     assert restored.quarantined
-    assert not _folders(place)
+    assert not moved_whole(place)
     assert aside(place, restored.quarantined) == broken
     (new,) = set(place.packs()) - packs
     assert (place.store / "packs" / new).stat().st_size < 200
@@ -118,7 +113,7 @@ def test_whatever_differs_the_result_is_the_snapshot(
     restored = manager.restore_from_backup(ID)
     assert tree(place.live) == wanted
     assert restored.quarantined
-    assert not _folders(place)
+    assert not moved_whole(place)
     assert aside(place, restored.quarantined) == broken
     assert manager.check(ID).verdict == "passed"
     assert not list(place.live.parent.glob(".session-*.new"))

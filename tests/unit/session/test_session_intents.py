@@ -14,12 +14,7 @@ from supervisor.session import restores
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.damagekit import all_of_it, journals
-from tests.unit.session.sessionkit import ID, Place, aside, fill, tree
-
-
-def _folders(place: Place) -> list[str]:
-    """Return the plain folders in quarantine: what was moved there whole."""
-    return [path.name for path in (place.store / "quarantine").iterdir() if path.is_dir()]
+from tests.unit.session.sessionkit import ID, Place, aside, fill, moved_whole, tree
 
 
 def _begun(place: Place, **changed: Any) -> None:
@@ -52,7 +47,7 @@ def test_an_intent_of_an_older_version_is_finished(place: Place, phase: str) -> 
         place.live.rename(place.store / "quarantine" / f"session-{ID}.20261124T220000Z.e1.asked")
     assert place.manager().restore(ID).action == "kept"
     assert tree(place.live) == wanted
-    assert [aside(place, name) for name in _folders(place)] == [broken]
+    assert [aside(place, name) for name in moved_whole(place)] == [broken]
     assert place.manager().record(ID).rollback_count == 1
 
 
@@ -155,7 +150,7 @@ def test_what_was_made_by_hand_after_a_crash_is_not_mixed_in(place: Place) -> No
     made = tree(place.live)
     assert place.manager().restore(ID).action == "kept"
     assert tree(place.live) == wanted
-    assert [aside(place, name) for name in sorted(_folders(place))] == [broken, made]
+    assert [aside(place, name) for name in sorted(moved_whole(place))] == [broken, made]
 
 
 def test_a_session_that_was_removed_by_hand_after_a_crash_comes_back(

@@ -17,8 +17,8 @@ from supervisor.session.model import Snapshot, UnreadableBlob
 from supervisor.session.proof import validate
 from supervisor.session.scan import Seen
 from supervisor.session.storage.entries import Blob, EntryReader, made
+from supervisor.session.storage.listing import InFile
 from supervisor.session.storage.packs import BlobReader
-from supervisor.session.storage.store import InFile
 from tests.unit.session.leveldbkit import Set
 from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
 

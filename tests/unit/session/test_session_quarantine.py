@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from supervisor.session.model import NothingToRestore
-from tests.unit.session.damagekit import tear
-from tests.unit.session.sessionkit import ID, Place, aside, tree, write_key
+from tests.unit.session.damagekit import flip, tear
+from tests.unit.session.sessionkit import ID, Place, aside, moved_whole, tree, write_key
 
 
 def test_quarantine_is_bounded(place: Place) -> None:
@@ -26,7 +26,7 @@ def test_quarantine_is_bounded(place: Place) -> None:
     assert kept == [b"{", b"{{{{", b"{{{{{"]
     place.clock.now += 31 * 86_400
     manager.cleanup_old_backups(ID)
-    assert manager.info(ID)["quarantine"] == []
+    assert manager.info(ID)["quarantine"] == held[-1:], "the newest, while the link goes on"
 
 
 def test_what_was_just_replaced_stays_whatever_the_clock_says(place: Place) -> None:
@@ -71,17 +71,13 @@ def test_an_ended_epoch_goes_after_thirty_days(place: Place) -> None:
 # --- folded into the packs ---------------------------------------------------------------------
 
 
-def _folders(place: Place) -> list[str]:
-    return [path.name for path in (place.store / "quarantine").iterdir() if path.is_dir()]
-
-
 def _cleared(place: Place) -> Mapping[str, bytes | str | None]:
     """Leave a cleared session in quarantine that is newer than its snapshot. Returns it."""
     manager = place.linked()
     write_key(place.live, "newer than the snapshot")
     (place.live / "away").symlink_to("keys/one")
     wanted = tree(place.live)
-    assert manager.clear(ID) in _folders(place)
+    assert manager.clear(ID) in moved_whole(place)
     return wanted
 
 
@@ -92,7 +88,7 @@ def test_a_folder_is_folded_into_the_packs(place: Place) -> None:
     (before,) = manager.info(ID)["quarantine"]
     packs = set(place.packs())
     (name,) = manager.fold_quarantine(ID)
-    assert not _folders(place)
+    assert not moved_whole(place)
     (after,) = manager.info(ID)["quarantine"]
     assert after.keys() == before.keys()
     assert after["name"] == name
@@ -112,7 +108,7 @@ def test_a_folder_is_folded_into_the_packs(place: Place) -> None:
 def test_what_can_not_be_read_stays_a_folder(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     """And is not read again and again by the same process."""
     wanted = _cleared(place)
-    (folder,) = _folders(place)
+    (folder,) = moved_whole(place)
     really, tried = os.open, []
 
     def refused(path: Any, *args: Any, **more: Any) -> int:
@@ -142,7 +138,7 @@ def test_a_full_disk_leaves_the_folder(place: Place, monkeypatch: pytest.MonkeyP
     with monkeypatch.context() as patch:
         patch.setattr("supervisor.session.quarantined.commit", full)
         assert manager.fold_quarantine(ID) == []
-    (folder,) = _folders(place)
+    (folder,) = moved_whole(place)
     assert aside(place, folder) == wanted
     assert len(manager.fold_quarantine(ID)) == 1
 
@@ -151,9 +147,9 @@ def test_a_damaged_pack_is_not_built_upon(place: Place) -> None:
     """The folder goes only when all of it was read back: what is damaged is stored anew."""
     wanted = _cleared(place)
     (pack,) = (place.store / "packs").iterdir()
-    _flip(pack)
+    flip(pack)
     (name,) = place.manager().fold_quarantine(ID)
-    assert not _folders(place)
+    assert not moved_whole(place)
     assert aside(place, name) == wanted
     assert len(place.manager().info(ID)["quarantine"]) == 1
 
@@ -167,15 +163,15 @@ def test_folders_and_manifests_count_together(place: Place) -> None:
         if number == 1:
             os.mkfifo(place.live / "pipe")
         manager.restore(ID)
-        assert len(_folders(place)) == (number in (1, 2))
+        assert len(moved_whole(place)) == (number in (1, 2))
     held = [item["name"] for item in manager.info(ID)["quarantine"]]
     kept = [aside(place, name)["creds.json"] for name in held]
     assert kept == [b"{", b"{" + b"torn" * 3, b"{" + b"torn" * 4]
     assert len(place.packs()) == 4
     place.clock.now += 31 * 86_400
     manager.cleanup_old_backups(ID)
-    assert manager.info(ID)["quarantine"] == []
-    assert len(place.packs()) == 1
+    assert [item["name"] for item in manager.info(ID)["quarantine"]] == held[-1:]
+    assert len(place.packs()) == 2
 
 
 def test_the_same_session_is_put_aside_once(place: Place) -> None:
@@ -214,17 +210,28 @@ def test_what_goes_is_proved_first(place: Place) -> None:
     shutil.copyfile(place.live / "keys" / "large", place.live / "keys" / "copy")
     write_key(place.live, "other")
     broken = tree(place.live)
-    _flip(place.store / "packs" / blob.pack, blob.offset + blob.stored // 2)
+    flip(place.store / "packs" / blob.pack, blob.offset + blob.stored // 2)
     restored = place.manager().restore_from_backup(ID)
     assert tree(place.live) == wanted
-    assert not _folders(place)
+    assert not moved_whole(place)
     assert restored.quarantined
     assert aside(place, restored.quarantined) == broken
     assert len(manager.info(ID)["quarantine"]) == 1
 
 
-def _flip(path: Path, at: int | None = None) -> None:
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2 if at is None else at] ^= 0xFF
-    path.chmod(0o600)
-    path.write_bytes(data)
+@pytest.mark.parametrize("linked", [True, False])
+def test_a_clock_that_jumps_ahead_throws_away_nothing_young_of_the_link(
+    place: Place, *, linked: bool
+) -> None:
+    """What was replaced last stays, however old it seems; once the link has ended it goes."""
+    manager = place.linked()
+    for text in ("older", "newest"):
+        write_key(place.live, text)
+        manager.restore_from_backup(ID)
+    if not linked:
+        manager.close_epoch(ID, "logged out")
+    newest = manager.info(ID)["quarantine"][-1]["name"]
+    place.clock.now += 31 * 86_400
+    manager.cleanup_old_backups(ID)
+    left = [held["name"] for held in place.manager().info(ID)["quarantine"]]
+    assert left == ([newest] if linked else [])

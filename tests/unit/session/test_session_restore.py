@@ -1,6 +1,5 @@
 """Restore: a damaged session comes back whole, from the best snapshot there is."""
 
-import errno
 import os
 import shutil
 from collections.abc import Callable
@@ -11,6 +10,7 @@ import pytest
 from supervisor.core.errors import SupervisorError
 from supervisor.session.model import NothingToRestore
 from tests.unit.session.damagekit import DAMAGES, tear
+from tests.unit.session.diskkit import failing_reads
 from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
 
@@ -141,15 +141,8 @@ def test_a_passing_read_error_ends_no_link(
     wanted = tree(place.live)
     tear("store.db")(place.live)
     broken = tree(place.live)
-    really = os.pread
-
-    def fails(fd: int, length: int, offset: int) -> bytes:
-        if Path(f"/proc/self/fd/{fd}").readlink().parent == place.store / "packs":
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        return really(fd, length, offset)
-
     with monkeypatch.context() as patch:
-        patch.setattr(os, "pread", fails)
+        failing_reads(patch, lambda path: path.parent == place.store / "packs")
         for use in (manager.restore, manager.restore_from_backup):
             with pytest.raises(SupervisorError, match="Input/output error") as told:
                 use(ID)

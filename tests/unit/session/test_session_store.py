@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from supervisor.session import lock
 from supervisor.session.copying import capture
-from supervisor.session.copying.capture import GROUP_BYTES, WHOLE_BYTES
+from supervisor.session.copying.pieces import GROUP_BYTES, WHOLE_BYTES
 from supervisor.session.storage import commit
 from supervisor.session.storage.entries import Blob
 from supervisor.session.storage.manifest_json import entries_beside, split
@@ -167,7 +167,7 @@ def test_stat_proves_nothing_in_another_boot(place: Place, monkeypatch: pytest.M
     assert manager.backup(ID).seq == 1
     assert not read
     with monkeypatch.context() as patch:
-        patch.setattr(capture, "boot_id", lambda: "another boot")
+        patch.setattr("supervisor.session.copying.stat_boot.boot_id", lambda: "another boot")
         assert manager.backup(ID).seq == 1
     assert read == {path for path in place.live.rglob("*") if path.is_file()}
     assert path.stat() == before

@@ -5,14 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.watch import watcher as module
 from tests.unit.watch.watched import watching
 
-
-@pytest.fixture(autouse=True)
-def only_events(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Nothing is found by the look at a time: what a test sees, an event led to."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 3600.0)
+pytestmark = pytest.mark.usefixtures("only_events")
 
 
 def write(path: Path, text: str = "new") -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -65,3 +66,22 @@ async def watching(*roots: Path, **options: Any) -> AsyncIterator[Watched]:
             task.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await task
+
+
+def atomic(path: Path, text: str) -> None:
+    """Save like most editors: a new file takes the old one's place."""
+    new = path.with_name(path.name + ".new")
+    new.write_text(text)
+    new.replace(path)
+
+
+async def armed(watched: Watched, folder: Path) -> None:
+    """Return when a folder is watched (a change of it would otherwise wait for a look)."""
+    while str(folder) not in watched.folders[-1]:
+        await asyncio.get_running_loop().run_in_executor(None, lambda: None)
+
+
+async def looked(watched: Watched) -> None:
+    """Return when the watcher waits for events again: all that it heard of is looked at."""
+    while watched._moved_at + watched._quiet_s > time.monotonic() or watched._woken.is_set():
+        await asyncio.get_running_loop().run_in_executor(None, lambda: None)

@@ -1,0 +1,149 @@
+"""The snapshots of one bot: hot while it runs, sealed at its end, judged when there is time.
+
+Methods with a `ticket` run in the session's thread and return the event that answers it.
+"""
+
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Any, Unpack
+
+from supervisor.config import BotConfig, Config
+from supervisor.core import events as ev
+from supervisor.core.errors import SupervisorError
+from supervisor.loop.owner import Given, Owner
+from supervisor.process.freezer import frozen
+from supervisor.session.copying.capture import Capture
+from supervisor.session.copying.hot import mapped
+from supervisor.session.epochs import stronger
+from supervisor.session.manager import SessionManager
+from supervisor.session.model import NothingToCopy, Snapshot
+
+
+class Copier(Owner):
+    """Takes the snapshots, and knows which of them still wait for something."""
+
+    def __init__(
+        self, config: Config, bot: BotConfig, manager: SessionManager, **given: Unpack[Given]
+    ) -> None:
+        super().__init__(config, bot, manager, **given)
+        self._seals: list[Capture] = []
+        self._unvalidated: list[tuple[str, bool]] = []  # and whether it was copied hot
+        # Gets each hot snapshot that has its verdict, in the loop's thread.
+        self.judged: Callable[[Snapshot], None] | None = None
+        self._proofs: dict[int, str] = {}
+
+    def backup(self, generation: int | None) -> dict[str, Any]:
+        """Take a snapshot now, hot if `generation` runs. Raises: SupervisorError."""
+        if generation is not None and self._members(generation):
+            return self._hot("manual", generation, validate=True)
+        with self.locked():
+            return self._manager.backup(self.id).as_json()
+
+    def prune(self) -> dict[str, Any]:
+        """Remove the snapshots that need not stay. Raises: SupervisorError."""
+        with self.locked():
+            return {"removed": self._manager.cleanup_old_backups(self.id)}
+
+    def snapshot(self, ticket: int, *, reason: str, generation: int) -> ev.Event | None:
+        """Copy the session of a running bot.
+
+        A bot that keeps nothing is restarted all the same, and one whose files have vanished gets
+        them back at its next start. Only who was just linked must have some.
+        """
+        try:
+            self._hot(reason, generation, validate=False)
+        except NothingToCopy:
+            if reason == "linked":
+                raise
+        return ev.SnapshotTaken(ticket) if ticket else None
+
+    def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
+        members = partial(self._members, generation)
+        before = self._manager.precapture(self.id, mapped(members()))
+        same = self._manager.unchanged(self.id, before)
+        proof = self._proofs.get(generation, "")
+        if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
+            before.spool.close()
+            return self._tell_taken(same, frozen_s=0.0)
+        with frozen(members, self._bot.snapshots.freeze_timeout_ms / 1000) as freeze:
+            capture = self._manager.capture(
+                self.id,
+                reason=reason,
+                generation=generation,
+                hot=True,
+                pre=before,
+                frozen=freeze.whole,
+            )
+        if not freeze.whole:
+            self._manager.blur(capture, f"the bot was not held still: {freeze.why}")
+        return self._commit(capture, validate=validate, frozen_s=round(freeze.frozen_s, 6))
+
+    def _commit(
+        self, capture: Capture, *, validate: bool = False, **measured: float
+    ) -> dict[str, Any]:
+        proof = self._proofs.get(capture.generation, "")
+        snapshot = self._manager.commit(capture, proof, validate=validate)
+        if snapshot.verdict == "pending":
+            self._unvalidated.append((snapshot.id, capture.hot))
+        if not capture.hot:
+            self._report("sealed", snapshot=snapshot.as_json())
+            return snapshot.as_json()
+        return self._tell_taken(snapshot, **measured)
+
+    def _tell_taken(self, snapshot: Snapshot, **measured: float) -> dict[str, Any]:
+        self._report("snapshot_taken", snapshot=snapshot.as_json(), **measured)
+        return snapshot.as_json()
+
+    def seal(self, ticket: int, *, generation: int) -> ev.Event:
+        """Capture the session at rest, and see whether anything of it is missing or torn."""
+        with suppress(NothingToCopy):
+            self._seals.append(
+                self._manager.capture(self.id, reason="sealed", generation=generation, hot=False)
+            )
+        check = self._manager.check(self.id, quick=True)
+        # Another device's session is not handed over unseen: the full check is to tell of it.
+        return ev.Sealed(ticket, intact=check.verdict == "passed" and not check.foreign)
+
+    def commit_seals(self) -> None:
+        """Commit what was captured: it is safe in a copy, so this may wait for the hand-over."""
+        while self._seals:
+            capture = self._seals.pop(0)
+            try:
+                self._commit(capture)
+            except SupervisorError as error:
+                self._report("snapshot_failed", why=error.message, hint=error.hint)
+
+    def validate(self) -> None:
+        """Give the snapshots of the last hand-over their verdicts."""
+        while self._unvalidated:
+            name, hot = self._unvalidated.pop(0)
+            if all(there.id != name for there in self._manager.snapshots(self.id)):
+                continue  # pruned meanwhile
+            try:
+                snapshot = self._manager.validate(self.id, name)
+            except SupervisorError as error:
+                self._report("snapshot_unjudged", snapshot=name, why=error.message, hint=error.hint)
+                continue
+            if snapshot.verdict != "good":
+                self._report("snapshot_judged", snapshot=snapshot.as_json())
+            if hot and self.judged is not None:
+                self._jobs.soon(self.judged, snapshot)
+
+    def fold(self) -> None:
+        """Store what lies in quarantine as plain folders: there is time once the bot is back."""
+        for name in self._manager.fold_quarantine(self.id):
+            self._report("quarantine_folded", name=name)
+
+    # What it is worth.
+
+    def note_verified(self, generation: int, identity: str, proof: str, seconds: float) -> None:
+        """A start was verified; its generation's snapshots are worth as much."""
+        self._proofs = {generation: proof}
+        self._manager.note_verified(self.id, identity or None, proof, seconds)
+        self._manager.mark_proof(self.id, generation, proof)
+
+    def note_proof(self, generation: int, proof: str) -> None:
+        """A better proof came later."""
+        self._proofs = {generation: proof}
+        self._manager.mark_proof(self.id, generation, proof)

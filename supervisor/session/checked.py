@@ -1,0 +1,233 @@
+"""Is the live session whole? Decides nothing about what comes back, and never writes into it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from supervisor.session import files
+from supervisor.session.copying.writers import writers
+from supervisor.session.lock import boot_id
+from supervisor.session.model import MEND, Check, UnreadableBlob
+from supervisor.session.proof import checks, sight
+from supervisor.session.proof.against import overwritten_page
+from supervisor.session.proof.profile import Profile, expected_identity, identity_problems
+from supervisor.session.proof.sqlite_files import JOURNALS
+from supervisor.session.quarantined import Quarantined
+from supervisor.session.restoring import swap
+from supervisor.session.scan import Scan, Seen, scan
+from supervisor.session.state import Record
+from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.manifest import Manifest
+
+Depth = Literal["quick", "cheap", "full"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Live:
+    """What a check looks at. `base`: the snapshot that the files are compared with.
+
+    `sealed`: the same one, if it is what the session was when the last bot had stopped. `then`:
+    the identity that it must still have. `at_rest`: nobody has the seat.
+    """
+
+    folder: Path
+    found: Scan
+    profile: Profile
+    base: Manifest | None
+    sealed: Manifest | None
+    identity: str | None
+    then: str | None
+    at_rest: bool
+
+
+class Checks(Quarantined):
+    """Looks at the live session, and at trees of ours that are to become it."""
+
+    def check(self, session_id: str, *, full: bool = True, quick: bool = False) -> Check:
+        """Look at the live session; never writes into it.
+
+        Not `full`: a session whose files are, by stat, those of its seal passes at once.
+        `quick`: no database is opened; what is missing, empty or torn is seen all the same.
+        Raises: SupervisorError, OSError.
+        """
+        self.store.prepare()
+        if self._owned or session_id in self._held:
+            self.recover(session_id)
+        elif next(writers(self.folder(session_id)), None) is not None:
+            quick = True  # a raw copy of a database that is being written looks torn
+        return self._check(session_id, "quick" if quick else "full" if full else "cheap")
+
+    def _check(self, session_id: str, depth: Depth) -> Check:
+        return self._looked_at(session_id, depth)[0]
+
+    def _looked_at(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
+        """Return what is said of the live session, and what was looked at for that."""
+        folder = self.folder(session_id)
+        record = self._state.read(session_id)
+        listing = self.store.listing(session_id)
+        newest = self._newest(listing, record)
+        profile = self._profile_of(session_id, newest)
+        found = scan(folder, profile.excludes, self._entries(newest))
+        linked = record.state == "linked"
+        if not self._owned and swap.read_intent(self.store.root, session_id):
+            half = "a restore or clear was interrupted; the next start finishes it"
+            return Check(verdict="damaged", why=half, linked=linked), None
+        if not found.files:
+            there = "is empty" if folder.exists() else "does not exist"
+            return Check(verdict="absent", why=f"{folder} {there}", linked=linked), None
+        identity = profile.identity(folder)
+        foreign = _foreign(profile, identity, newest, record)
+        live = Live(
+            folder=folder,
+            found=found,
+            profile=profile,
+            base=None if foreign else newest,
+            sealed=newest if newest and not foreign and record.sealed == newest.seq else None,
+            identity=identity,
+            then=newest.at_rest if newest and linked else None,
+            at_rest=record.seat is None,
+        )
+        passes = depth == "cheap" and self._untouched(live)
+        why = [] if passes else self._live_problems(live, depth)
+        unread = (
+            "" if record.state == "closed" else listing.unread_since(newest.seq if newest else 0)
+        )
+        if unread and not why:
+            _nothing_empty(live, unread)
+        check = Check(
+            verdict="damaged" if why else "passed",
+            why="; ".join(dict.fromkeys(why)),
+            identity=identity,
+            files=found.files,
+            size_bytes=found.size_bytes,
+            linked=linked,
+            foreign=foreign and not why,
+        )
+        return check, live
+
+    def _untouched(self, live: Live) -> bool:
+        """Return whether all files are, by stat, as they were sealed."""
+        sealed = live.sealed
+        stored = self._stored(sealed)
+        if sealed is None or stored is None or sealed.verdict not in ("good", "pending"):
+            return False
+        if not stored.boot:  # stat tells nothing there
+            return False
+        now = {path: seen for path, seen in live.found.seen.items() if seen.kind != "dir"}
+        then = {p: e.seen for p, e in stored.entries.items() if e.seen.kind != "dir"}
+        return now == then
+
+    def _live_problems(self, live: Live, depth: Depth) -> list[str]:
+        """Return what is wrong. What costs more is asked only where all before it found nothing."""
+        known = self._entries(live.base)
+        formats = checks.formats_of(live.folder, live.found.seen, live.profile, known)
+        # What changed is looked at first: that is where damage is, as a rule.
+        trusted = self._proved(live)
+        why = self._lost(live, known)
+        why += self._shallow(live, formats, known, trusted)
+        why += identity_problems(live.identity, live.then)
+        if not why and depth != "quick":
+            for found in self._thorough(live, formats, known, trusted):
+                if found:
+                    return found
+        return why
+
+    def _lost(self, live: Live, known: Mapping[str, Entry]) -> list[str]:
+        """Return what names and sizes alone tell: what is missing, emptied or gone."""
+        seen, profile = live.found.seen, live.profile
+        why = sight.missing_problems(seen, profile)
+        why += sight.emptied_problems(seen, profile, known, at_rest=live.at_rest)
+        if live.sealed and live.at_rest:
+            gone = sight.seal_problems(seen, profile, self._entries(live.sealed))
+            why += [problem for problem in gone if problem not in why]
+        return why
+
+    def _shallow(
+        self,
+        live: Live,
+        formats: Mapping[str, str],
+        known: Mapping[str, Entry],
+        trusted: frozenset[str] = frozenset(),
+    ) -> list[str]:
+        """Return what a short look at these files shows, but at those that are `trusted`."""
+        broken = checks.content_problems(live.folder, live.found.seen, formats, trusted=trusted)
+        return self._not_always_so(broken, formats, live.profile, self._told_by(live, known))
+
+    def _told_by(self, live: Live, known: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        """Return the entries that tell what a file held: what waits for its verdict may be torn."""
+        if live.base is None or live.base.verdict != "pending":
+            return known
+        return self._entries(self._good_before(live.base))
+
+    def _thorough(
+        self,
+        live: Live,
+        formats: Mapping[str, str],
+        known: Mapping[str, Entry],
+        trusted: frozenset[str],
+    ) -> Iterator[list[str]]:
+        """Yield what each further look shows, the cheapest first."""
+        yield self._overwritten(live, formats, known, trusted)
+        rest = {path: form for path, form in formats.items() if path in trusted}
+        yield self._shallow(live, rest, known)
+        with files.scratch(self.store.tmp) as work:
+            broken = checks.deep_problems(live.folder, formats, work)
+        yield self._not_always_so(broken, formats, live.profile, self._told_by(live, known))
+
+    def _overwritten(
+        self,
+        live: Live,
+        formats: Mapping[str, str],
+        known: Mapping[str, Entry],
+        trusted: frozenset[str],
+    ) -> list[str]:
+        """Return which databases were overwritten since the seal, as far as that is sure."""
+        if live.sealed is None or live.sealed.verdict != "good" or not live.at_rest:
+            return []
+        seen = live.found.seen
+        why: list[str] = []
+        with self.store.reader() as reader:
+            for path, form in formats.items():
+                if form != "sqlite" or path in trusted or path not in known:
+                    continue
+                if _has_journal(path, seen, known):
+                    continue
+                page = overwritten_page(live.folder / path, known[path], reader)
+                if page is not None:
+                    why.append(f"{path}: page {page} was overwritten")
+        return why
+
+    def _proved(self, live: Live) -> frozenset[str]:
+        """Return the files that are, by stat, those of a snapshot that was validated."""
+        base = live.base
+        stored = self._stored(base) if base is not None and base.verdict == "good" else None
+        if stored is None or stored.boot != boot_id():
+            return frozenset()
+        return frozenset(p for p, seen in live.found.seen.items() if stored.same(p, seen))
+
+
+def _has_journal(path: str, seen: Mapping[str, Seen], known: Mapping[str, Entry]) -> bool:
+    """Return whether a database's journal holds something, now or in the snapshot."""
+    names = [path + end for end in JOURNALS]
+    now = any(name in seen and seen[name].size for name in names)
+    return now or any(name in known and known[name].seen.size for name in names)
+
+
+def _nothing_empty(live: Live, unread: str) -> None:
+    """Raise UnreadableBlob if a file is empty, and what it held can't be read now.
+
+    Bots make new devices of emptied databases; of what is whole an older list tells enough.
+    """
+    for path in sight.all_empty(live.found.seen, live.profile):
+        raise UnreadableBlob(
+            f"{path} is empty, and whether it held something is not known: {unread}", MEND
+        )
+
+
+def _foreign(
+    profile: Profile, identity: str | None, newest: Manifest | None, record: Record
+) -> bool:
+    """Return whether the live session is of another device than the epoch's."""
+    expected = expected_identity(profile, newest.at_rest if newest else None, record.identity)
+    return bool(record.state == "linked" and identity and expected and identity != expected)

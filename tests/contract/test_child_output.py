@@ -1,0 +1,139 @@
+"""What a real child prints: every line is heard, none blocks the loop, no secret is kept."""
+
+import asyncio
+import os
+
+import pytest
+
+from supervisor.core import events as ev
+from supervisor.process import output
+from supervisor.process.output import LineReader
+from tests.contract.childkit import PATIENCE_S, watched
+
+pytestmark = pytest.mark.usefixtures("adopting")
+
+
+# What it prints.
+def test_lines_of_any_length() -> None:
+    """Long lines come in pieces, bytes are never lost, and a line without an end comes too."""
+
+    async def run() -> None:
+        script = (
+            "out = sys.stdout.buffer\n"
+            "out.write(b'short\\r\\n\\n' + b'y' * 3_000_000 + b'\\nnext\\nno end')\n"
+            "out.flush()"
+        )
+        async with watched(script) as bot:
+            await bot.heard(ev.TreeGone)
+            lines = [line for _, line in bot.lines]
+            assert lines[:2] == [b"short", b""]
+            assert lines[-2:] == [b"next", b"no end"]
+            assert all(len(line) <= output.LINE_MAX_BYTES for line in lines)
+            assert sum(line.count(b"y") for line in lines) == 3_000_000
+
+    asyncio.run(run())
+
+
+def test_a_bot_that_never_stops_printing_does_not_take_the_loop() -> None:
+    """Between its lines everything else gets its turn, and it can be stopped."""
+
+    async def run() -> None:
+        script = "data = b'y\\n' * 65536\nsay(b'READY=1')\nwhile True: os.write(1, data)"
+        async with watched(script) as bot:
+            await bot.heard(ev.BotReady)
+            await bot.until(lambda: bot.lines, "printing")
+            for _ in range(20):
+                await asyncio.wait_for(asyncio.to_thread(os.getpid), PATIENCE_S)
+            bot.child.kill()
+            await bot.heard(ev.TreeGone)
+            assert bot.lines
+
+    asyncio.run(run())
+
+
+def test_a_grandchild_that_prints_for_ever_does_not_hold_up_the_end() -> None:
+    """The exit of the main process is told though its output never ends."""
+
+    async def run() -> None:
+        script = (
+            "code = 'import os\\nwhile True: os.write(1, b\"y\\\\n\" * 65536)'\n"
+            "subprocess.Popen([sys.executable, '-I', '-S', '-c', code], start_new_session=True)\n"
+            "os.read(0, 1)"
+        )
+        async with watched(script, stdin=True) as bot:
+            await bot.until(lambda: bot.lines, "printing")
+            bot.child.write_line("")
+            exited = await bot.heard(ev.Exited)
+            assert exited.status == 0
+            assert "TreeGone" not in bot.kinds()
+
+    asyncio.run(run())
+
+
+def test_kept_lines_are_bounded_by_their_bytes() -> None:
+    """Ten thousand lines of any length would be no bound."""
+    kept = output.Kept()
+    for n in range(1000):
+        kept.add({"line": "x" * 100_000, "n": n})
+    assert sum(len(str(record["line"])) for record in kept.tail(10_000)) <= output.KEPT_BYTES
+    assert kept.tail(1)[0]["n"] == 999
+    assert kept.tail(0) == []
+    for n in range(20_000):
+        kept.add({"line": "", "n": n})
+    assert [record["n"] for record in kept.tail(10_000)] == list(range(10_000, 20_000))
+
+
+def test_a_reader_is_closed_once() -> None:
+    """The end of the file closes it; closing again, or reading, does nothing."""
+
+    async def run() -> None:
+        ends = output.pipe()
+        got: list[bytes] = []
+        reader = LineReader(ends.ours, "stdout", lambda _, line: got.append(line))
+        os.write(ends.childs, b"rest")
+        os.close(ends.childs)
+        reader.drain()
+        reader.close()
+        reader.drain()
+        assert got == [b"rest"]
+        with pytest.raises(OSError, match="Bad file"):
+            os.fstat(ends.ours)
+
+    asyncio.run(run())
+
+
+def test_a_qr_code_never_gets_into_the_log() -> None:
+    """A bot that prints its code gets it replaced in what is kept; and it is handed over."""
+
+    async def run() -> None:
+        script = (
+            "say(b'X_STILLHERE_SESSION=pairing')\n"
+            "say(b'X_STILLHERE_QR=s3cret-code\\nX_STILLHERE_QR_TTL_USEC=20000000')\n"
+            "sys.stdin.readline()\n"
+            "print('scan s3cret-code', flush=True)\n"
+            "say(b'X_STILLHERE_SESSION=linked')\n"
+            "hold()"
+        )
+        async with watched(script, stdin=True) as bot:
+            await bot.until(lambda: bot.child.heard.qr == "s3cret-code", "a code")
+            bot.child.write_line("go on")
+            await bot.until(lambda: bot.child.heard.qr is None, "linked")
+            await bot.printed(b"scan [QR code]")
+            assert list(bot.child.heard.tail) == ["scan [QR code]"]
+            assert bot.qr_changes == 2
+
+    asyncio.run(run())
+
+
+def test_the_terminal_is_a_terminal() -> None:
+    """On a terminal of ours the bot has one too, and its bytes come as they were written."""
+
+    async def run() -> None:
+        script = (
+            "print(os.isatty(1), os.isatty(2))\nsys.stdout.flush()\nos.write(2, b'\\x1b[31mr\\n')"
+        )
+        async with watched(script, terminal=True) as bot:
+            await bot.heard(ev.TreeGone)
+            assert bot.text == b"True True\n\x1b[31mr\n"
+
+    asyncio.run(run())
