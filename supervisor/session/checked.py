@@ -11,7 +11,12 @@ from supervisor.session.lock import boot_id
 from supervisor.session.model import MEND, Check, UnreadableBlob
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
-from supervisor.session.proof.profile import Profile, expected_identity, identity_problems
+from supervisor.session.proof.profile import (
+    Profile,
+    expected_identity,
+    identity_of,
+    identity_problems,
+)
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.quarantined import Quarantined
 from supervisor.session.restoring import swap
@@ -76,7 +81,7 @@ class Checks(Quarantined):
         if not found.files:
             there = "is empty" if folder.exists() else "does not exist"
             return Check(verdict="absent", why=f"{folder} {there}", linked=linked), None
-        identity = profile.identity(folder)
+        identity = identity_of(profile, folder)
         foreign = _foreign(profile, identity, newest, record)
         live = Live(
             folder=folder,
@@ -204,7 +209,7 @@ class Checks(Quarantined):
         stored = self._stored(base) if base is not None and base.verdict == "good" else None
         if stored is None or stored.boot != boot_id():
             return frozenset()
-        return frozenset(p for p, seen in live.found.seen.items() if stored.same(p, seen))
+        return frozenset(stored.same(live.found.seen))
 
 
 def _has_journal(path: str, seen: Mapping[str, Seen], known: Mapping[str, Entry]) -> bool:

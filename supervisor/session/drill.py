@@ -108,14 +108,14 @@ class Drills(Ladder):
         with files.scratch(self.store.tmp) as work:
             target = work / "session"
             build(manifest, target, self.store, progress=progress)
-            formats = checks.formats_of(target, seen, profile, entries)
+            formats = checks.formats_of(target, seen, profile, entries, ours=True)
             # What an emptied file means was judged when the snapshot got its verdict.
             filled = {
                 path: form
                 for path, form in formats.items()
                 if path not in seen or seen[path].size or not form.startswith("json")
             }
-            problems = checks.content_problems(target, seen, filled)
+            problems = checks.content_problems(target, seen, filled, ours=True)
             torn = {problem.path for problem in problems}
             sound = {path: form for path, form in filled.items() if path not in torn}
             problems += checks.deep_problems(target, sound, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from supervisor.session import files
 from supervisor.session.grounds import Grounds
-from supervisor.session.model import MEND, DamagedBlob, SnapshotFailed, UnreadableBlob
+from supervisor.session.model import MEND, DamagedBlob, SnapshotFailed, Unjudged, UnreadableBlob
 from supervisor.session.proof import checks, emptied, sight
 from supervisor.session.proof.profile import Profile, identity_problems, profile_for
 from supervisor.session.proof.together import looked_into, renewed
@@ -31,8 +31,18 @@ class Verdicts(Grounds):
     def _problems(self, manifest: Manifest) -> tuple[list[str], list[str], str | None]:
         """Return what is wrong with a stored copy, what is doubtful, and whose device it is.
 
-        Raises: OSError; UnreadableBlob when it can't be looked at now.
+        Raises: UnreadableBlob when it can't be read now; Unjudged when it can't be opened now.
         """
+        try:
+            return self._opened(manifest)
+        except OSError as error:
+            where = f" ({error.filename})" if error.filename else ""
+            raise Unjudged(
+                f"{manifest.name} can't be looked into: {error.strerror or error}{where}",
+                "it has no verdict until it can: make room or mend the disk",
+            ) from error
+
+    def _opened(self, manifest: Manifest) -> tuple[list[str], list[str], str | None]:
         profile = self._profile_of(manifest.id, manifest)
         entries = self._entries(manifest)
         if not entries:
@@ -56,8 +66,9 @@ class Verdicts(Grounds):
                 raise  # which condemns nothing
             except DamagedBlob as error:
                 return [*problems, error.message], [], None
-            formats = checks.formats_of(copy, {p: seen[p] for p in wanted}, profile, entries, then)
-            broken = checks.content_problems(copy, seen, formats)
+            looked_at = {path: seen[path] for path in wanted}
+            formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
+            broken = checks.content_problems(copy, seen, formats, ours=True)
             caught = _caught(broken, formats, manifest, then)
             hollow = [
                 item

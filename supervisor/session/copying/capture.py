@@ -49,16 +49,20 @@ class Stored:
     entries: Mapping[str, Entry]
     whole: bool = True
 
-    def same(self, path: str, seen: Seen) -> Entry | None:
-        """Return the stored entry, if stat proves that the file has not changed since.
+    def same(self, seen: Mapping[str, Seen]) -> dict[str, Entry]:
+        """Return the stored entries of what, as stat proves, has not changed since.
 
         It proves that only in the boot that `boot` names.
         """
-        entry = self.entries.get(path)
-        if entry is None or (entry.seen is not seen and entry.seen != seen):
-            return None
-        old = self.scan_ns - YOUNG_NS
-        return entry if seen.mtime_ns <= old and seen.ctime_ns <= old else None
+        entries, old = self.entries, self.scan_ns - YOUNG_NS
+        return {
+            path: entry
+            for path, now in seen.items()
+            if now.mtime_ns <= old
+            and now.ctime_ns <= old
+            and (entry := entries.get(path)) is not None
+            and (entry.seen is now or entry.seen == now)
+        }
 
 
 @dataclass(slots=True)
@@ -148,28 +152,23 @@ def copy_changes(
         found = scan(root, profile.excludes, base.entries if base else None)
     _note(profile, found, result)
     result.seen = found.seen
+    if base is not None and boot and base.boot == boot:
+        result.reused = base.same(found.seen)
     reread = matcher(profile.reread)
-    same = base.same if base is not None and boot and base.boot == boot else _nothing
+    unseen = {path for path, seen in found.seen.items() if seen.inode in mapped or reread(path)}
     to_copy: list[str] = []
     for path, seen in found.seen.items():
-        entry = same(path, seen)
-        unseen = seen.inode in mapped or (seen.kind == "file" and reread(path))
-        if entry is not None and not unseen:
-            result.reused[path] = entry
-        elif seen.kind == "file":
-            if pre and boot and path in pre.copied and not unseen and pre.same(path, seen):
-                result.copied[path] = pre.copied[path]
-            else:
-                to_copy.append(path)
+        if seen.kind != "file" or (path in result.reused and path not in unseen):
+            continue
+        result.reused.pop(path, None)
+        if pre and boot and path in pre.copied and path not in unseen and pre.same(path, seen):
+            result.copied[path] = pre.copied[path]
+        else:
+            to_copy.append(path)
     spool.expect(sum(found.seen[path].size for path in to_copy))
     for path in to_copy:
         _copy(root, path, _known(path, base, pre), result)
     return result
-
-
-def _nothing(_path: str, _seen: Seen) -> Entry | None:
-    """Stat proves nothing."""
-    return None
 
 
 def _known(path: str, base: Stored | None, pre: Copies | None) -> tuple[Piece, ...]:

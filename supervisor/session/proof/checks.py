@@ -41,12 +41,14 @@ def formats_of(
     profile: Profile,
     known: Mapping[str, Entry],
     then: Mapping[str, Entry] | None = None,
+    *,
+    ours: bool = False,
 ) -> dict[str, str]:
     """Return path -> format of the files that can be validated.
 
     By the profile, by what the last snapshot knew, or by the first bytes. A LevelDB goes by the
     path of its CURRENT, which may be what it lacks. `then`: an older snapshot that tells where
-    one was; None: `known` is that.
+    one was; None: `known` is that. `ours`: see `content_problems`. Raises: OSError.
     """
     formats: dict[str, str] = {}
     for folder in leveldb_folders(seen, known if then is None else then):
@@ -63,7 +65,7 @@ def formats_of(
         if not form and entry is not None and entry.format != "leveldb":
             form = entry.format
         looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
-        if not form and not looked_at and _head(root / path)[:16] == MAGIC:
+        if not form and not looked_at and _head(root / path, ours=ours)[:16] == MAGIC:
             form = "sqlite"
         if form and path not in formats:
             formats[path] = form
@@ -75,22 +77,25 @@ def content_problems(
     seen: Mapping[str, Seen],
     formats: Mapping[str, str],
     trusted: Container[str] = (),
+    *,
+    ours: bool = False,
 ) -> list[Problem]:
     """Return what a short look at each file shows: no subprocess, no opening of databases.
 
     `trusted`: paths that stat proves to be as they are in a snapshot that was found good; they
-    are not read again.
+    are not read again. `ours`: the files were copied by us just now, so that one that can't be
+    read says nothing of the session. Raises: OSError.
     """
     problems: list[Problem] = []
     for path, form in formats.items():
         if form == "leveldb":
-            problem = _set_problem(root, path)
+            problem = _set_problem(root, path, ours=ours)
         elif path in trusted:
             continue
         elif form == "sqlite":
-            problem = _header_problem(root, path, seen)
+            problem = _header_problem(root, path, seen, ours=ours)
         elif seen[path].size <= _SMALL_JSON_BYTES:
-            problem = _read_problem(root, path, form)
+            problem = _read_problem(root, path, form, ours=ours)
         else:
             continue
         if problem:
@@ -102,7 +107,7 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
     """Return what opening the files shows, in a subprocess; after `content_problems`.
 
     `work`: where databases are copied to first; None when `root` is a copy itself. Raises:
-    OSError; Unjudged when the validator can't be run to its end.
+    OSError; Unjudged when the validator can't be run to its end, or can't read a copy of ours.
     """
     jobs: list[tuple[str, str]] = []
     names: dict[str, str] = {}
@@ -136,7 +141,10 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
         raise Unjudged(f"the session's copy can't be validated: {where}{why}") from error
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise Unjudged(f"the session's copy can't be validated: {error}") from error
-    return [Problem(names[path], f"{names[path]}: {problem}") for path, problem in answers]
+    unread = [f"{names[path]}: {problem}" for path, problem, read in answers if not read]
+    if unread and work is None:
+        raise Unjudged(f"the session's copy can't be validated: {unread[0]}")
+    return [Problem(names[path], f"{names[path]}: {problem}") for path, problem, _read in answers]
 
 
 def _last_words(said: bytes) -> tuple[int | None, str]:
@@ -171,14 +179,14 @@ def _copy_database(source: Path, folder: Path) -> Path:
     return folder / "copy"
 
 
-def _header_problem(root: Path, path: str, seen: Mapping[str, Seen]) -> str:
+def _header_problem(root: Path, path: str, seen: Mapping[str, Seen], *, ours: bool) -> str:
     """Return what the first 100 bytes say against a database, or ""."""
     size = seen[path].size
     if size == 0:
         return ""  # SQLite makes an empty file at the first open; `emptied` compares
     if any(_has_bytes(path + end, seen) for end in JOURNALS):
         return ""  # the journal may complete it: only SQLite itself can tell
-    head = _head(root / path)
+    head = _head(root / path, ours=ours)
     if head[:16] != MAGIC:
         return "is no SQLite database any more"
     page = int.from_bytes(head[16:18], "big")
@@ -194,33 +202,33 @@ def _has_bytes(path: str, seen: Mapping[str, Seen]) -> bool:
     return path in seen and seen[path].kind == "file" and seen[path].size > 0
 
 
-def _read_problem(root: Path, path: str, form: str) -> str:
+def _read_problem(root: Path, path: str, form: str, *, ours: bool) -> str:
     try:
         return validate.json_problem(str(root / path), *form.split()[1:])
     except OSError as error:
-        return _unreadable(error)
+        return _unreadable(error, ours=ours)
 
 
-def _unreadable(error: OSError) -> str:
+def _unreadable(error: OSError, *, ours: bool) -> str:
     """Return what it says about the file. Raises: `error` itself, if it says nothing about it."""
-    if error.errno in _OUR_LACKS:
+    if ours or error.errno in _OUR_LACKS:
         raise error
     return f"can't be read: {error.strerror}"
 
 
-def _set_problem(root: Path, path: str) -> str:
+def _set_problem(root: Path, path: str, *, ours: bool) -> str:
     try:
         problem = leveldb.problem(str((root / path).parent), deep=False)
     except OSError as error:
-        return _unreadable(error)
+        return _unreadable(error, ours=ours)
     return problem and f"belongs to a LevelDB that is not whole: {problem}"
 
 
-def _head(path: Path) -> bytes:
+def _head(path: Path, *, ours: bool) -> bytes:
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        _unreadable(error)
+        _unreadable(error, ours=ours)
         return b""
     try:
         return files.read_at(fd, _HEADER_BYTES, 0)

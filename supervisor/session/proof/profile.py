@@ -23,6 +23,7 @@ __all__ = [
     "SHIPPED",
     "Profile",
     "expected_identity",
+    "identity_of",
     "identity_problems",
     "left_out",
     "profile_for",
@@ -38,4 +39,19 @@ def profile_for(folder: Path, name: str = "auto") -> Profile:
     """Return the profile called `name`; for "auto", or a name not known, the one that fits."""
     if name in KNOWN:
         return KNOWN[name]
-    return next((profile for profile in _KINDS if profile.fits(folder)), GENERIC)
+    return next((profile for profile in _KINDS if _fits(profile, folder)), GENERIC)
+
+
+def identity_of(profile: Profile, folder: Path) -> str | None:
+    """Return whose device a live session is; None also where that can't be read."""
+    try:
+        return profile.identity(folder)
+    except OSError:
+        return None
+
+
+def _fits(profile: Profile, folder: Path) -> bool:
+    try:
+        return profile.fits(folder)
+    except OSError:
+        return False

@@ -32,7 +32,8 @@ class Profile:
     `reread`: written through mmap, so stat does not tell a change. `may_be_empty`: an empty one
     is no damage though it once had bytes. `formats`: glob to format, beside what the content
     itself tells: "sqlite", "json", or "json a b" for an object with the keys a and b.
-    `identity`: whose device it is, by the files `identified_by`. `reports_same`: the bot reports
+    `identity`: whose device it is, by the files `identified_by`; it raises OSError where one of
+    them can't be read. `reports_same`: the bot reports
     its identity in the same words. `settle_s`: how long after its login a session may not be
     closed, nor a copy count as good.
     """
@@ -52,10 +53,13 @@ class Profile:
 
 
 def json_object(path: Path) -> dict[str, Any]:
-    """Return the object in a small JSON file; an empty one for anything else."""
+    """Return the object in a small JSON file; an empty one for anything else.
+
+    Raises: OSError for a file that is there and can't be read.
+    """
     try:
         value = json.loads(read_file(path, _JSON_MAX_BYTES))
-    except (OSError, ValueError, RecursionError):
+    except (FileNotFoundError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 
