@@ -295,9 +295,9 @@ def test_only_what_changed_is_opened_again(place: Place, monkeypatch: pytest.Mon
     looked: list[set[str]] = []
     really = checks.formats_of
 
-    def formats_of(*given: Any) -> dict[str, str]:
+    def formats_of(*given: Any, **how: Any) -> dict[str, str]:
         looked.append(set(given[1]))
-        return really(*given)
+        return really(*given, **how)
 
     monkeypatch.setattr(checks, "formats_of", formats_of)
     (place.live / "a.json").write_text("{ }")
