@@ -40,7 +40,8 @@ To see, check, and bring back:
     stillhere session export ID FOLDER
 
 What lies in quarantine as a manifest is exported by its name in the same way; a plain folder there
-is the session itself.
+is the session itself. Where this folder is on another disk than the sessions, such folders lie
+beside the session's own for a while, with a dot before their names.
 
 By hand, with nothing but Python and its zstandard package (OUT must not exist yet):
 
