@@ -86,7 +86,6 @@ def _run(scratch: Path, only: set[str], *, quick: bool) -> Report:
             large.memory()
         if "loop" in only:
             large.loop(1 if quick else 3)
-        large.remove()
     return report
 
 

@@ -131,6 +131,20 @@ def floor(folder: Path, change: Change, target: Path) -> None:
         os.close(fd)
 
 
+def put_aside(folder: Path) -> None:
+    """Make room for another folder of that name, if there is one; delete nothing.
+
+    For some minutes ext4 gives nobody the inode of a file that was just deleted, and looks at each
+    of them again for every file that is created near it (`recently_deleted` in fs/ext4/ialloc.c):
+    after 600 deletions, to write 600 files took 500 ms instead of 70.
+    """
+    if not folder.exists():
+        return
+    away = folder.with_name(f".aside-{folder.name}")
+    away.mkdir(exist_ok=True)
+    folder.rename(away / str(len(os.listdir(away))))
+
+
 Weights = Mapping[tuple[int, int, int], int]
 
 

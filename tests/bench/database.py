@@ -1,6 +1,5 @@
 """The database of 20 MB alone: how many bytes ten snapshots of it store."""
 
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +54,6 @@ def run(scratch: Path, report: Report) -> None:
     report.table("database", title, ("", "MB stored", "of the pages"), rows)
     share = sum(stored[IN_PROCESS].values) / changed_bytes
     report.bar("database", "stored, of the changed 4 KiB pages", 1.5, share)
-    shutil.rmtree(project)
 
 
 def _stored(peer: Peer, live: Path) -> int:

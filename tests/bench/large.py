@@ -1,7 +1,6 @@
 """The session of 1 GB: time, how the cost grows, memory, and what the event loop feels."""
 
 import json
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -43,10 +42,6 @@ class Large:
         self._tree.make()
         clock.wait(clock.SETTLED_S)
 
-    def remove(self) -> None:
-        """Delete all of it."""
-        shutil.rmtree(self._project)
-
     def race(self, rounds: int) -> None:
         """Compare with the others."""
         self._report.stage(f"session of {self._size}: a first snapshot each, then {rounds} more")
@@ -65,8 +60,6 @@ class Large:
         self._report.bar(
             "large", "next snapshot, of the best other's time", 0.35, share, how=best or ""
         )
-        shutil.rmtree(self._project / "peers")
-        shutil.rmtree(race.command.store)
 
     def curves(self, rounds: int) -> None:
         """Show what the cost follows: what changed, not what there is."""
@@ -98,7 +91,6 @@ class Large:
         self._curve(f"Cost over what changed, in {small:,} files", "changed files", by_change)
         title = f"Cost over the size, {FIXED_CHANGE} changed files"
         self._curve(title, "files", dict(sorted(by_size.items())))
-        shutil.rmtree(self._project / "curve-cache")
 
     def memory(self) -> None:
         """Measure the peak of a first and of a next snapshot."""
@@ -118,7 +110,6 @@ class Large:
         self._report.table("memory", title, head, rows)
         peak = max(float(row["with validation MB"]) for row in rows)
         self._report.bar("memory", "peak above the supervisor's own", _MEMORY_MOST_MB, peak, "MB")
-        shutil.rmtree(self._project / "memory-cache")
 
     def loop(self, rounds: int) -> None:
         """Measure how long the event loop stands still while a thread takes a snapshot."""
@@ -144,7 +135,6 @@ class Large:
         self._report.table("loop", title, tuple(rows[0])[:-1], rows)
         worst = max(each["during"]["own_lag_s"] - each["without"]["own_lag_s"] for each in found)
         self._report.bar("loop", "longest block, over that without", _BLOCK_MOST_S, worst, "s")
-        shutil.rmtree(self._project / "loop-cache")
 
     def _curve(self, title: str, over: str, points: dict[int, tuple[Samples, Samples]]) -> None:
         rows = [

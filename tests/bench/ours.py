@@ -1,7 +1,6 @@
 """Ours: in the process, as the supervisor does it, and as a whole command."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +8,7 @@ from pathlib import Path
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import Snapshot
+from tests.bench import clock
 
 ID = "971505760056"
 ROOT = Path(__file__).resolve().parents[2]
@@ -33,7 +33,7 @@ class Ours:
 
     def fresh(self) -> None:
         """Begin anew, with no snapshot taken, as a supervisor that runs already."""
-        shutil.rmtree(self.store, ignore_errors=True)
+        clock.put_aside(self.store)
         self._state.unlink(missing_ok=True)
         self.manager = self._manager()
         self.manager.note_linked(ID, None)
@@ -74,7 +74,7 @@ class OurCommand:
 
     def fresh(self) -> None:
         """Begin anew."""
-        shutil.rmtree(self.store, ignore_errors=True)
+        clock.put_aside(self.store)
         (self._project / "command-state.json").unlink(missing_ok=True)
 
     def snapshot(self) -> None:

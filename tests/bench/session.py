@@ -52,7 +52,6 @@ def run(
         for _ in clock.rounds(rounds.restore, _RESTORES_S):
             restores.round()
         restores.tell(report)
-    shutil.rmtree(project)
 
 
 def _snapshots(race: Race, report: Report, rounds: Rounds) -> None:
@@ -132,16 +131,13 @@ class _Restores:
         return line.synced if line else None
 
     def _empty(self) -> None:
-        away = self._race.project / "away"
-        self._live.rename(away)
+        clock.put_aside(self._live)
         self._restore_ours("empty")
         for peer in self._race.peers:
             target = self._target(peer)
-            shutil.rmtree(target, ignore_errors=True)
+            clock.put_aside(target)
             target.mkdir()
             self._restore("empty", peer, peer.name)
-        # Last: just deleted inodes make whoever creates files next slow.
-        shutil.rmtree(away)
 
     def _damaged(self, name: str, damage: Callable[[Path], None]) -> None:
         damage(self._live / name)

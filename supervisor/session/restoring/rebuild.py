@@ -98,7 +98,8 @@ def write_files(jobs: Iterable[Job], store: Store, progress: Progress | None = N
 
     Returns how the files look. Raises: DamagedBlob, OSError.
     """
-    todo = deque(jobs)
+    # A large one that came last would be waited for by all threads but one.
+    todo = deque(sorted(jobs, key=lambda job: -job[0].seen.size))
     total = sum(entry.seen.size for entry, _path in todo)
     work = _Work(todo, store, Tally(progress, total))
     if total < _MANY_BYTES:
