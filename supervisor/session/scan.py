@@ -86,6 +86,7 @@ def matcher(globs: Sequence[str]) -> Callable[[str], bool]:
     """Return `matches` for these globs: faster where there are many paths."""
     last, whole = _patterns(globs)
 
+    @lru_cache(maxsize=1 << 15)  # each walk asks for the same paths
     def fits(path: str) -> bool:
         if last(path.rpartition("/")[2]):
             return True
@@ -154,7 +155,8 @@ def scan(
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
-                target = os.readlink(entry) if stat.S_ISLNK(status.st_mode) else ""  # noqa: PTH115 - a Path would cost more than the rest
+                link = status.st_mode & _FORMAT == stat.S_IFLNK
+                target = os.readlink(entry) if link else ""  # noqa: PTH115 - a Path would cost more than the rest
             except OSError as error:
                 result.miss(path, error)
                 continue

@@ -155,13 +155,15 @@ def copy_changes(
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen)
     reread = matcher(profile.reread)
-    unseen = {path for path, seen in found.seen.items() if seen.inode in mapped or reread(path)}
     to_copy: list[str] = []
     for path, seen in found.seen.items():
-        if seen.kind != "file" or (path in result.reused and path not in unseen):
+        if seen.kind != "file":
+            continue
+        unseen = seen.inode in mapped or reread(path)
+        if path in result.reused and not unseen:
             continue
         result.reused.pop(path, None)
-        if pre and boot and path in pre.copied and path not in unseen and pre.same(path, seen):
+        if pre and boot and path in pre.copied and not unseen and pre.same(path, seen):
             result.copied[path] = pre.copied[path]
         else:
             to_copy.append(path)
