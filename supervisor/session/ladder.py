@@ -102,11 +102,11 @@ class Ladder(Restores):
                     continue
                 if restored:
                     return restored
+            if waiting.why is not None:
+                raise self._not_now(session_id, waiting.why) from waiting.why
             if check is not None and self._lived_with(session_id, record, check.why):
                 took_s = time.perf_counter() - begin
                 return Restored(action="kept", duration_s=took_s, flaw=check.why)
-            if waiting.why is not None:
-                raise self._not_now(session_id, waiting.why) from waiting.why
             raise self._nothing(session_id, record)
 
     def _in_turn(
@@ -147,12 +147,16 @@ class Ladder(Restores):
         """Return whether a proved device ran with exactly this flaw.
 
         A database whose check always complained would cost the link: nothing else is whole, and
-        to end the epoch is worse than to try what worked.
+        to end the epoch is worse than to try what worked. What is missing, empty or torn is no
+        such flaw: a seal that was taken after that has its generation's proof of before.
         """
         own = self.store.listing(session_id).of_epoch(record.epoch)
         newest = own[-1] if own and record.state == "linked" else None
-        proved = newest is not None and newest.proof in ("identity", "roundtrip")
-        return proved and newest is not None and not newest.sick and newest.why == why != ""
+        if newest is None or newest.proof not in ("identity", "roundtrip"):
+            return False
+        if newest.sick or newest.why != why or not why:
+            return False
+        return self._check(session_id, "quick").verdict == "passed"
 
     def restore_from_backup(self, session_id: str, snapshot: str | None = None) -> Restored:
         """Put a snapshot of this epoch in the live session's place, whatever state that is in.
