@@ -104,6 +104,9 @@ def backup(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
     config = target.config(ctx)
     chosen = identify(config, session_id)
 
+    if away := open_manager(config, chosen).snapshots_away(chosen):
+        click.echo(f"{away}: this one is begun anew, if what is live is whole", err=True)
+
     def alone(manager: "SessionManager") -> Any:
         with ProgressLine("taking a snapshot", manager):
             return manager.backup(chosen)

@@ -85,7 +85,12 @@ def told(found: dict[str, Any]) -> list[str]:
     if found.get("hot"):
         lines.append("it is in use: its databases were not opened")
     snapshots = words.listed(found, "snapshots")
-    lines += ["", *_snapshots(snapshots), *_advice(snapshots, name, verdict)]
+    away = words.get(found, "away")
+    if away and verdict != "passed":  # what there is may be older than what is elsewhere
+        advice = ["mount the store's disk, or put it back: nothing else comes back unasked"]
+    else:
+        advice = _advice(snapshots, name, verdict)
+    lines += ["", *([away] if away else []), *_snapshots(snapshots), *advice]
     lines += _aside(found)
     read, took = words.size(found.get("bytes_read")), words.span(found.get("duration_s"))
     lines += ["", f"{read} read back from the disk in {took}"]

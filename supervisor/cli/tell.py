@@ -184,6 +184,13 @@ def _session_flawed(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _snapshots_away(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"SessionManager: {get(event, 'why')}",
+        "mount the store's disk, or put it back; a whole session runs on without it",
+    )
+
+
 def _session_state(_bot: str, event: Event) -> list[Line]:
     return detail(f"session {get(event, 'state')}{because(event, 'reason')}")
 
@@ -213,10 +220,10 @@ def _adopted(_bot: str, event: Event) -> list[Line]:
 
 
 def _epoch_closed(_bot: str, event: Event) -> list[Line]:
-    return warn(
-        f"the link has ended{because(event)}",
-        "the old session is kept in quarantine and never restored; a QR code follows",
+    kept = "the old session is kept in quarantine and never restored; " * bool(
+        event.get("quarantined")
     )
+    return warn(f"the link has ended{because(event)}", f"{kept}a QR code follows")
 
 
 def _snapshot_taken(_bot: str, event: Event) -> list[Line]:
@@ -338,6 +345,7 @@ TELL: dict[str, Teller] = {
     "session_refused": _session_refused,
     "session_state": _session_state,
     "session_flawed": _session_flawed,
+    "snapshots_away": _snapshots_away,
     "state_rebuilt": _state_rebuilt,
     "foreign_session": _foreign_session,
     "adopted": _adopted,

@@ -60,6 +60,7 @@ class Copier(Owner):
 
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
         members = partial(self._members, generation)
+        self._tell_away()
         before = self._manager.precapture(self.id, mapped(members()))
         same = self._manager.unchanged(self.id, before)
         proof = self._proofs.get(generation, "")
@@ -94,6 +95,11 @@ class Copier(Owner):
     def _tell_taken(self, snapshot: Snapshot, **measured: float) -> dict[str, Any]:
         self._report("snapshot_taken", snapshot=snapshot.as_json(), **measured)
         return snapshot.as_json()
+
+    def _tell_away(self) -> None:
+        """Say that the store is away, before a new one is begun in its place."""
+        if away := self._manager.snapshots_away(self.id):
+            self._report("snapshots_away", why=away)
 
     def seal(self, ticket: int, *, generation: int) -> ev.Event:
         """Capture the session at rest, and see whether anything of it is missing or torn."""

@@ -45,6 +45,8 @@ class SessionWork(Copier):
             linked=check.linked,
             snapshots=len(self._manager.snapshots(self.id)) if full else None,
         )
+        if full and check.verdict == "passed":
+            self._tell_away()
         return ev.SessionChecked(
             ticket,
             check.verdict,

@@ -74,6 +74,7 @@ class Audits(Drills):
             unreadable=list(listing.malformed),
             unread={**listing.unread, **listing.unread_aside},
             unneeded=self._unneeded(session_id),
+            away=self._away(record, listing),
             left_out=list(listing.snapshots[-1].notes) if listing.snapshots else [],
         )
         yield found

@@ -77,7 +77,8 @@ class Audited:
     the one that may be restored; None when it has ended. `unreadable`: manifests that
     are none any more. `unread`: why those can't be read now that may be some. `unneeded`: packs
     that no manifest needs. `noted`: whether what was found could be written down. `bytes_read`:
-    from the packs. `left_out`: what the newest snapshot does not hold, in words. `apart`: what
+    from the packs. `left_out`: what the newest snapshot does not hold, in words. `away`: which
+    snapshots are not in the store any more, in words. `apart`: what
     comes next may be done elsewhere.
     """
 
@@ -94,6 +95,7 @@ class Audited:
     duration_s: float = 0.0
     noted: bool = True
     left_out: list[str] = field(default_factory=list)
+    away: str = ""
     apart: Apart[Any] | None = None
 
     @property
@@ -116,7 +118,8 @@ class Audited:
     @property
     def ok(self) -> bool:
         """Whether the session is whole, and a copy of it could take its place."""
-        return self.check.verdict == "passed" and self.restorable > 0 and not self.damaged
+        whole = self.check.verdict == "passed" and self.restorable > 0
+        return whole and not self.damaged and not self.away
 
     def _instead(self, newest: int) -> str:
         """Return what to do where a snapshot is lost, and no live session could store it anew."""
@@ -144,6 +147,7 @@ class Audited:
             "unread": self.unread,
             "unneeded_packs": self.unneeded,
             "left_out": self.left_out,
+            "away": self.away or None,
             "quarantine": [asdict(one) for one in self.quarantine],
             "damaged": self.damaged,
             "written_down": self.noted,

@@ -98,14 +98,15 @@ class Base:
     def _profile_of(self, session_id: str, newest: Manifest | None) -> Profile:
         """Return the given profile, else the one the last snapshot had, else the one that fits.
 
+        Where that snapshot is not there any more, the record still knows.
         What the snapshot had matters: a session without its credentials looks like no kind.
         """
         if isinstance(self._profile, Profile):
             return self._profile
         if self._profile and session_id in self._profile:
             return self._profile[session_id]
-        name = newest.profile if newest and newest.profile != "generic" else "auto"
-        return profile_for(self.folder(session_id), name)
+        name = newest.profile if newest else self._state.read(session_id).profile
+        return profile_for(self.folder(session_id), "auto" if name == "generic" else name)
 
     @staticmethod
     def _newest(listing: Listing, record: Record) -> Manifest | None:
@@ -229,7 +230,7 @@ class Base:
         self.store.put(
             Manifest(
                 id=session_id,
-                seq=self.store.next_seq(session_id),
+                seq=self.store.next_seq(session_id, record.newest),
                 epoch=record.epoch,
                 reason=why,
                 taken_at=rfc3339(self._clock()),

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from supervisor.session import files
+from supervisor.session import epochs, files
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
 from supervisor.session.model import MEND, Check, UnreadableBlob
@@ -98,6 +98,7 @@ class Checks(Quarantined):
         unread = (
             "" if record.state == "closed" else listing.unread_since(newest.seq if newest else 0)
         )
+        unread = unread or epochs.away(record, listing)
         if unread and not why:
             _nothing_empty(live, unread)
         check = Check(

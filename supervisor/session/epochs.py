@@ -22,6 +22,14 @@ def settle(record: Record | None, listing: Listing) -> Record:
     Raises: UnreadableBlob when the manifests would have to tell, and one can't be read now: what
     it says may be the end of the link, or that there is one.
     """
+    record = _added_up(record, listing)
+    newest = listing.newest_of(record.epoch) if record.state != "closed" else None
+    if newest is not None and newest.seq >= record.newest:
+        record.newest, record.profile = newest.seq, newest.profile
+    return record
+
+
+def _added_up(record: Record | None, listing: Listing) -> Record:
     newest_epoch = max((m.epoch for m in listing.manifests), default=0)
     lost = record is None or newest_epoch > record.epoch
     if lost and (unread := listing.unread_since()):
@@ -102,6 +110,28 @@ def _not_below(record: Record, counters: Counters) -> None:
         setattr(record, name, max(getattr(record, name), getattr(counters, name)))
 
 
+def away(record: Record, listing: Listing) -> str:
+    """Return what is said where the store had newer snapshots of this link than it has; or "".
+
+    Its disk is not mounted, or it was moved: which ends no link, and nothing older comes back.
+    """
+    own = listing.of_epoch(record.epoch)
+    taken = newest_taken(record, listing)
+    newest = listing.newest_of(record.epoch)
+    if record.state != "linked" or taken <= max(newest.seq if newest else 0, listing.torn):
+        return ""
+    if own:
+        return f"snapshot {taken} was taken, and is not there any more"
+    return f"the snapshots up to {taken} are not there any more"
+
+
+def newest_taken(record: Record, listing: Listing) -> int:
+    """Return the number of the newest usable snapshot that this link ever had; 0 for none."""
+    # An older program's file knows the seal alone.
+    seal = 0 if listing.of_epoch(record.epoch) else record.sealed or 0
+    return max(record.newest, seal)
+
+
 def begin(record: Record, identity: str | None, *, adopted: bool) -> None:
     """Start a new linked epoch. An adopted session keeps the number of its unlinked one.
 
@@ -111,6 +141,7 @@ def begin(record: Record, identity: str | None, *, adopted: bool) -> None:
     if not (adopted and record.state == "none"):
         record.epoch += 1
         record.tried = []
+        record.newest, record.profile = 0, ""
     record.state = "linked"
     record.identity = identity
     record.adopted = adopted
@@ -121,6 +152,7 @@ def end(record: Record) -> None:
     """Close the epoch."""
     record.state = "closed"
     record.sealed = None
+    record.newest, record.profile = 0, ""
     record.identity = None
     record.linked_at = ""
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session.checked import Live
+from supervisor.session.epochs import newest_taken
 from supervisor.session.model import (
     DamagedBlob,
     NothingToRestore,
@@ -54,6 +55,7 @@ class Ladder(Restores):
         listing = self.store.listing(session_id)
         options = self._options(listing, record) if record.state != "closed" else []
         unread = listing.unread_since(options[0].seq if options else 0)
+        unread = unread or self._away(record, listing)
         if options:
             unread = unread or self.store.packs_away()
         if record.state != "closed" and unread:
@@ -137,8 +139,15 @@ class Ladder(Restores):
             yield options[0]
 
     def _wait_for_unread(self, waiting: "_Waiting", session_id: str, record: Record) -> None:
-        """Wait for the manifests that can't be read now, if the link has not ended anyway."""
+        """Wait for the manifests that can't be read now, if the link has not ended anyway.
+
+        And for those that are away: none of what is there may be the newest then.
+        """
         listing = self.store.listing(session_id)
+        try:
+            self._wait_for_store(session_id, record, listing)
+        except UnreadableBlob as error:
+            waiting.wait(newest_taken(record, listing), error)
         unread = listing.unread_since()
         if unread and record.state != "closed":
             waiting.wait(listing.newest_unread, UnreadableBlob(unread))

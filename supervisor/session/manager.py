@@ -1,9 +1,9 @@
 """The SessionManager: check a session, bring it back, forget it, show it, take it elsewhere.
 
 Its parts are a chain, each stands on those before it: Base (places, lock, recovery), Grounds (what
-is stored already), Verdicts, Snapshots, Quarantined, Checks (is it whole), Restores (how one comes
-back), Ladder (which one), Drills, Audits. The Ledger (what is written down while a bot runs) stands
-beside it, on Base.
+is stored already), Verdicts, Snapshots, Quarantined, Checks (is it whole), Anew (a store that is
+away), Restores (how one comes back), Ladder (which one), Drills, Audits. The Ledger (what is
+written down while a bot runs) stands beside it, on Base.
 """
 
 from pathlib import Path

@@ -175,7 +175,13 @@ class Quarantined(Snapshots):
         )
         counters, tried = record.counters(), tuple(record.tried)
         done = commit(
-            self.store, capture, counters=counters, tried=tried, proof="", kind="quarantine"
+            self.store,
+            capture,
+            counters=counters,
+            tried=tried,
+            proof="",
+            kind="quarantine",
+            after=record.newest,
         )
         new = done.manifest.packs.get(done.manifest.seq)
         return Put(done.manifest, done.entries, new=True, pack=new.name if new is not None else "")

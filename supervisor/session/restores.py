@@ -12,8 +12,9 @@ from time import time_ns
 from typing import Literal
 
 from supervisor.session import files
+from supervisor.session.anew import Anew
 from supervisor.session.base import with_new
-from supervisor.session.checked import Checks, Live
+from supervisor.session.checked import Live
 from supervisor.session.copying.capture import YOUNG_NS, Copies, Stored, copy_changes
 from supervisor.session.copying.spool import Spool
 from supervisor.session.copying.stat_boot import stat_boot
@@ -34,7 +35,7 @@ from supervisor.session.storage.manifest import Manifest
 Because = Literal["damaged", "pairing", "asked"]
 
 
-class Restores(Checks):
+class Restores(Anew):
     """Puts one snapshot in the live session's place."""
 
     def _replace(

@@ -110,6 +110,7 @@ class Snapshots(Verdicts):
                         counters=record.counters(),
                         tried=tuple(record.tried),
                         proof=proof,
+                        after=record.newest,
                     )
                 manifest = done.manifest
                 copies = capture.copies

@@ -28,7 +28,9 @@ class Record:
     `state`: of the epoch. `reported`: the bot's last word. `seat`: the generation that may
     write; `last_writer`: the last that might; `writers`: how often the seat was taken, or the
     session replaced. `sealed`: the seq of the snapshot that is exactly the session at rest, while
-    neither happened since; what the newest manifest says of that wins.
+    neither happened since; what the newest manifest says of that wins. `newest`: the highest seq
+    of a good or fuzzy snapshot that this link ever had, `profile` its kind of session: so that a
+    store that is away is noticed, and what is live is known without it.
     `tried`: snapshots that were restored because the session asked to pair. `applied`: the last
     swap that was counted. `linked_at`: when the link was made, if we saw it (RFC 3339).
     `checked_at`, `drilled_at`: when its snapshots were checked and a restore was drilled last, or
@@ -45,6 +47,8 @@ class Record:
     writers: int = 0
     last_writer: int = 0
     sealed: int | None = None
+    newest: int = 0
+    profile: str = ""
     restore_count: int = 0
     rollback_count: int = 0
     link_count: int = 0
@@ -80,6 +84,7 @@ def record_from(value: object) -> Record:
         "generation",
         "writers",
         "last_writer",
+        "newest",
         *(k for k in known if k.endswith("_count")),
     ):
         if key in known and (type(known[key]) is not int or not 0 <= known[key] < 2**63):
@@ -87,7 +92,7 @@ def record_from(value: object) -> Record:
     for key in ("seat", "sealed"):
         if known.get(key) is not None and (type(known[key]) is not int or known[key] < 0):
             raise Malformed(f"{key} can't be {known[key]!r}")
-    for key in ("reported", "applied", "linked_at", "updated_at"):
+    for key in ("reported", "profile", "applied", "linked_at", "updated_at"):
         if not isinstance(known.get(key, ""), str):
             raise Malformed(f"{key} can't be {known[key]!r}")
     tried = known.get("tried", [])

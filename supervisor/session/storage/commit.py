@@ -42,9 +42,11 @@ def commit(
     tried: tuple[str, ...],
     proof: str,
     kind: Kind = "snapshot",
+    after: int = 0,
 ) -> Committed:
     """Store `capture`; an unchanged session gives the snapshot that is there already.
 
+    `after`: the new one's number is higher than that, too.
     Raises: OSError; DamagedBlob when the disk does not give back what was written, or what the
     snapshot would build on can't be read.
     """
@@ -57,7 +59,7 @@ def commit(
     copies.spool.expect(copies.spool.size_bytes)
     draft = Manifest(
         id=capture.id,
-        seq=store.next_seq(capture.id),
+        seq=store.next_seq(capture.id, after),
         epoch=capture.epoch,
         reason=capture.reason,
         taken_at=rfc3339(capture.taken_at),

@@ -75,6 +75,13 @@ class Listing:
         return ""
 
     @property
+    def torn(self) -> int:
+        """The highest number of a snapshot or end that is none any more, or not now; 0 for none."""
+        torn = (name for name in self.malformed if ".quarantined-" not in name)
+        names = (parse_name(name) for name in (*torn, *self.unread))
+        return max((name[1] for name in names if name is not None), default=0)
+
+    @property
     def newest_unread(self) -> int:
         """The highest number of what can't be read now; 0 for none."""
         found = (parse_name(name) for name in self.unread)
@@ -93,6 +100,11 @@ class Listing:
     def of_epoch(self, epoch: int) -> tuple[Manifest, ...]:
         """Return the snapshots of one epoch, oldest first."""
         return tuple(m for m in self.snapshots if m.epoch == epoch)
+
+    def newest_of(self, epoch: int) -> Manifest | None:
+        """Return the newest snapshot of one epoch that is good or fuzzy, or was."""
+        own = reversed(self.of_epoch(epoch))
+        return next((m for m in own if m.sick or m.verdict in ("good", "fuzzy")), None)
 
     def tombstone(self, epoch: int) -> Manifest | None:
         """Return what says that `epoch` has ended, if it has."""

@@ -166,11 +166,14 @@ class Store:
         if away := self.packs_away():
             raise UnreadableBlob(away, AWAY)
 
-    def next_seq(self, session_id: str) -> int:
-        """Return a seq higher than any that has ever been seen, unreadable files included."""
+    def next_seq(self, session_id: str, after: int = 0) -> int:
+        """Return a seq higher than any that has ever been seen, unreadable files included.
+
+        `after`: one that is known to have been here, whatever is here now.
+        """
         names = (*_names(self.root), *_names(self.packs), *_names(self.quarantine))
         found = [name[1] for name in map(parse_name, names) if name and name[0] == session_id]
-        return max(found, default=0) + 1
+        return max((after, *found)) + 1
 
     def place(self, manifest: Manifest) -> Path:
         """Return where a manifest lies."""

@@ -113,7 +113,18 @@ def test_a_change_that_waits_is_said_once_more_later() -> None:
             ["generation 4 exited with signal 9 after 3.20 s"],
         ),
         (
-            event("epoch_closed", why="401 device removed"),
+            event("epoch_closed", why="it is gone", quarantined=None),
+            ["the link has ended: it is gone", "a QR code follows"],
+        ),
+        (
+            event("snapshots_away", why="the snapshots up to 8 are not there"),
+            [
+                "SessionManager: the snapshots up to 8 are not there",
+                "mount the store's disk, or put it back; a whole session runs on without it",
+            ],
+        ),
+        (
+            event("epoch_closed", why="401 device removed", quarantined="971.20261124T220000Z"),
             [
                 "the link has ended: 401 device removed",
                 "the old session is kept in quarantine and never restored; a QR code follows",
