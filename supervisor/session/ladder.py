@@ -255,10 +255,25 @@ class Ladder(Restores):
             " do it again",
         )
 
-    def _nothing(self, session_id: str, record: Record) -> NothingToRestore:
+    @staticmethod
+    def _lost_all(session_id: str, newest: Manifest) -> SupervisorError:
+        """Return what is no NothingToRestore, too: whoever has the lost bytes may put them back."""
+        return SupervisorError(
+            f"session {session_id} can't be restored: its snapshots can't be read any more:"
+            f" {newest.why}",
+            f"nothing was changed: put its packs back, then: stillhere session check {session_id}."
+            " Are they lost for good? An exported copy can come in: stillhere session import; or"
+            f" stillhere session clear {session_id}, and link it again",
+        )
+
+    def _nothing(self, session_id: str, record: Record) -> SupervisorError:
+        """Return why nothing comes back. A NothingToRestore with nothing older ends the link."""
         listing = self.store.listing(session_id)
         own = listing.of_epoch(record.epoch) if record.state != "closed" else ()
-        older = tuple(m.name for m in own if m.verdict in ("good", "fuzzy"))
+        older = tuple(m.name for m in own if m.verdict != "bad")
+        lost = [m for m in own if m.sick]
+        if lost and not older:
+            return self._lost_all(session_id, lost[-1])
         hint = "link the bot again: stillhere link shows the QR code"
         if older:
             seq = next(m.seq for m in reversed(own) if m.name in older)

@@ -1,6 +1,7 @@
 """Which snapshots stay. Pure: counted by seq, so a clock that jumps costs none of the newest."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from supervisor.core.policy import Keep
 from supervisor.session.model import since_1970
@@ -17,15 +18,22 @@ def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
 
     The last ones, the newest of each hour and day (a good one, if it has one: others take no
     good one's place), the newest two good ones, and the newest that a round trip has proved. Bad
-    ones count for nothing; the newest of them stay to be looked at.
+    ones count for nothing; the newest of them stay to be looked at. What can't be read any more
+    stays beside the others, as long as it would if nobody had looked: it may be read again once
+    its pack is back.
     """
     ordered = sorted(manifests, key=lambda m: -m.seq)
-    usable = [m for m in ordered if m.verdict != "bad"]
+    stay = _wanted([m for m in ordered if m.verdict != "bad"], keep)
+    unlooked = [replace(m, verdict="good") if m.sick else m for m in ordered]
+    stay |= _wanted([m for m in unlooked if m.verdict != "bad"], keep)
+    return stay | {m.seq for m in [m for m in ordered if m.verdict == "bad"][:BAD_KEPT]}
+
+
+def _wanted(usable: Sequence[Manifest], keep: Keep) -> set[int]:
     stay = {m.seq for m in usable[: max(keep.last, 1)]}
     stay |= _newest_per(usable, 3600, keep.hourly) | _newest_per(usable, 86_400, keep.daily)
     stay |= {m.seq for m in [m for m in usable if m.verdict == "good"][:GOOD_KEPT]}
-    stay |= {m.seq for m in [m for m in usable if m.proof == "roundtrip"][:1]}
-    return stay | {m.seq for m in [m for m in ordered if m.verdict == "bad"][:BAD_KEPT]}
+    return stay | {m.seq for m in [m for m in usable if m.proof == "roundtrip"][:1]}
 
 
 def kept_after_end(manifests: Sequence[Manifest], ended_at: float, now: float) -> set[int]:
@@ -36,7 +44,7 @@ def kept_after_end(manifests: Sequence[Manifest], ended_at: float, now: float) -
     """
     if now - ended_at > ENDED_S:
         return set()
-    usable = [m for m in manifests if m.verdict != "bad"]
+    usable = [m for m in manifests if m.verdict != "bad" or m.sick]
     return kept(usable or manifests, _ENDED)
 
 

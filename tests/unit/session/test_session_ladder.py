@@ -5,10 +5,12 @@ import os
 import pytest
 
 from supervisor.core.errors import SupervisorError
+from supervisor.core.policy import Keep
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
+from tests.unit.session.auditkit import checked
 from tests.unit.session.diskkit import failing_reads
-from tests.unit.session.sessionkit import ID, Place, tree
+from tests.unit.session.sessionkit import ID, Place, fill, tree, with_snapshots, write_key
 
 
 def proved(manager: SessionManager, generation: int, *, proof: str = "roundtrip") -> None:
@@ -56,3 +58,61 @@ def test_what_can_not_be_read_now_is_waited_for_before_a_flaw_is_accepted(
     assert restored.snapshot is not None
     assert restored.snapshot.seq == 1
     assert tree(place.live)["store.db"]
+
+
+@pytest.mark.parametrize("looked", [False, True])
+def test_a_lost_pack_ends_no_link_whether_a_check_saw_it_or_not(
+    place: Place, *, looked: bool
+) -> None:
+    """All snapshots need it: nothing is ended or pruned, and with the pack back it all works."""
+    manager = with_snapshots(place, 5)
+    wanted = tree(place.live)
+    (place.live / "creds.json").unlink()
+    there = place.manifests()
+    first = place.store / "packs" / place.packs()[0]
+    first.rename(place.root / first.name)
+    if looked:
+        assert {one.verdict for one in checked(manager).snapshots} == {"bad"}
+    for _ in range(8):  # as each start would
+        with pytest.raises(SupervisorError) as refused:
+            place.manager().restore(ID)
+        assert getattr(refused.value, "older", ("not this kind",))
+    assert "session" in refused.value.hint
+    keep = Keep(last=5, hourly=0, daily=0)
+    place.manager(keep=keep).cleanup_old_backups(ID)
+    assert place.manifests() == there
+    (place.root / first.name).rename(first)
+    checked(place.manager())
+    assert place.manager().restore(ID).action == "restored"
+    assert tree(place.live) == wanted
+
+
+def test_the_only_snapshot_that_is_lost_ends_no_link(place: Place) -> None:
+    """What to do is said: the bytes may be put back, or the link given up."""
+    manager = place.linked()
+    (place.live / "creds.json").unlink()
+    (place.store / "packs" / place.packs()[0]).write_bytes(b"damaged")
+    with pytest.raises(SupervisorError, match="can't be read any more") as refused:
+        manager.restore(ID)
+    assert not isinstance(refused.value, NothingToRestore)
+    assert f"stillhere session check {ID}" in refused.value.hint
+    assert f"stillhere session clear {ID}" in refused.value.hint
+
+
+def test_one_that_waits_for_its_verdict_ends_no_link(place: Place) -> None:
+    """Killed before it was judged, it may be whole: a person is asked."""
+    fill(place.live)
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    first = manager.capture(ID, reason="sealed", generation=1, hot=False)
+    assert manager.commit(first, validate=False).verdict == "pending"
+    write_key(place.live, "two")
+    manager.backup(ID)
+    (place.store / "packs" / place.packs()[-1]).write_bytes(b"damaged")
+    (place.live / "creds.json").write_bytes(b"")
+    (place.live / "keys" / "one").unlink()
+    with pytest.raises(NothingToRestore) as refused:
+        place.manager().restore(ID)
+    assert refused.value.older == (manager.snapshots(ID)[0].id,)
+    assert "--snapshot 1" in refused.value.hint
+    assert place.manager().restore(ID, "1").action == "restored"
