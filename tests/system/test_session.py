@@ -83,22 +83,41 @@ def test_damage_by_a_power_cut(linked: Folder, name: str, damage: Callable[[Path
     assert [item["why"] for item in quarantined(linked)] == ["damaged"]
 
 
-def test_with_all_snapshots_gone_a_new_link_is_asked_for(linked: Folder) -> None:
-    """Nothing to restore from: it is said clearly, the damaged folder is kept, a QR code comes."""
+def test_with_the_store_gone_the_link_waits_until_it_is_given_up(linked: Folder) -> None:
+    """It may come back: said clearly, nothing is ended. `session clear` leads to a QR code."""
     truncate(linked.session / "store.db")
     found = {p.name: p.read_bytes() for p in linked.session.iterdir()}
     delete(linked.root / ".session-cache")
     with running(linked) as supervisor:
-        pairs(supervisor)
-        why = supervisor.wait("nothing_to_restore")["why"]
-        assert "it has no snapshot" in why
-        supervisor.shows(f"nothing to restore: {why}")
+        supervisor.wait("failed", bot="echo")
+        supervisor.shows("are not there any more")
+        supervisor.shows(f"stillhere session clear {PHONE}")
+        assert not supervisor.seen("spawned", bot="echo")
+        assert not supervisor.seen("pairing")
+        assert {p.name: p.read_bytes() for p in linked.session.iterdir()} == found
+        mark = supervisor.mark_now()
+        cleared = linked.stillhere("session", "clear", "--yes")
+        assert cleared.returncode == 0, cleared.stderr
+        pairs(supervisor, mark)
         held = quarantined(linked)
         assert len(held) == 1
         assert {p.name: p.read_bytes() for p in Path(held[0]["path"]).iterdir()} == found
         with link(supervisor) as phone:
             assert phone.wait_reply(phone.send("!ping")).text == "pong"
     assert info(linked)["link_count"] == 2
+
+
+def test_with_the_store_gone_a_whole_session_runs_on(linked: Folder) -> None:
+    """It is said, and snapshots are begun anew with a higher number."""
+    before = info(linked)["snapshots"][-1]["seq"]
+    delete(linked.root / ".session-cache")
+    with running(linked) as supervisor:
+        assert supervisor.restarted(0)["proof"] == "roundtrip"
+        supervisor.shows(f"the snapshots up to {before} are not there any more")
+    after = info(linked)
+    assert after["link_count"] == 1
+    assert after["restorable"]
+    assert after["snapshots"][0]["seq"] == before + 1
 
 
 def test_where_the_packs_are_away_the_link_waits_for_them(linked: Folder) -> None:
