@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 _CHUNK = 1 << 20
+_WORK = "work-"
 
 
 def make_private(folder: Path) -> None:
@@ -138,7 +139,7 @@ def _draft_and_rename(target: Path, data: bytes, folder: Path) -> None:
 def new_draft(folder: Path) -> tuple[Path, int]:
     """Create and open a file that a sweep removes once nobody holds it. Raises: OSError."""
     while True:
-        draft = folder / f"work-{os.getpid()}-{os.urandom(6).hex()}"
+        draft = folder / f"{_WORK}{os.getpid()}-{os.urandom(6).hex()}"
         fd = create(draft)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)
@@ -278,14 +279,15 @@ def sync_tree(path: Path) -> None:
 
 
 @contextmanager
-def scratch(parent: Path) -> Iterator[Path]:
+def scratch(parent: Path, prefix: str = _WORK) -> Iterator[Path]:
     """Yield a private folder in `parent` that is gone afterwards, also after a crash.
 
     It is marked by a flock on the folder itself, which ends with the process: `sweep_scratch`
-    removes what nobody holds, with no need to trust a pid.
+    removes what nobody holds, with no need to trust a pid. `prefix`: nothing else in `parent` may
+    be called so.
     """
     while True:
-        path = Path(tempfile.mkdtemp(prefix="work-", dir=parent))
+        path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
         fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         fcntl.flock(fd, fcntl.LOCK_EX)
         if path.exists():
@@ -298,10 +300,10 @@ def scratch(parent: Path) -> Iterator[Path]:
         os.close(fd)
 
 
-def sweep_scratch(parent: Path) -> None:
+def sweep_scratch(parent: Path, prefix: str = _WORK) -> None:
     """Remove the scratch folders and drafts of dead processes. Raises: OSError."""
     for path in parent.iterdir():
-        if not path.name.startswith("work-"):
+        if not path.name.startswith(prefix):
             continue
         with suppress(FileNotFoundError):
             fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)

@@ -5,7 +5,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, cast
 
@@ -21,6 +21,8 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.store import Store
 
 SUFFIX = ".tar.zst"
+# How the folders are called in which an export grows, beside what it becomes.
+DRAFTS = ".stillhere-export-"
 _COPY_BYTES = 1 << 20
 
 
@@ -34,25 +36,30 @@ def export(store: Store, manifest: Manifest, path: Path, progress: Progress | No
         raise SupervisorError(f"{path} is there already", "name a path that does not exist yet")
     if not path.parent.is_dir():
         raise SupervisorError(f"{path.parent} is no folder", "create it first")
-    draft = path.with_name(f".{path.name}.part")
-    files.remove_tree(draft)
-    try:
+    with suppress(OSError):  # a folder that can be written, and not be listed
+        files.sweep_scratch(path.parent, DRAFTS)
+    with files.scratch(path.parent, DRAFTS) as work:
+        draft = work / f"session-{manifest.id}"
         if path.name.endswith(SUFFIX):
-            with files.scratch(store.tmp) as work:
-                folder = work / f"session-{manifest.id}"
-                # It is written twice, as files and then as one: each counts half.
-                build(manifest, folder, store, progress=_first_half(progress))
-                tally = Tally(progress, manifest.size_bytes)
-                tally.add(manifest.size_bytes // 2)
-                _write_tar(folder, draft, tally)
+            draft = work / "packed"
+            _export_packed(store, manifest, draft, progress)
         else:
             build(manifest, draft, store, progress=progress)
         draft.rename(path)
-    except BaseException:
-        files.remove_tree(draft)
-        raise
     files.sync_dir(path.parent)
     return path
+
+
+def _export_packed(
+    store: Store, manifest: Manifest, draft: Path, progress: Progress | None
+) -> None:
+    with files.scratch(store.tmp) as work:
+        folder = work / f"session-{manifest.id}"
+        # It is written twice, as files and then as one: each counts half.
+        build(manifest, folder, store, progress=_first_half(progress))
+        tally = Tally(progress, manifest.size_bytes)
+        tally.add(manifest.size_bytes // 2)
+        _write_tar(folder, draft, tally)
 
 
 def _first_half(progress: Progress | None) -> Progress | None:

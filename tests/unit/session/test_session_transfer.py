@@ -1,6 +1,7 @@
 """Sessions go elsewhere and come back whole, and nothing else comes in with them."""
 
 import errno
+import fcntl
 import io
 import os
 import shutil
@@ -11,6 +12,7 @@ import pytest
 import zstandard
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session import transfer
 from supervisor.session.model import NothingToRestore
 from tests.unit.session.sessionkit import ID, Place, modes, tree
 
@@ -69,6 +71,34 @@ def test_nothing_is_overwritten_by_an_export(place: Place, tmp_path: Path) -> No
         with pytest.raises(SupervisorError):
             manager.export(ID, tmp_path / name)
     assert sorted(path.name for path in tmp_path.iterdir()) == before
+
+
+def test_an_export_takes_no_folder_of_others_for_its_own(place: Place, tmp_path: Path) -> None:
+    """Whatever it is called; what a killed export left there is removed by the next."""
+    manager = place.linked()
+    for name in (".out.part", f"{transfer.DRAFTS}held"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "notes").write_text("precious")
+    (tmp_path / f"{transfer.DRAFTS}dead").mkdir()
+    held = os.open(tmp_path / f"{transfer.DRAFTS}held", os.O_RDONLY)
+    fcntl.flock(held, fcntl.LOCK_EX)  # another export, under way
+    try:
+        manager.export(ID, tmp_path / "out")
+        manager.export(ID, tmp_path / "out.tar.zst")
+    finally:
+        os.close(held)
+    assert (tmp_path / ".out.part" / "notes").read_text() == "precious"
+    assert sorted(path.name for path in tmp_path.glob(f"{transfer.DRAFTS}*")) == [
+        f"{transfer.DRAFTS}held"
+    ]
+    assert (tmp_path / f"{transfer.DRAFTS}held" / "notes").read_text() == "precious"
+
+
+def test_an_export_may_have_the_longest_name_there_is(place: Place, tmp_path: Path) -> None:
+    """Its draft has a name of its own."""
+    manager = place.linked()
+    manager.export(ID, tmp_path / ("n" * 255))
+    assert tree(tmp_path / ("n" * 255)) == tree(place.live)
 
 
 def _archive(path: Path, *members: tuple[str, str, str]) -> Path:
