@@ -41,11 +41,16 @@ _RETAKES_S = (2.0, 10.0)
 
 @dataclass(frozen=True, slots=True)
 class Times:
-    """How often, in seconds. `look_s`: how often it is seen whether something is due."""
+    """How often, in seconds. `look_s`: how often it is seen whether something is due.
+
+    `patience_s`: how long a check that a person asked for lets a restart go first, all in all. A
+    bot that can't get online may be on its way for ever.
+    """
 
     check_s: float = 86_400.0
     drill_s: float = 7 * 86_400.0
     look_s: float = 300.0
+    patience_s: float = 10.0
 
 
 def offset_s(session_id: str, every_s: float) -> float:
@@ -229,7 +234,8 @@ class Rounds:
         """Check, slice by slice. None: it has to be given up."""
         audit = self._manager.audit(self._work.id, tell=asked)
         found: Audited | None = None
-        while await self._may_go_on(asked=asked):
+        until = asyncio.get_running_loop().time() + self._times.patience_s
+        while await self._may_go_on(until if asked else None):
             step = await self._in_turn(partial(next, audit, None))
             if step is None:
                 return found
@@ -238,19 +244,32 @@ class Rounds:
                 await self._in_thread(found.apart.run, leaves=True)
         return None
 
-    async def _may_go_on(self, *, asked: bool) -> bool:
-        """Wait while a restart is under way; unasked, not for long: others wait for `turn`."""
+    async def _may_go_on(self, until: float | None) -> bool:
+        """Wait while a restart is under way, then say whether to go on.
+
+        `until`: the end of the patience of the person who asked, by the loop's clock; the check
+        then goes on all the same, slice by slice. Unasked (None) it is given up: others wait for
+        `turn`.
+        """
+        asked = until is not None
         wanted = RESTING if asked else {Phase.UP}
+        look_until = asyncio.get_running_loop().time() + self._times.look_s
         with suppress(TimeoutError):
-            async with asyncio.timeout(None if asked else self._times.look_s):
+            async with asyncio.timeout_at(look_until if until is None else until):
                 while self._phase() not in wanted:
                     self._changed.clear()
                     await self._changed.wait()
-        return self._phase() in wanted and not self._closed.is_set()
+        return not self._closed.is_set() and (asked or self._phase() in wanted)
 
     def _hold_on(self, _done: int, _total: int) -> None:
-        """Keep the drill's thread waiting while a restart is under way."""
+        """Keep the drill's thread waiting while a restart is under way, and end it after that.
+
+        A bot that stays offline would keep the other bots' rounds waiting, too.
+        """
+        until = time.monotonic() + self._times.look_s
         while not self._closed.is_set() and self._phase() not in RESTING:
+            if time.monotonic() > until:
+                raise _GivenUp
             self._closed.wait(_PAUSE_S)
         if self._closed.is_set():
             raise _GivenUp

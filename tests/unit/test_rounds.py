@@ -196,7 +196,23 @@ def test_a_drill_pauses_during_a_restart_and_ends_with_the_supervisor(tmp_path: 
         assert ended.is_set()
         assert not went_on.is_set()
 
-    bench.run(drill)
+    bench.run(drill, Times(look_s=60.0))
+
+
+def test_a_bot_that_stays_offline_keeps_no_check_and_no_drill_waiting(tmp_path: Path) -> None:
+    """Who asked gets the answer, and the drill is given up: other bots wait for its turn."""
+    bench = Bench(tmp_path, phase=Phase.VERIFYING)
+
+    async def check(service: Service) -> None:
+        assert (await service.rounds.check())["ok"]
+
+        def held() -> str:
+            service.rounds._hold_on(1, 2)
+            return "went on"
+
+        assert await service.rounds._in_thread(held) is None
+
+    bench.run(check, Times(look_s=0.001, patience_s=0.001))
 
 
 def test_a_check_that_cannot_be_made_is_told(tmp_path: Path) -> None:
