@@ -200,14 +200,17 @@ class Ladder(Restores):
     def _not_refused(self, listing: Listing, record: Record) -> list[Manifest]:
         """Return what may be tried after the live session asked to pair.
 
-        Not what was tried before, nor what was copied of the refused session itself; and once
-        something was tried, only what a later generation has proved.
+        Not what was tried before, nor what was copied of the refused session itself, be it after
+        it was refused or by hand before; and once something was tried, only what a later
+        generation has proved.
         """
         own = [
             m
             for m in listing.of_epoch(record.epoch)
             if m.proof or m.generation < record.last_writer or not record.last_writer
         ]
+        proved = max((m.seq for m in own if m.proof), default=0)
+        own = [m for m in own if m.proof or m.seq < proved or not proved]
         last_tried = max((m.seq for m in own if m.name in record.tried), default=0)
         options = candidates(own, older=self.older == "auto")
         return [

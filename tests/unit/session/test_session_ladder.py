@@ -116,3 +116,19 @@ def test_one_that_waits_for_its_verdict_ends_no_link(place: Place) -> None:
     assert refused.value.older == (manager.snapshots(ID)[0].id,)
     assert "--snapshot 1" in refused.value.hint
     assert place.manager().restore(ID, "1").action == "restored"
+
+
+@pytest.mark.parametrize("older", ["ask", "auto"])
+def test_a_copy_of_the_refused_session_made_by_hand_is_not_tried(place: Place, older: str) -> None:
+    """The one try is for what a device was proved with, and not for the refused bytes."""
+    manager = place.linked()
+    proved(manager, 1)
+    manager.set_seat(ID, None)
+    write_key(place.live, "no key of this device")
+    copy = manager.backup(ID)
+    assert (copy.seq, copy.verdict, copy.proof) == (2, "good", "")
+    manager.mark_proof(ID, 0, "roundtrip")  # the first one was before any generation
+    manager.set_seat(ID, 2)
+    restored = place.manager(older=older).restore(ID, because="pairing").snapshot
+    assert restored is not None
+    assert restored.seq == 1
