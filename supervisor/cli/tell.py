@@ -153,10 +153,10 @@ def _journal_failed(_bot: str, event: Event) -> list[Line]:
 
 
 def _nothing_to_restore(_bot: str, event: Event) -> list[Line]:
-    return warn(
-        f"SessionManager: nothing to restore{because(event)}",
-        "next: a QR code, which a person must scan",
-    )
+    what = f"SessionManager: nothing to restore{because(event)}"
+    if event.get("older"):  # a person is asked, and the link does not end
+        return warn(what, get(event, "hint"))
+    return warn(what, "next: a QR code, which a person must scan")
 
 
 def _session_refused(_bot: str, event: Event) -> list[Line]:
@@ -312,6 +312,8 @@ def _backoff(_bot: str, event: Event) -> list[Line]:
 
 
 def _failed(bot: str, event: Event) -> list[Line]:
+    if get(event, "why").startswith("session "):  # no code of the bot's mends that
+        return bad(f"FAILED{because(event)}", f"next: as said above; then: stillhere start {bot}")
     return bad(
         f"FAILED{because(event)}",
         f"next: stillhere logs {bot}; save a fix, or: stillhere start {bot}",

@@ -102,6 +102,25 @@ def test_a_change_that_waits_is_said_once_more_later() -> None:
             ],
         ),
         (
+            event(
+                "nothing_to_restore",
+                why="it was tried already",
+                older=["s.000008"],
+                hint="stillhere session restore s --snapshot 8",
+            ),
+            [
+                "SessionManager: nothing to restore: it was tried already",
+                "stillhere session restore s --snapshot 8",
+            ],
+        ),
+        (
+            event("failed", why="session s can't be restored: it was tried already"),
+            [
+                "FAILED: session s can't be restored: it was tried already",
+                "next: as said above; then: stillhere start echo",
+            ],
+        ),
+        (
             event("trespass", generation=3, did="connecting"),
             [
                 "generation 3 did not wait for its turn: connecting: killed",
