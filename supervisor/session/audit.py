@@ -157,7 +157,7 @@ class Audits(Drills):
             pass  # it may be whole: the next check may read it
         elif problem is not None:
             if now.verdict != "bad":
-                now = self._write(found, now, verdict="bad", why=problem.message, sick=True)
+                now = self._write(found, now, **now.sickened(problem.message))
         elif now.verdict == "pending" or _may_heal(now):
             try:
                 with self._kept(now):
@@ -208,6 +208,7 @@ class Audits(Drills):
             "why": "; ".join(problems or doubts)[:1000],
             "at_rest": at_rest,
             "sick": False,
+            "was": "",
         }
 
     def _write(self, found: Audited, manifest: Manifest, **changes: Any) -> Manifest:

@@ -136,4 +136,4 @@ class Drills(Ladder):
         with self.owning(session_id):
             manifest = self.store.find(session_id, snapshot)
             if manifest.verdict != "bad":
-                self.store.amend(manifest, verdict="bad", why=why[:1000], sick=True)
+                self.store.amend(manifest, **manifest.sickened(why[:1000]))

@@ -118,7 +118,8 @@ def away(record: Record, listing: Listing) -> str:
     own = listing.of_epoch(record.epoch)
     taken = newest_taken(record, listing)
     newest = listing.newest_of(record.epoch)
-    if record.state != "linked" or taken <= max(newest.seq if newest else 0, listing.torn):
+    there = max(newest.seq if newest else 0, listing.torn, listing.newest_unread)
+    if record.state != "linked" or taken <= there:
         return ""
     if own:
         return f"snapshot {taken} was taken, and is not there any more"

@@ -63,12 +63,14 @@ class Ladder(Restores):
         return "" if options else f"{check.why}; {self._why_none(listing, record)}"
 
     def _options(self, listing: Listing, record: Record) -> list[Manifest]:
-        return candidates(listing.of_epoch(record.epoch), older=self.older == "auto")
+        own = listing.of_epoch(record.epoch)
+        return candidates(own, older=self.older == "auto", torn=listing.torn)
 
     @staticmethod
     def _why_none(listing: Listing, record: Record) -> str:
         own = listing.of_epoch(record.epoch)
-        return why_none(record, own, len(listing.snapshots))
+        torn = listing.torn if not own or own[-1].seq < listing.torn else 0
+        return why_none(record, own, len(listing.snapshots), torn)
 
     # --- restore -------------------------------------------------------------------------
 
@@ -130,6 +132,8 @@ class Ladder(Restores):
             else:
                 options = self._allowed(session_id, record, because)
                 self._wait_for_unread(waiting, session_id, record)
+            if self._judged_first(options, waiting):
+                continue  # which may be another now
             options = [option for option in options if option.name not in tried]
             if self.older != "auto" and force_from is None:
                 options = [option for option in options if option.seq > waiting.seq]
@@ -137,6 +141,21 @@ class Ladder(Restores):
                 return
             tried.add(options[0].name)
             yield options[0]
+
+    def _judged_first(self, options: list[Manifest], waiting: "_Waiting") -> bool:
+        """Give the best one its verdict, if it has none: a fuzzy one does not come before a good.
+
+        Returns whether it was given.
+        """
+        best = next((m for m in options if m.seq > waiting.seq or self.older == "auto"), None)
+        if best is None or best.verdict != "pending":
+            return False
+        try:
+            self._validated(best)
+        except (UnreadableBlob, Unjudged) as error:
+            waiting.wait(best.seq, error)
+            return False
+        return True
 
     def _wait_for_unread(self, waiting: "_Waiting", session_id: str, record: Record) -> None:
         """Wait for the manifests that can't be read now, if the link has not ended anyway.
@@ -212,7 +231,7 @@ class Ladder(Restores):
         proved = max((m.seq for m in own if m.proof), default=0)
         own = [m for m in own if m.proof or m.seq < proved or not proved]
         last_tried = max((m.seq for m in own if m.name in record.tried), default=0)
-        options = candidates(own, older=self.older == "auto")
+        options = candidates(own, older=self.older == "auto", torn=listing.torn)
         return [
             m
             for m in options
@@ -236,8 +255,7 @@ class Ladder(Restores):
         except UnreadableBlob:
             raise
         except DamagedBlob as error:
-            sick = manifest.sick or manifest.verdict in ("good", "fuzzy")
-            self.store.amend(manifest, verdict="bad", why=error.message, sick=sick)
+            self.store.amend(manifest, **manifest.sickened(error.message))
             return None
         self._prune(manifest.id)
         return Restored(
@@ -259,14 +277,13 @@ class Ladder(Restores):
         )
 
     @staticmethod
-    def _lost_all(session_id: str, newest: Manifest) -> SupervisorError:
+    def _lost_all(session_id: str, why: str) -> SupervisorError:
         """Return what is no NothingToRestore, too: whoever has the lost bytes may put them back."""
         return SupervisorError(
-            f"session {session_id} can't be restored: its snapshots can't be read any more:"
-            f" {newest.why}",
-            f"nothing was changed: put its packs back, then: stillhere session check {session_id}."
-            " Are they lost for good? An exported copy can come in: stillhere session import; or"
-            f" stillhere session clear {session_id}, and link it again",
+            f"session {session_id} can't be restored: its snapshots can't be read any more: {why}",
+            "nothing was changed: put back what is lost, then: stillhere session check"
+            f" {session_id}. Is it lost for good? An exported copy can come in: stillhere session"
+            f" import; or stillhere session clear {session_id}, and link it again",
         )
 
     def _nothing(self, session_id: str, record: Record) -> SupervisorError:
@@ -274,7 +291,10 @@ class Ladder(Restores):
         listing = self.store.listing(session_id)
         own = listing.of_epoch(record.epoch) if record.state != "closed" else ()
         older = tuple(m.name for m in own if m.verdict != "bad")
-        lost = [m for m in own if m.sick]
+        lost = [m.why for m in own if m.sick]
+        ended = max((m.seq for m in listing.manifests if m.epoch < record.epoch), default=0)
+        if record.state != "closed" and listing.torn > ended:
+            lost.append(f"the manifest of snapshot {listing.torn} is damaged")
         if lost and not older:
             return self._lost_all(session_id, lost[-1])
         hint = "link the bot again: stillhere link shows the QR code"

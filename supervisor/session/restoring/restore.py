@@ -8,12 +8,13 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.store import Store
 
 
-def candidates(snapshots: Sequence[Manifest], *, older: bool) -> list[Manifest]:
+def candidates(snapshots: Sequence[Manifest], *, older: bool, torn: int = 0) -> list[Manifest]:
     """Return the snapshots of one epoch that may be restored unasked, the best first.
 
-    The newest good one, then the newest that was taken while the bot ran. All others are older
-    than those: keys have moved on since, so a person must consent (`older`). When the newest
-    good one can't be read any more, the next one does not become it.
+    The newest good one, then the newest that was taken while the bot ran, if no other good one is
+    newer. All others are older than those: keys have moved on since, so a person must consent
+    (`older`). When the newest good one can't be read any more, the next one does not become it.
+    `torn`: a number whose manifest is damaged: it may have been the newest good one.
     """
     ordered = sorted(snapshots, key=lambda m: -m.seq)
     usable = [m for m in ordered if m.verdict != "bad"]
@@ -21,12 +22,16 @@ def candidates(snapshots: Sequence[Manifest], *, older: bool) -> list[Manifest]:
     firm = [m for m in usable if m.verdict in ("good", "pending")]
     if older:
         return firm + [m for m in usable if m.verdict == "fuzzy"]
-    newest = [m for m in ordered if m in firm or m.sick][:1]
+    newest = [m for m in ordered if m in firm or (m.sick and m.was != "fuzzy")][:1]
     first = [m for m in newest if not m.sick]
-    return first + [m for m in [m for m in usable if m.hot][:1] if m not in first]
+    second = max((m.seq for m in firm if m not in first), default=0)
+    hot = [m for m in [m for m in usable if m.hot][:1] if m.seq >= second and m not in first]
+    return [m for m in first + hot if m.seq > torn]
 
 
-def why_none(record: Record, snapshots: Sequence[Manifest], all_snapshots: int) -> str:
+def why_none(
+    record: Record, snapshots: Sequence[Manifest], all_snapshots: int, torn: int = 0
+) -> str:
     """Return why there is nothing to restore, in words for a person."""
     if record.state == "closed":
         return "it was cleared or logged out, so it must be linked again"
@@ -36,6 +41,8 @@ def why_none(record: Record, snapshots: Sequence[Manifest], all_snapshots: int) 
         return "it has no snapshot"
     if all(m.verdict == "bad" for m in snapshots):
         return "none of its snapshots is whole"
+    if torn:
+        return f"the manifest of snapshot {torn} is damaged, and none that is there is newer"
     return "what may be restored without asking was tried already or can't be read"
 
 

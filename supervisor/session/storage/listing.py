@@ -76,9 +76,9 @@ class Listing:
 
     @property
     def torn(self) -> int:
-        """The highest number of a snapshot or end that is none any more, or not now; 0 for none."""
+        """The highest number of a snapshot or end whose manifest is damaged; 0 for none."""
         torn = (name for name in self.malformed if ".quarantined-" not in name)
-        names = (parse_name(name) for name in (*torn, *self.unread))
+        names = (parse_name(name) for name in torn)
         return max((name[1] for name in names if name is not None), default=0)
 
     @property

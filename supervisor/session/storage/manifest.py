@@ -5,7 +5,7 @@ Its entries, one for each file, are many. They stay in its file until somebody a
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol
 
 from supervisor.session.model import (
     EpochState,
@@ -89,8 +89,9 @@ class Manifest:
     boot: str = ""
     verdict: Verdict = "pending"
     why: str = ""
-    # It was good once, and can't be read any more.
+    # It was worth something once, and can't be read any more. What its verdict `was` then.
     sick: bool = False
+    was: Verdict | Literal[""] = ""
     proof: str = ""
     profile: str = "generic"
     size_bytes: int = 0
@@ -111,6 +112,11 @@ class Manifest:
         taken = compact(since_1970(self.taken_at))
         prefix = {"snapshot": "", "tombstone": "closed-", "quarantine": "quarantined-"}[self.kind]
         return f"session-{self.id}.{self.seq:06}.{taken}.{prefix}{slug(self.reason)}"
+
+    def sickened(self, why: str) -> dict[str, Any]:
+        """Return the fields that change once it can't be read any more."""
+        was = self.was if self.sick else self.verdict
+        return {"verdict": "bad", "why": why, "sick": True, "was": was}
 
     @property
     def files(self) -> tuple[Entry, ...]:

@@ -147,6 +147,7 @@ class _Head:
             verdict=self._choice("verdict", get_args(Verdict)),
             why=self._str("why"),
             sick=self._bool("sick"),
+            was=self._choice("was", ("", *get_args(Verdict))) if "was" in self._value else "",
             proof=self._choice("proof", PROOFS),
             profile=self._str("profile"),
             size_bytes=self._int(value, "size_bytes"),

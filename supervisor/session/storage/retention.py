@@ -24,7 +24,7 @@ def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
     """
     ordered = sorted(manifests, key=lambda m: -m.seq)
     stay = _wanted([m for m in ordered if m.verdict != "bad"], keep)
-    unlooked = [replace(m, verdict="good") if m.sick else m for m in ordered]
+    unlooked = [replace(m, verdict=m.was or "good") if m.sick else m for m in ordered]
     stay |= _wanted([m for m in unlooked if m.verdict != "bad"], keep)
     return stay | {m.seq for m in [m for m in ordered if m.verdict == "bad"][:BAD_KEPT]}
 

@@ -7,8 +7,9 @@ import pytest
 from supervisor.core.errors import SupervisorError
 from supervisor.core.policy import Keep
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import NothingToRestore
-from tests.unit.session.auditkit import checked
+from supervisor.session.model import NothingToRestore, Snapshot
+from tests.unit.session.auditkit import by_seq, checked
+from tests.unit.session.damagekit import cut
 from tests.unit.session.diskkit import failing_reads
 from tests.unit.session.sessionkit import ID, Place, fill, tree, with_snapshots, write_key
 
@@ -132,3 +133,110 @@ def test_a_copy_of_the_refused_session_made_by_hand_is_not_tried(place: Place, o
     restored = place.manager(older=older).restore(ID, because="pairing").snapshot
     assert restored is not None
     assert restored.seq == 1
+
+
+def hot(place: Place, manager: SessionManager, text: str, *, whole: bool, judged: bool) -> Snapshot:
+    """Take a snapshot as of a running bot: a good one, or a fuzzy one."""
+    write_key(place.live, text)
+    capture = manager.capture(ID, reason="hot", generation=1, hot=True, frozen=whole)
+    return manager.commit(capture, validate=judged)
+
+
+def cold(place: Place, manager: SessionManager, text: str) -> Snapshot:
+    """Take a snapshot at rest."""
+    write_key(place.live, text)
+    return manager.backup(ID)
+
+
+def damage(place: Place, snapshot: Snapshot) -> None:
+    """Damage what that snapshot alone has."""
+    (name,) = (name for name in place.packs() if f".{snapshot.seq:06}." in name)
+    (place.store / "packs" / name).write_bytes(b"damaged")
+
+
+def ruin(place: Place) -> None:
+    """Damage the session so that each snapshot's own pack is needed."""
+    (place.live / "creds.json").write_bytes(b"")
+    (place.live / "keys" / "one").unlink()
+
+
+def test_a_hot_one_does_not_come_back_before_a_newer_good_one(place: Place) -> None:
+    """The newest is damaged: of those two a person would choose the newer."""
+    manager = place.linked()
+    hot(place, manager, "of long ago", whole=True, judged=True)
+    second = cold(place, manager, "second newest")
+    damage(place, cold(place, manager, "newest"))
+    ruin(place)
+    with pytest.raises(NothingToRestore) as refused:
+        place.manager().restore(ID)
+    assert f"--snapshot {second.seq}" in refused.value.hint
+
+
+def test_a_fuzzy_one_that_is_lost_hides_no_good_one(place: Place) -> None:
+    """It never came before it, be it lost or not."""
+    manager = place.linked()
+    fuzzy = hot(place, manager, "x", whole=False, judged=True)
+    assert fuzzy.verdict == "fuzzy"
+    damage(place, fuzzy)
+    assert by_seq(checked(manager))[fuzzy.seq].verdict == "bad"
+    ruin(place)
+    restored = place.manager().restore(ID).snapshot
+    assert restored is not None
+    assert restored.seq == 1
+
+
+def test_one_that_turns_out_fuzzy_does_not_come_before_a_good_one(place: Place) -> None:
+    """As with its verdict given in time."""
+    manager = place.linked()
+    assert hot(place, manager, "torn", whole=False, judged=False).verdict == "pending"
+    ruin(place)
+    restored = place.manager().restore(ID).snapshot
+    assert restored is not None
+    assert (restored.seq, restored.verdict) == (1, "good")
+    assert place.manager().snapshots(ID)[1].verdict == "fuzzy"
+
+
+@pytest.mark.parametrize("because", ["damaged", "pairing"])
+def test_nothing_older_comes_back_for_a_newest_whose_manifest_is_torn(
+    place: Place, because: str
+) -> None:
+    """It may have been good: a person is asked, and told."""
+    with_snapshots(place, 3)
+    cut(place.store / place.manifests()[-1])
+    ruin(place)
+    broken = tree(place.live)
+    manager = place.manager()
+    with pytest.raises(NothingToRestore, match="manifest of snapshot 3 is damaged") as refused:
+        manager.restore(ID, because=because)  # type: ignore[arg-type]  # the parameters' str
+    assert "--snapshot 2" in refused.value.hint
+    assert len(refused.value.older) == 2
+    assert tree(place.live) == broken
+    assert "manifest of snapshot 3 is damaged" in str(manager.info(ID)["why_not"])
+    assert place.manager(older="auto").restore(ID).action == "restored"
+
+
+def test_a_torn_manifest_that_is_all_there_is_ends_no_link(place: Place) -> None:
+    """Its bytes are in the packs: a copy of the manifest brings all back."""
+    manager = place.linked()
+    manager.note_state(ID, "restored")
+    wanted = tree(place.live)
+    path = place.store / place.manifests()[0]
+    whole = path.read_bytes()
+    cut(path)
+    ruin(place)
+    with pytest.raises(SupervisorError, match="manifest of snapshot 1 is damaged") as refused:
+        manager.restore(ID)
+    assert not isinstance(refused.value, NothingToRestore)
+    path.write_bytes(whole)
+    assert place.manager().restore(ID).action == "restored"
+    assert tree(place.live) == wanted
+
+
+def test_a_torn_one_before_the_newest_does_not_matter(place: Place) -> None:
+    """The newest comes back."""
+    with_snapshots(place, 3)
+    cut(place.store / place.manifests()[1])
+    ruin(place)
+    restored = place.manager().restore(ID).snapshot
+    assert restored is not None
+    assert restored.seq == 3
