@@ -4,6 +4,7 @@
 `error:` and `hint:` lines, never a traceback.
 """
 
+import errno
 import os
 import sys
 from importlib import import_module
@@ -15,6 +16,20 @@ import click
 from supervisor.core.errors import ConfigError, SupervisorError
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
+
+_LOOK = "look at that path: what it is, who may write there, its disk"
+_ROOM = "make room on that disk, then do it again: nothing was lost"
+_FEW = "close other programs, or raise the limit (ulimit -n), then do it again"
+# What the machine may lack, whatever it is about.
+_LACKS = {
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EIO: "look after the disk (dmesg tells more), then do it again",
+    errno.EROFS: "the disk can only be read: mount it so that it can be written",
+    errno.EMFILE: _FEW,
+    errno.ENFILE: _FEW,
+    errno.ENOMEM: "close other programs, then do it again",
+}
 
 # Only the command that is asked for is imported.
 COMMANDS = {
@@ -151,7 +166,9 @@ def _told(error: Exception) -> int:
             return INTERRUPTED
         case OSError(filename=str(name), strerror=str(why)):
             # The machine's answer, and no bug: a disk that is full or read-only, a wrong kind.
-            say(f"{why}: {name}", "look at that path: what it is, who may write there, its disk")
+            say(f"{why}: {name}", _LACKS.get(error.errno or 0, _LOOK))
+        case OSError(errno=int(number), strerror=str(why)) if number in _LACKS:
+            say(why, _LACKS[number])
         case _:
             _unexpected(error)
     return FAILED

@@ -18,6 +18,7 @@ from supervisor.session.progress import Progress
 from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring import swap
 from supervisor.session.restoring.quarantine import Quarantine
+from supervisor.session.restoring.restore import of_device
 from supervisor.session.state import Record, StateFile
 from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
@@ -110,11 +111,11 @@ class Base:
 
     @staticmethod
     def _newest(listing: Listing, record: Record) -> Manifest | None:
-        """Return the newest snapshot of the current epoch that is not bad, if there is one."""
+        """Return the newest snapshot of the current link that is not bad, if there is one."""
         if record.state == "closed":
             return None
-        usable = (m for m in reversed(listing.of_epoch(record.epoch)) if m.verdict != "bad")
-        return next(usable, None)
+        own = of_device(listing.of_epoch(record.epoch), record.identity)
+        return next((m for m in reversed(own) if m.verdict != "bad"), None)
 
     # --- the lock and recovery -----------------------------------------------------------
 
@@ -137,9 +138,11 @@ class Base:
                 yield
         except OSError as error:
             where = f" ({error.filename})" if error.filename else ""
+            full = files.is_full(error)
             raise SupervisorError(
                 f"session {session_id}: {error.strerror or error}{where}",
-                "nothing was lost: mend the cause and do it again, and it goes on where it stopped",
+                f"nothing was lost: {'make room on that disk' if full else 'mend the cause'} and do"
+                " it again, and it goes on where it stopped",
             ) from error
 
     @contextmanager

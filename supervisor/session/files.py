@@ -78,11 +78,30 @@ def sync_dir(folder: Path) -> None:
         os.close(fd)
 
 
+def is_full(error: OSError) -> bool:
+    """Return whether it is about the room on a disk: that helps, and nothing else does."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+@contextmanager
+def naming(fd: int) -> Iterator[None]:
+    """Let an error of a descriptor say which file it was: a person asks which disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.filename is None:
+            with suppress(OSError):
+                name = str(Path(f"/proc/self/fd/{fd}").readlink())
+                error.filename = name.removesuffix(" (deleted)")
+        raise
+
+
 def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """Write all of `data`, however often the kernel takes only a part. Raises: OSError."""
     view = memoryview(data)
-    while view:
-        view = view[os.write(fd, view) :]
+    with naming(fd):
+        while view:
+            view = view[os.write(fd, view) :]
 
 
 def create(path: Path, mode: int = 0o600) -> int:
@@ -91,20 +110,6 @@ def create(path: Path, mode: int = 0o600) -> int:
     fd = os.open(path, flags, mode)
     os.fchmod(fd, mode)
     return fd
-
-
-def write_synced(path: Path, data: bytes) -> None:
-    """Create `path` with `data`, on the disk; on any failure nothing remains. Raises: OSError."""
-    fd = create(path)
-    try:
-        write_all(fd, data)
-        os.fsync(fd)
-    except BaseException:
-        os.close(fd)
-        with suppress(OSError):
-            path.unlink()
-        raise
-    os.close(fd)
 
 
 def replace_synced(target: Path, data: bytes, drafts: Path) -> None:
@@ -154,10 +159,11 @@ def new_draft(folder: Path) -> tuple[Path, int]:
 def read_file(path: Path, limit: int) -> bytes:
     """Return the content of a plain file of at most `limit` bytes. Raises: OSError, ValueError."""
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
-            raise ValueError(f"{path} is no plain file of at most {limit} bytes")
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_size > limit:
+        os.close(fd)
+        raise ValueError(f"{path} is no plain file of at most {limit} bytes")
+    with os.fdopen(fd, "rb") as file:  # which refuses a folder, and would not say its path
         return file.read(limit + 1)
 
 
@@ -196,7 +202,10 @@ def copy_range(source: int, target: int, length: int) -> int:
             try:
                 copied = os.copy_file_range(source, target, want)
             except OSError as error:
-                if error.errno in (errno.ENOSPC, errno.EIO, errno.EDQUOT):
+                if is_full(error):
+                    with naming(target):
+                        raise
+                if error.errno == errno.EIO:
                     raise
                 by_kernel = False
                 continue

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Self
 
 from supervisor.core.errors import SessionBusy, SupervisorError
+from supervisor.session import files
 
 # struct flock of 64-bit Linux: l_type, l_whence, (pad), l_start, l_len, l_pid, (pad).
 _FLOCK = struct.Struct("hhxxxxqqixxxx")
@@ -55,7 +56,7 @@ class OwnerLock:
         return self._fd is not None
 
     def acquire(self, *, control: str = "") -> None:
-        """Take byte 0 and write down who has it.
+        """Take byte 0 and write down who has it, where there is room for that.
 
         Raises: SessionBusy, with the owner's pid, when another process has it;
         SupervisorError when the file cannot be trusted or the filesystem has no such locks.
@@ -68,17 +69,9 @@ class OwnerLock:
             os.close(fd)
             raise self._busy(body)
         try:
-            body = {
-                "pid": os.getpid(),
-                "start_ticks": start_ticks(os.getpid()),
-                "boot_id": boot_id(),
-                "control": control,
-            }
-            data = json.dumps(body).encode()
-            os.ftruncate(fd, 0)
-            os.pwrite(fd, data, 0)
+            _write_body(fd, control)
         except BaseException:
-            os.close(fd)  # else a full disk would have us busy with ourselves for ever
+            os.close(fd)  # else we would be busy with ourselves for ever
             raise
         self._fd = fd
 
@@ -189,6 +182,22 @@ def _blocking(fd: int, start: int, length: int = 0) -> int | None:
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, start, length))
     kind, _whence, begin, _length, _pid = _FLOCK.unpack(answer)
     return None if kind == fcntl.F_UNLCK else max(begin, start)
+
+
+def _write_body(fd: int, control: str) -> None:
+    """Write down who has the lock. A full disk is no reason not to have it: prune needs it, too."""
+    body = {
+        "pid": os.getpid(),
+        "start_ticks": start_ticks(os.getpid()),
+        "boot_id": boot_id(),
+        "control": control,
+    }
+    os.ftruncate(fd, 0)
+    try:
+        os.pwrite(fd, json.dumps(body).encode(), 0)
+    except OSError as error:
+        if not files.is_full(error):
+            raise
 
 
 def _read_body(fd: int) -> dict[str, object]:

@@ -1,5 +1,6 @@
 """The commands against a real control socket, and without one: output and exit codes."""
 
+import errno
 import json
 import os
 import socket
@@ -312,6 +313,23 @@ def test_ctrl_c_ends_quietly(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> No
     monkeypatch.setattr(main_module.cli, "main", interrupted)
     assert execute(["status"]) == 130
     assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EMFILE, errno.EROFS])
+def test_what_the_machine_lacks_is_no_bug(
+    monkeypatch: pytest.MonkeyPatch, capsys: Out, number: int
+) -> None:
+    """Also where no path is known: it is said, with what to do."""
+
+    def lacks(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(main_module.cli, "main", lacks)
+    assert execute(["status"]) == 1
+    error, hint = capsys.readouterr().err.splitlines()
+    assert error == f"error: {os.strerror(number)}"
+    assert hint.startswith("hint: ")
+    assert "bug" not in hint
 
 
 def test_a_bug_is_one_line_and_a_private_file(monkeypatch: pytest.MonkeyPatch, capsys: Out) -> None:

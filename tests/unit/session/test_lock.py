@@ -31,17 +31,35 @@ def lock(tmp_path: Path) -> OwnerLock:
     return OwnerLock(tmp_path / "sessions", "x")
 
 
-def test_a_full_disk_leaves_nobody_locked_out(
-    lock: OwnerLock, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_full_disk_keeps_nobody_from_the_lock(
+    lock: OwnerLock, monkeypatch: pytest.MonkeyPatch, number: int
 ) -> None:
-    """Who could not write its name down does not hold the lock either."""
+    """It is held without a name in it: else the command that makes room could not be run."""
 
     def full(*_args: object) -> int:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        raise OSError(number, os.strerror(number))
 
     with monkeypatch.context() as disk:
         disk.setattr(os, "pwrite", full)
-        with pytest.raises(OSError, match="space"):
+        lock.acquire()
+    assert lock.held
+    with pytest.raises(SessionBusy, match="in use by another process"):
+        OwnerLock(lock.path.parent, "x").acquire()
+    lock.release()
+
+
+def test_a_disk_that_fails_leaves_nobody_locked_out(
+    lock: OwnerLock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who could not write its name down for another reason does not hold the lock either."""
+
+    def fails(*_args: object) -> int:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "pwrite", fails)
+        with pytest.raises(OSError, match="Input/output"):
             lock.acquire()
     assert not lock.held
     lock.acquire()

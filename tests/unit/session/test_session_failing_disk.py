@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.core.errors import SupervisorError
+from supervisor.core.policy import Keep
 from supervisor.session.model import SnapshotFailed
 from supervisor.session.storage.store import Store
 from tests.unit.session.damagekit import flip
@@ -111,6 +113,30 @@ def test_a_full_disk_loses_nothing(tmp_path: Path) -> None:
         assert tree(place.live) == {"key": b"whole"}
         (place.live / "key").write_bytes(b"small enough")
         assert manager.backup(ID).verdict == "good"
+
+
+def test_room_is_made_on_a_full_disk_and_all_else_names_it(tmp_path: Path) -> None:
+    """Pruning needs the owner's lock, which is on that disk, too."""
+    small = tmp_path / "small"
+    small.mkdir()
+    with disk_at(small, "2m"):
+        place = Place(small)
+        manager = place.linked()
+        for _ in range(4):
+            (place.live / "big").write_bytes(os.urandom(200_000))
+            manager.backup(ID)
+        with pytest.raises(OSError, match="No space left"):
+            (small / "filler").write_bytes(bytes(2 << 20))
+        for refused in (
+            lambda: place.manager().export(ID, small / "out"),
+            lambda: place.manager().check(ID),
+            lambda: place.manager().clear(ID),
+        ):
+            with pytest.raises((OSError, SupervisorError), match=str(small)):
+                refused()
+        tight = place.manager(keep=Keep(last=2, hourly=0, daily=0))
+        assert len(tight.cleanup_old_backups(ID)) == 3
+        assert place.manager().check(ID).verdict == "passed"
 
 
 def test_a_damaged_blob_heals_with_the_next_snapshot(place: Place) -> None:

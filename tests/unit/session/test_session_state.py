@@ -50,6 +50,21 @@ def test_the_counters_are_true(place: Place) -> None:
     }
 
 
+def test_a_folder_in_the_state_files_place_is_kept_aside(place: Place) -> None:
+    """As any other that can't be read: nothing fails for it, and nothing in it is lost."""
+    before = _lived(place)
+    place.state.unlink()
+    place.state.mkdir()
+    (place.state / "notes").write_text("precious")
+    manager = place.manager()
+    assert {key: manager.info(ID)[key] for key in REMEMBERED} == before
+    assert manager.check(ID).verdict == "passed"
+    manager.note_qr(ID)
+    (aside,) = manager.kept_aside()
+    assert (aside / "notes").read_text() == "precious"
+    assert place.state.is_file()
+
+
 @pytest.mark.parametrize("garbage", [None, *GARBAGE])
 def test_a_lost_state_file_comes_back_from_the_store(place: Place, garbage: bytes | None) -> None:
     """Missing, emptied or garbage: the same counters, and the unreadable one is kept aside."""
