@@ -61,14 +61,12 @@ def export(ctx: click.Context, session_id: str, path: Path, snapshot: str | None
 @click.pass_context
 def import_(ctx: click.Context, session_id: str, path: Path, *, yes: bool) -> int:
     """Make the session in PATH (from `export`) the live one; the bot must be stopped."""
-    from supervisor.session.incoming import (  # noqa: PLC0415 - the help needs none
-        doubts,
-        refuse_system_folder,
-    )
+    from supervisor.session.incoming import doubts  # noqa: PLC0415 - the help needs none
 
     config = target.config(ctx)
     chosen = identify(config, session_id)
-    refuse_system_folder(path)
+    manager = open_manager(config, chosen)
+    manager.refuse_import(chosen, path, config.root)
     doubtful = doubts(path)
     for doubt in doubtful:
         click.echo(f"this may be no session: {doubt}", err=True)
@@ -77,7 +75,6 @@ def import_(ctx: click.Context, session_id: str, path: Path, *, yes: bool) -> in
         f"import {path} as session {chosen}{all_the_same}? What is live now goes to quarantine",
         yes=yes,
     )
-    manager = open_manager(config, chosen)
     with ProgressLine("reading the session", manager):
         quarantined = manager.import_(chosen, path)
     click.echo(f"session {chosen} imported; its next start adopts it")

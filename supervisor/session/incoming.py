@@ -5,7 +5,7 @@ It only looks, and not for long: what is no session may be a whole disk.
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
@@ -42,6 +42,34 @@ def refuse_system_folder(path: Path) -> None:
         )
 
 
+def refuse_own(path: Path, *, live: Path, store: Path, around: Iterable[Path]) -> None:
+    """Raise a SupervisorError for what is ours and no session, whoever says yes to it.
+
+    `around`: what lies in none, like the folder of all sessions, or the project.
+    """
+    real = path.resolve()
+    above = (real, *real.parents)
+    if live in above:
+        raise SupervisorError(
+            f"{path} is the live session itself, or a part of it",
+            "it is there already; stillhere session check tells whether it is whole",
+        )
+    store = store.resolve()
+    held = len(real.parts) > len(store.parts) + 1 and real.parts[len(store.parts)] == "quarantine"
+    if store in above and not held:
+        raise SupervisorError(
+            f"{path} is a part of the snapshots' store, and no session",
+            "stillhere session snapshots lists them, session restore --snapshot brings one back",
+        )
+    for place in (store, live, *around):
+        if real in (resolved := place.resolve(), *resolved.parents):
+            what = "it belongs to the project" if real == resolved else f"{place} lies in it"
+            raise SupervisorError(
+                f"{path} is no session: {what}",
+                "name the folder in which the one session itself lies",
+            )
+
+
 def doubts(path: Path) -> list[str]:
     """Return why a folder may be no session: for a person to decide. A file raises none here.
 
@@ -57,6 +85,8 @@ def doubts(path: Path) -> list[str]:
         return [*found, f"it has more than {MANY_FILES:,} files"]
     if count and not _recognised(path):
         found.append("nothing in it looks like a session: no known kind, no database, no JSON")
+    elif count and profile_for(path) is GENERIC and all(map(files.is_folder, path.iterdir())):
+        found.append(f"all its files lie deeper: is one of its folders the session? ({path}/...)")
     return found
 
 

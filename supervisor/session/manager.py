@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, transfer
+from supervisor.session import files, incoming, transfer
 from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
 from supervisor.session.ledger import Ledger
@@ -53,12 +53,31 @@ class SessionManager(Ledger, Audits):
 
     # --- to and from elsewhere -----------------------------------------------------------
 
+    def refuse_import(self, session_id: str, path: Path, project: Path | None = None) -> None:
+        """Raise a SupervisorError for what can't be a session, and asks nobody: see `incoming`."""
+        incoming.refuse_system_folder(path)
+        around = [self.sessions, self._state.path, *([project] if project else [])]
+        live = self.folder(session_id)
+        incoming.refuse_own(path, live=live, store=self.store.root, around=around)
+
+    def _refuse_export(self, path: Path) -> None:
+        """Raise a SupervisorError for a place where the next snapshot or pruning finds it."""
+        above = (real := path.parent.resolve() / path.name, *real.parents)
+        taken = {self.folder(key): f"the folder of session {key}" for key in self.ids()}
+        taken[self.store.root.resolve()] = "the snapshots' store"
+        for place, what in taken.items():
+            if place in above:
+                raise SupervisorError(
+                    f"{path} would be written into {what}", "name a path outside of it"
+                )
+
     def export(self, session_id: str, path: str | Path, snapshot: str | None = None) -> Path:
         """Write a snapshot (None: the newest whole one) as a plain folder or as .tar.zst.
 
         Raises: SupervisorError, OSError.
         """
         check_id(session_id)
+        self._refuse_export(Path(path).absolute())
         self.store.prepare()
         if snapshot is not None:
             manifest = self.store.find(session_id, snapshot)
@@ -79,6 +98,7 @@ class SessionManager(Ledger, Audits):
         A session that is there goes to quarantine. Returns its name there.
         Raises: SessionBusy, SupervisorError, OSError.
         """
+        self.refuse_import(session_id, Path(path))
         with self.owning(session_id, alone=True):
             target = self._rebuild_folder(session_id)
             try:

@@ -73,7 +73,6 @@ def unpack(path: Path, target: Path, progress: Progress | None = None) -> None:
     """
     files.remove_tree(target)
     if path.is_dir():
-        incoming.refuse_system_folder(path)
         incoming.room_for(path, target)
         _copy_folder(path, target, progress)
     elif path.name.endswith(SUFFIX) and path.is_file():

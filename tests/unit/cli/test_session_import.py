@@ -40,3 +40,13 @@ def test_a_session_raises_no_doubt(tmp_path: Path, capsys: Out) -> None:
     capsys.readouterr()
     assert execute(["session", "import", ID, str(tmp_path / "out")]) == 1
     assert "may be no session" not in capsys.readouterr().err
+
+
+def test_the_project_itself_is_refused(folder: Path, capsys: Out) -> None:
+    """Also with --yes, and before anything is asked: the link goes on."""
+    for name in (".", "sessions", ".session-cache", f"sessions/session-{ID}"):
+        assert execute(["session", "import", ID, name, "--yes"]) == 1
+        err = capsys.readouterr().err
+        assert "hint: " in err
+        assert "unexpected" not in err
+    assert (live(folder) / "creds.json").read_text() == '{"me": "d1"}'

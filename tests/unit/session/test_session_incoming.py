@@ -32,6 +32,66 @@ def test_a_folder_of_the_machine_is_refused(place: Place, name: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "lies in it"),
+        ("sessions", "lies in it"),
+        (f"sessions/session-{ID}", "the live session itself"),
+        (f"sessions/session-{ID}/keys", "the live session itself"),
+        (".session-cache", "part of the snapshots' store"),
+        (".session-cache/packs", "part of the snapshots' store"),
+        (".session-cache/quarantine", "part of the snapshots' store"),
+    ],
+)
+def test_what_is_our_own_is_no_session(place: Place, name: str, why: str) -> None:
+    """Whoever says yes to it: the link goes on, and a hint tells what to do instead."""
+    manager = place.linked()
+    before = tree(place.live)
+    with pytest.raises(SupervisorError, match=why) as refused:
+        manager.import_(ID, place.root / name)
+    assert refused.value.hint
+    assert tree(place.live) == before
+    assert manager.info(ID)["epoch"] == 1
+
+
+def test_the_project_is_no_session_though_its_sessions_lie_elsewhere(
+    place: Place, tmp_path: Path
+) -> None:
+    """A folder beside it may hold one."""
+    manager = place.linked()
+    project = tmp_path / "elsewhere" / "project"
+    (project / "backup").mkdir(parents=True)
+    for path in (project, project.parent):
+        with pytest.raises(SupervisorError, match="is no session"):
+            manager.refuse_import(ID, path, project)
+    manager.refuse_import(ID, project / "backup", project)
+
+
+def test_what_lies_in_quarantine_may_come_in(place: Place) -> None:
+    """It was a session, and its hint says so."""
+    manager = place.linked()
+    before = tree(place.live)
+    held = manager.clear(ID)
+    assert held
+    manager.import_(ID, place.store / "quarantine" / held)
+    assert tree(place.live) == before
+
+
+@pytest.mark.parametrize("name", ["{live}/out", "{live}", "{store}/out", "{store}/packs/a.tar.zst"])
+def test_no_export_goes_into_a_session_or_the_store(place: Place, name: str) -> None:
+    """The next snapshot would hold the session twice, and pruning what is no pack."""
+    manager = place.linked()
+    path = Path(name.format(live=place.live, store=place.store))
+    (place.root / "link").symlink_to(path.parent)
+    before = tree(place.root)
+    for where in (path, place.root / "link" / path.name):
+        with pytest.raises(SupervisorError, match="would be written into") as refused:
+            manager.export(ID, where)
+        assert refused.value.hint
+    assert tree(place.root) == before
+
+
+@pytest.mark.parametrize(
     "name",
     ["/usr/src/app/s", "/dev/shm/s", "/run/media/usb/s", "/home/me/s", "/var/lib/bot/s"],  # noqa: S108 - the same
 )
@@ -71,6 +131,15 @@ def test_what_may_be_none_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "geteuid", lambda: uid)
     monkeypatch.setattr(incoming, "MANY_FILES", 3)
     assert incoming.doubts(pictures) == ["it has more than 3 files"]
+
+
+def test_a_folder_around_a_session_raises_a_doubt(place: Place, tmp_path: Path) -> None:
+    """A missing last part of a path is an easy mistake, here too."""
+    (tmp_path / "backups").mkdir()
+    place.linked().export(ID, tmp_path / "backups" / "monday")
+    (doubt,) = incoming.doubts(tmp_path / "backups")
+    assert "all its files lie deeper" in doubt
+    assert incoming.doubts(tmp_path / "backups" / "monday") == []
 
 
 def _room(monkeypatch: pytest.MonkeyPatch, size_bytes: int) -> None:
