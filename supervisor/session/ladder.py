@@ -21,7 +21,7 @@ from supervisor.session.model import (
     since_1970,
 )
 from supervisor.session.restores import Because, Restores
-from supervisor.session.restoring.restore import candidates, why_none
+from supervisor.session.restoring.restore import candidates, of_device, why_none
 from supervisor.session.state import Record
 from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
@@ -63,7 +63,7 @@ class Ladder(Restores):
         return "" if options else f"{check.why}; {self._why_none(listing, record)}"
 
     def _options(self, listing: Listing, record: Record) -> list[Manifest]:
-        own = listing.of_epoch(record.epoch)
+        own = of_device(listing.of_epoch(record.epoch), record.identity)
         return candidates(own, older=self.older == "auto", torn=listing.torn)
 
     @staticmethod
@@ -225,7 +225,7 @@ class Ladder(Restores):
         """
         own = [
             m
-            for m in listing.of_epoch(record.epoch)
+            for m in of_device(listing.of_epoch(record.epoch), record.identity)
             if m.proof or m.generation < record.last_writer or not record.last_writer
         ]
         proved = max((m.seq for m in own if m.proof), default=0)
@@ -289,7 +289,8 @@ class Ladder(Restores):
     def _nothing(self, session_id: str, record: Record) -> SupervisorError:
         """Return why nothing comes back. A NothingToRestore with nothing older ends the link."""
         listing = self.store.listing(session_id)
-        own = listing.of_epoch(record.epoch) if record.state != "closed" else ()
+        own = of_device(listing.of_epoch(record.epoch), record.identity)
+        own = own if record.state != "closed" else []
         older = tuple(m.name for m in own if m.verdict != "bad")
         lost = [m.why for m in own if m.sick]
         ended = max((m.seq for m in listing.manifests if m.epoch < record.epoch), default=0)

@@ -29,6 +29,21 @@ def candidates(snapshots: Sequence[Manifest], *, older: bool, torn: int = 0) -> 
     return [m for m in first + hot if m.seq > torn]
 
 
+def of_device(snapshots: Sequence[Manifest], identity: str | None) -> list[Manifest]:
+    """Return the snapshots of one epoch without those that hold another device's session.
+
+    `identity`: the link's device in the bot's own words, which are not those of the files for
+    every kind of session; else the first good snapshot tells. Files that somebody put there by
+    hand are copied as well, and are not of this link.
+    """
+    if any(m.at_rest == identity for m in snapshots):
+        known = identity
+    else:
+        firm = (m.at_rest for m in snapshots if m.verdict == "good" or m.sick)
+        known = next(filter(None, firm), None)
+    return [m for m in snapshots if known is None or m.at_rest in (None, known)]
+
+
 def why_none(
     record: Record, snapshots: Sequence[Manifest], all_snapshots: int, torn: int = 0
 ) -> str:

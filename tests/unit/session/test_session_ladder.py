@@ -1,6 +1,7 @@
 """What comes back, or why nothing does: the choice among the snapshots of a link."""
 
 import os
+import shutil
 
 import pytest
 
@@ -240,3 +241,36 @@ def test_a_torn_one_before_the_newest_does_not_matter(place: Place) -> None:
     restored = place.manager().restore(ID).snapshot
     assert restored is not None
     assert restored.seq == 3
+
+
+def put_another_device(place: Place) -> None:
+    """Put another device's files there, as a person does by hand."""
+    shutil.rmtree(place.live)
+    fill(place.live, device=2)
+
+
+def test_another_devices_files_in_a_copy_are_not_of_this_link(place: Place) -> None:
+    """Somebody put them there, and a backup was taken: they never come back unasked."""
+    manager = place.linked()
+    put_another_device(place)
+    with (place.live / "keys" / "one").open():
+        copy = manager.backup(ID)
+    assert (copy.seq, copy.epoch, copy.verdict) == (2, 1, "fuzzy")
+    (place.live / "creds.json").write_bytes(b"")
+    damage(place, manager.snapshots(ID)[0])
+    broken = tree(place.live)
+    for because in ("damaged", "pairing"):
+        with pytest.raises(SupervisorError, match="can't be read any more"):
+            place.manager().restore(ID, because=because)  # type: ignore[arg-type]  # a str
+    assert tree(place.live) == broken
+
+
+def test_a_copy_of_another_device_makes_the_links_own_no_stranger(place: Place) -> None:
+    """What is live is compared with this link's own snapshots."""
+    manager = place.linked()
+    put_another_device(place)
+    manager.backup(ID)
+    assert manager.check(ID).foreign
+    manager.restore(ID, "1")
+    check = place.manager().check(ID)
+    assert (check.verdict, check.foreign, check.identity) == ("passed", False, "1:aa")
