@@ -13,6 +13,7 @@ CHECK = {
     *("id", "verdict", "why", "identity", "files", "size_bytes", "linked", "foreign"),
     *("snapshots", "unreadable", "quarantine", "bytes_read", "duration_s"),
     *("ok", "hot", "damaged", "unneeded_packs", "written_down", "unread", "left_out", "away"),
+    *("unasked", "waits"),
 }
 CHECKED_SNAPSHOT = {
     *("id", "seq", "epoch", "taken_at", "verdict", "proof", "restorable", "why_not", "todo"),

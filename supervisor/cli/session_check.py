@@ -89,7 +89,7 @@ def told(found: dict[str, Any]) -> list[str]:
     if away and verdict != "passed":  # what there is may be older than what is elsewhere
         advice = ["mount the store's disk, or put it back: nothing else comes back unasked"]
     else:
-        advice = _advice(snapshots, name, verdict)
+        advice = _advice(found, snapshots)
     lines += ["", *([away] if away else []), *_snapshots(snapshots), *advice]
     lines += _aside(found)
     read, took = words.size(found.get("bytes_read")), words.span(found.get("duration_s"))
@@ -119,24 +119,44 @@ def _snapshots(snapshots: list[dict[str, Any]]) -> list[str]:
     return lines
 
 
-def _advice(snapshots: list[dict[str, Any]], name: str, verdict: str) -> list[str]:
-    """Return what to do, all in all: it depends on what is live."""
+def _advice(found: dict[str, Any], snapshots: list[dict[str, Any]]) -> list[str]:
+    """Return what to do, all in all: it depends on what is live, and on what can't be read now."""
+    name, whole = words.get(found, "id"), found.get("verdict") == "passed"
     best = next((one for one in reversed(snapshots) if one.get("restorable")), None)
-    if best is not None and verdict == "passed":
+    if best is not None and whole:
         return [f"to bring the newest back: {words.get(best, 'todo')}"]
+    if found.get("waits"):
+        return _waiting(found, name, best)
     if best is not None:
-        return [
-            f"to bring it back: stillhere session restore {name} (the next start does it, too)",
-        ]
+        return _back(found, name, best)
     none = "none of its snapshots can come back" if snapshots else "it has no snapshot"
-    if verdict == "passed":
+    if whole:
         take = ": take one of what is live" if snapshots else ""
         return [f"{none}{take}: stillhere session backup {name}"]
-    live = "nothing is live" if verdict == "absent" else "what is live is not whole"
-    return [
-        f"{none}, and {live}",
-        "an exported copy can come in: stillhere session import; else link it: stillhere link",
-    ]
+    live = "nothing is live" if found.get("verdict") == "absent" else "what is live is not whole"
+    clear = f"stillhere session clear {name}, then " * bool(found.get("linked"))
+    comes_in = "an exported copy can come in: stillhere session import"
+    return [f"{none}, and {live}", f"{comes_in}; else link it: {clear}stillhere link"]
+
+
+def _back(found: dict[str, Any], name: str, best: dict[str, Any]) -> list[str]:
+    """Say how a session that is not whole comes back, and whether it does so by itself."""
+    if found.get("unasked") is not None:
+        return [f"to bring it back: stillhere session restore {name} (the next start does it, too)"]
+    why = "what could come back is older than what was lost, so it does not come by itself"
+    return [f"{why}; if you mean it: {words.get(best, 'todo')}"]
+
+
+def _waiting(found: dict[str, Any], name: str, best: dict[str, Any] | None) -> list[str]:
+    """Say what waits for something that can't be read now: nothing is lost yet."""
+    lines = [f"nothing comes back unasked before this can be read: {words.get(found, 'waits')}"]
+    if found.get("verdict") == "passed":
+        lines.append(f"what is live is whole, and goes on; then: stillhere session check {name}")
+    else:
+        lines.append(f"then: stillhere session restore {name} (the next start does it, too)")
+    if best is not None:
+        lines.append(f"an older one can come back, if you mean it: {words.get(best, 'todo')}")
+    return lines
 
 
 def _aside(found: dict[str, Any]) -> list[str]:

@@ -100,6 +100,7 @@ class Audits(Drills):
                 found.bytes_read = reread.bytes_read
                 found.duration_s = time.perf_counter() - begin
                 yield found
+        self._foretell(found)
         for held in self._quarantine.folders(session_id):
             why = yield from self._apart(found, partial(self._folder_problem, held.path))
             if held.path.exists():  # else it was stored or pruned meanwhile
@@ -115,6 +116,20 @@ class Audits(Drills):
             yield
         finally:
             self.doing = ""
+
+    def _foretell(self, found: Audited) -> None:
+        """Say what a restore would do now without being told which snapshot, as `restore` does."""
+        record = self._state.read(found.id)
+        if record.state == "closed":
+            return
+        listing = self.store.listing(found.id)
+        best = next(iter(self._options(listing, record)), None)
+        read = {one.seq: one for one in found.snapshots}.get(best.seq) if best else None
+        found.waits = self.store.packs_away() or listing.unread_since(best.seq if best else 0)
+        if read is not None and read.unread:
+            found.waits = found.waits or read.why_not or ""
+        if read is not None and read.restorable and not found.waits and not found.away:
+            found.unasked = read.seq
 
     def _in_use(self, session_id: str) -> bool:
         lock = self.lock_for(session_id)

@@ -16,7 +16,8 @@ T = TypeVar("T")
 class Examined:
     """One snapshot. `todo`: a command, or what comes by itself.
 
-    `lost`: it was called good, and can't be read any more. `fresh`: this check found it so.
+    `lost`: it was called good, and can't be read any more. `unread`: only not now; it may be whole.
+    `fresh`: this check found it so.
     """
 
     id: str
@@ -29,12 +30,13 @@ class Examined:
     why_not: str | None = None
     todo: str | None = None
     lost: bool = False
+    unread: bool = False
     fresh: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the fields, as `session check --json` shows them."""
         found = asdict(self)
-        del found["lost"], found["fresh"]
+        del found["lost"], found["unread"], found["fresh"]
         return found
 
 
@@ -78,8 +80,9 @@ class Audited:
     are none any more. `unread`: why those can't be read now that may be some. `unneeded`: packs
     that no manifest needs. `noted`: whether what was found could be written down. `bytes_read`:
     from the packs. `left_out`: what the newest snapshot does not hold, in words. `away`: which
-    snapshots are not in the store any more, in words. `apart`: what
-    comes next may be done elsewhere.
+    snapshots are not in the store any more, in words. `unasked`: the seq of the snapshot that comes
+    back where the live session is not whole; None: none does. `waits`: what a restore waits for,
+    that can't be read now. `apart`: what comes next may be done elsewhere.
     """
 
     id: str
@@ -96,6 +99,8 @@ class Audited:
     noted: bool = True
     left_out: list[str] = field(default_factory=list)
     away: str = ""
+    unasked: int | None = None
+    waits: str = ""
     apart: Apart[Any] | None = None
 
     @property
@@ -126,7 +131,10 @@ class Audited:
         if newest:
             older = f"stillhere session restore {self.id} --snapshot {newest}"
             return f"an older one can come back: {older}"
-        return "put its packs back, if there is a copy of them; else link again: stillhere link"
+        return (
+            "put its packs back, if there is a copy of them; else link it again: stillhere"
+            f" session clear {self.id}, then stillhere link"
+        )
 
     def as_json(self) -> dict[str, Any]:
         """Return what `session check --json` shows."""
@@ -148,6 +156,8 @@ class Audited:
             "unneeded_packs": self.unneeded,
             "left_out": self.left_out,
             "away": self.away or None,
+            "unasked": self.unasked,
+            "waits": self.waits or None,
             "quarantine": [asdict(one) for one in self.quarantine],
             "damaged": self.damaged,
             "written_down": self.noted,
@@ -199,6 +209,7 @@ def examined(
         why_not=why or None,
         todo=todo or None,
         lost=lost,
+        unread=isinstance(problem, UnreadableBlob),
         fresh=fresh,
     )
 

@@ -10,6 +10,7 @@ import pytest
 from supervisor.cli.main import execute
 from supervisor.cli.session_check import told
 from tests.unit.cli.projectkit import ID, Out, live
+from tests.unit.session.diskkit import unopened
 
 pytestmark = pytest.mark.usefixtures("folder")
 
@@ -49,6 +50,56 @@ def test_a_damaged_session_is_brought_back_without_a_choice(folder: Path, capsys
     out = checked(capsys)
     assert f"to bring it back: stillhere session restore {ID} (the next start" in out
     assert execute(["session", "restore", ID]) == 0
+
+
+def _second(folder: Path) -> None:
+    """Take another snapshot, so that there is more than one pack."""
+    (live(folder) / "n.json").write_text("{}")
+    assert execute(["session", "backup"]) == 0
+
+
+@pytest.mark.parametrize("damaged", [True, False])
+def test_what_can_only_not_be_read_now_is_waited_for(
+    folder: Path, capsys: Out, *, damaged: bool
+) -> None:
+    """With the packs away no backup can be taken, and to link anew would give the link up."""
+    _second(folder)
+    (folder / ".session-cache" / "packs").rename(folder / "elsewhere")
+    if damaged:
+        (live(folder) / "creds.json").write_text("")
+    out = checked(capsys)
+    assert "nothing comes back unasked before this can be read: " in out
+    assert "backup" not in out
+    assert "stillhere link" not in out
+    assert (f"then: stillhere session restore {ID}" in out) is damaged
+    assert ("what is live is whole, and goes on" in out) is not damaged
+    (folder / "elsewhere").rename(folder / ".session-cache" / "packs")
+    assert "nothing comes back unasked" not in checked(capsys, int(damaged))
+    assert execute(["session", "restore", ID]) == 0
+
+
+@pytest.mark.parametrize("torn", [True, False])
+def test_an_older_one_is_not_said_to_come_by_itself(
+    folder: Path, capsys: Out, monkeypatch: pytest.MonkeyPatch, *, torn: bool
+) -> None:
+    """Where the newest manifest is torn, or can't be read now: the named command does it."""
+    _second(folder)
+    newest = max((folder / ".session-cache").glob("session-*.json"))
+    (live(folder) / "creds.json").write_text("")
+    if torn:
+        os.truncate(newest, 50)
+    else:
+        unopened(monkeypatch, str(newest).__eq__)
+    capsys.readouterr()
+    assert execute(["session", "check", "--json"]) == 1
+    found = json.loads(capsys.readouterr().out)
+    assert found["unasked"] is None
+    assert bool(found["waits"]) is not torn
+    out = checked(capsys)
+    assert "to bring it back" not in out
+    assert f"if you mean it: stillhere session restore {ID} --snapshot 1" in out
+    assert execute(["session", "restore", ID]) == 1
+    assert execute(["session", "restore", ID, "--snapshot", "1", "--yes"]) == 0
 
 
 def test_what_a_snapshot_does_not_hold_is_said(folder: Path, capsys: Out) -> None:
