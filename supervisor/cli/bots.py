@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from supervisor.cli import target, words
+from supervisor.core.limits import NO_SNAPSHOT
 
 if TYPE_CHECKING:
     from supervisor.control.client import Client
@@ -24,6 +25,7 @@ _DONE = {
 }
 _ORDERED = {"start": "starting", "restart": "restarting"}
 _FAILED, _BOT_FAILED = 1, 3
+_NO_SNAPSHOT_HINT = "stillhere events tells why: mend that; it is tried again by itself, too"
 
 # What each end of a start or restart means, and what to do then.
 _ENDS = {
@@ -114,6 +116,8 @@ def _report(command: str, found: dict[str, Any], *, as_json: bool) -> int:
         code = max(code, _BOT_FAILED if result == "failed" else _FAILED)
         wanted = "restarted" if result == "held" else "online"
         what, hint = _ENDS.get(result, (result, "stillhere status"))
+        if one.get("why") == NO_SNAPSHOT:
+            hint = _NO_SNAPSHOT_HINT
         why = f": {words.clean(one['why'])}" if one.get("why") else ""
         click.echo(f"error: {words.clean(name)} is not {wanted}: {what}{why}", err=True)
         click.echo(f"hint: {hint}", err=True)

@@ -212,8 +212,10 @@ class Console:
         if bot in self._explained:
             self._explained.discard(bot)
             return detail(f"held{because(event)}")
+        paths = words.listed(event, "paths")
+        what = f"{what_changed(paths)} changed, not applied" if paths else "not restarted"
         return warn(
-            f"{what_changed(event.get('paths'))} changed, not applied{because(event)}",
+            f"{what}{because(event)}",
             "the old bot is still online; the next save or a restart tries again",
         )
 

@@ -8,3 +8,5 @@ SEAL_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 5.0
 HELD_RETRY_S = 30.0
 CHANGED_MAX = 1000
+# Why a restart was held that no mended code lets through: shown, and told apart from the others.
+NO_SNAPSHOT = "no snapshot could be taken"

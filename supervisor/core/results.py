@@ -18,7 +18,7 @@ from supervisor.core.events import (
     SurvivorsFound,
     SurvivorsGone,
 )
-from supervisor.core.limits import HELD_RETRY_S
+from supervisor.core.limits import HELD_RETRY_S, NO_SNAPSHOT
 from supervisor.core.state import After, Caps, Phase
 from supervisor.core.turn import Turn
 
@@ -202,7 +202,7 @@ def snapshot_failed(turn: Turn, why: str) -> None:
     """Without a snapshot no restart; but who wants to stop may stop."""
     turn.report("snapshot_failed", why=why)
     if turn.state.wanted_up and turn.state.operation is None:
-        turn.hold("no snapshot could be taken")
+        turn.hold(NO_SNAPSHOT)
         if turn.state.phase is Phase.UP:
             turn.go(Phase.UP, HELD_RETRY_S)
     else:

@@ -64,6 +64,15 @@ def test_a_change_that_waits_is_said_once_more_later() -> None:
     ]
 
 
+def test_a_restart_by_hand_that_waits_is_no_change() -> None:
+    """Nothing was saved, so nothing is said to have changed."""
+    told = event("held", why="no snapshot could be taken", paths=[])
+    assert calm(console(), told) == [
+        "not restarted: no snapshot could be taken",
+        "the old bot is still online; the next save or a restart tries again",
+    ]
+
+
 @pytest.mark.parametrize(
     ("told", "lines"),
     [

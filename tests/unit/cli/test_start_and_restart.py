@@ -14,6 +14,7 @@ import pytest
 
 from supervisor.cli.main import execute
 from supervisor.control import paths
+from supervisor.core.limits import NO_SNAPSHOT
 from tests.unit.control.fake_runner import Running, running
 
 CONFIG = '[bot.echo]\ncommand = ["python", "bot.py"]\nsession = "971505760056"\n'
@@ -89,6 +90,14 @@ def test_what_is_not_reached_is_no_success(
     assert error.startswith(f"error: echo is not {wanted}: ")
     assert error.endswith(": it is so")
     assert hint.startswith("hint: ")
+
+
+def test_without_a_snapshot_nobody_is_sent_to_the_code(server: Running, capsys: Out) -> None:
+    """The disk is full, say: the code is well, and the events tell what is not."""
+    for why, hint in (("it does not compile", "mend the code"), (NO_SNAPSHOT, "stillhere events")):
+        server.fake.results["restart"] = {"echo": ends("held", why)}
+        assert execute(["restart"]) == 1
+        assert f"hint: {hint}" in capsys.readouterr().err
 
 
 def test_a_bot_that_runs_is_not_said_to_be_started(server: Running, capsys: Out) -> None:
