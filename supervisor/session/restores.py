@@ -57,8 +57,8 @@ class Restores(Anew):
             if intent is None:
                 files.remove_tree(staging)
                 looks = build_tree(entries.values(), staging, self.store, self.progress)
-                self._tried(manifest, because)
                 intent = self._whole(manifest, because)
+            self._tried(manifest, because)
         except BaseException:
             files.remove_tree(staging)
             raise
@@ -94,7 +94,7 @@ class Restores(Anew):
         self._looked = {**self._looked, manifest.id: built}
 
     def _tried(self, manifest: Manifest, because: Because) -> None:
-        """Write down, before anything is done, that this one was tried."""
+        """Write down, before anything is done, that this one is tried: all is ready for it."""
         if because == "pairing":
             with self._state.edit(manifest.id) as record:
                 if manifest.name not in record.tried:
@@ -153,7 +153,6 @@ class Restores(Anew):
             writable = {path: some for path, some in plan.parts.items() if _may_write(live, path)}
             plan = replace(plan, parts=writable)
             self._stage(plan, manifest.id)
-            self._tried(manifest, because)
             put = (blob.hash for entry in plan.put for blob in entry.blobs)
             kept = self._keep(manifest.id, copies, profile, slug(because), plan.lost, set(put))
         finally:
