@@ -111,7 +111,7 @@ class Ladder(Restores):
             if check is not None and self._lived_with(session_id, record, check.why):
                 took_s = time.perf_counter() - begin
                 return Restored(action="kept", duration_s=took_s, flaw=check.why)
-            raise self._nothing(session_id, record)
+            raise self._nothing(session_id, record, because)
 
     def _in_turn(
         self,
@@ -286,11 +286,16 @@ class Ladder(Restores):
             f" import; or stillhere session clear {session_id}, and link it again",
         )
 
-    def _nothing(self, session_id: str, record: Record) -> SupervisorError:
-        """Return why nothing comes back. A NothingToRestore with nothing older ends the link."""
+    def _nothing(self, session_id: str, record: Record, because: Because) -> SupervisorError:
+        """Return why nothing comes back. A NothingToRestore with nothing older ends the link.
+
+        What was tried because the session asked to pair, and was refused as well, is no choice.
+        """
         listing = self.store.listing(session_id)
         own = of_device(listing.of_epoch(record.epoch), record.identity)
         own = own if record.state != "closed" else []
+        if because == "pairing":
+            own = [m for m in own if m.name not in record.tried]
         older = tuple(m.name for m in own if m.verdict != "bad")
         lost = [m.why for m in own if m.sick]
         ended = max((m.seq for m in listing.manifests if m.epoch < record.epoch), default=0)

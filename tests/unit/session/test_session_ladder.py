@@ -1,7 +1,9 @@
 """What comes back, or why nothing does: the choice among the snapshots of a link."""
 
+import errno
 import os
 import shutil
+from typing import Any
 
 import pytest
 
@@ -261,7 +263,7 @@ def test_another_devices_files_in_a_copy_are_not_of_this_link(place: Place) -> N
     broken = tree(place.live)
     for because in ("damaged", "pairing"):
         with pytest.raises(SupervisorError, match="can't be read any more"):
-            place.manager().restore(ID, because=because)  # type: ignore[arg-type]  # a str
+            place.manager().restore(ID, because=because)
     assert tree(place.live) == broken
 
 
@@ -274,3 +276,40 @@ def test_a_copy_of_another_device_makes_the_links_own_no_stranger(place: Place) 
     manager.restore(ID, "1")
     check = place.manager().check(ID)
     assert (check.verdict, check.foreign, check.identity) == ("passed", False, "1:aa")
+
+
+def test_what_was_refused_as_well_is_no_choice_any_more(place: Place) -> None:
+    """The one that was tried pairs too: the link is over, and the QR code stays up."""
+    manager = place.linked()
+    proved(manager, 5, proof="identity")
+    manager.set_seat(ID, 6)
+    assert manager.restore(ID, because="pairing").action == "restored"
+    manager.set_seat(ID, 7)
+    with pytest.raises(NothingToRestore) as refused:
+        manager.restore(ID, because="pairing")
+    assert refused.value.older == ()
+    assert "stillhere link" in refused.value.hint
+
+
+@pytest.mark.parametrize("step", ["_stage", "_keep", "_whole"])
+def test_a_try_that_failed_before_it_began_is_not_spent(
+    place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    """The disk was full: with room again the snapshot is tried."""
+    manager = place.linked()
+    manager.set_seat(ID, 5)
+    manager.set_seat(ID, 6)
+    write_key(place.live, "refused")
+
+    def full(*_args: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        if step == "_whole":
+            patch.setattr(SessionManager, "_in_place", lambda *_args, **_how: None)
+        patch.setattr(SessionManager, step, full)
+        with pytest.raises(SupervisorError, match="No space left"):
+            place.manager().restore(ID, because="pairing")
+    assert place.manager().record(ID).tried == []
+    assert place.manager().restore(ID, because="pairing").action == "restored"
+    assert len(place.manager().record(ID).tried) == 1
