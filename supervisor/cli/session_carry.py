@@ -78,6 +78,8 @@ def import_(ctx: click.Context, session_id: str, path: Path, *, yes: bool) -> in
     with ProgressLine("reading the session", manager):
         quarantined = manager.import_(chosen, path)
     click.echo(f"session {chosen} imported; its next start adopts it")
+    for note in manager.left_out:
+        click.echo(f"not imported: {words.clean(note)}")
     if quarantined:
         click.echo(f"the session before is in quarantine: {quarantined}")
     return 0

@@ -6,6 +6,7 @@ away), Restores (how one comes back), Ladder (which one), Drills, Audits. The Le
 written down while a bot runs) stands beside it, on Base.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from supervisor.session.model import NothingToRestore, check_id
 from supervisor.session.restoring.restore import candidates
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
+from supervisor.session.storage.listing import Listing
 
 
 class SessionManager(Ledger, Audits):
@@ -30,6 +32,9 @@ class SessionManager(Ledger, Audits):
     lock of every session it touches; otherwise each changing method takes it, and raises
     SessionBusy when another process has it.
     """
+
+    # What of the last import can be no part of a session, in words.
+    left_out: Sequence[str] = ()
 
     # --- the end of a link ---------------------------------------------------------------
 
@@ -83,26 +88,36 @@ class SessionManager(Ledger, Audits):
             manifest = self.store.find(session_id, snapshot)
         else:
             listing = self.store.listing(session_id)
-            own = candidates(listing.of_epoch(self._state.read(session_id).epoch), older=True)
+            record = self._state.read(session_id)
+            own = candidates(listing.of_epoch(record.epoch), older=True)
             if not own:
-                raise NothingToRestore(
-                    f"session {session_id} has no snapshot to export",
-                    f"take one first: stillhere session backup {session_id}",
-                )
+                raise self._nothing_to_export(session_id, record, listing)
             manifest = own[0]
         return transfer.export(self.store, manifest, Path(path), self.progress)
+
+    def _nothing_to_export(
+        self, session_id: str, record: Record, listing: Listing
+    ) -> NothingToRestore:
+        hint = f"take one first: stillhere session backup {session_id}"
+        if listing.of_epoch(record.epoch):
+            hint = f"why: stillhere session check {session_id}; or {hint}"
+        elif listing.snapshots:
+            hint = f"name one with --snapshot: stillhere session snapshots {session_id}"
+        why = self._why_none(listing, record)
+        return NothingToRestore(f"session {session_id} can't be exported: {why}", hint)
 
     def import_(self, session_id: str, path: str | Path) -> str | None:
         """Make what `export` wrote the live session, in a new epoch that its first start adopts.
 
-        A session that is there goes to quarantine. Returns its name there.
+        A session that is there goes to quarantine. Returns its name there; what did not come in
+        is in `left_out`.
         Raises: SessionBusy, SupervisorError, OSError.
         """
         self.refuse_import(session_id, Path(path))
         with self.owning(session_id, alone=True):
             target = self._rebuild_folder(session_id)
             try:
-                transfer.unpack(Path(path), target, self.progress)
+                self.left_out = transfer.unpack(Path(path), target, self.progress)
                 why = "; ".join(self._unpacked_problems(target))
             except BaseException:
                 files.remove_tree(target)

@@ -24,6 +24,7 @@ SUFFIX = ".tar.zst"
 # How the folders are called in which an export grows, beside what it becomes.
 DRAFTS = ".stillhere-export-"
 _COPY_BYTES = 1 << 20
+_NAME = "name what `stillhere session export` wrote, or the plain folder of a session"
 
 
 def export(store: Store, manifest: Manifest, path: Path, progress: Progress | None = None) -> Path:
@@ -66,22 +67,23 @@ def _first_half(progress: Progress | None) -> Progress | None:
     return None if progress is None else lambda done, total: progress(done // 2, total)
 
 
-def unpack(path: Path, target: Path, progress: Progress | None = None) -> None:
+def unpack(path: Path, target: Path, progress: Progress | None = None) -> list[str]:
     """Write the session at `path` into the new folder `target`, synced and private.
 
+    Returns what was left out, in words: a pipe, a device.
     Raises: SupervisorError for what is no session, finds no room, or would write outside; OSError.
     """
     files.remove_tree(target)
     if path.is_dir():
         incoming.room_for(path, target)
-        _copy_folder(path, target, progress)
+        left_out = _copy_folder(path, target, progress)
     elif path.name.endswith(SUFFIX) and path.is_file():
         files.make_private(target)
         with _opened(path, Tally(progress, path.stat().st_size)) as tar:
-            _read_tar(tar, target, path)
+            left_out = _Unpacking(tar, target, path).run()
         _hoist(target)
     else:
-        raise SupervisorError(f"{path} is neither a folder nor a {SUFFIX} file")
+        raise SupervisorError(f"{path} is neither a folder nor a {SUFFIX} file", _NAME)
     for folder, _dirs, names in os.walk(target):
         Path(folder).chmod(0o700)
         for name in names:
@@ -90,6 +92,7 @@ def unpack(path: Path, target: Path, progress: Progress | None = None) -> None:
                 file.chmod(0o600 | stat.S_IMODE(file.stat().st_mode) & 0o100)
     files.sync_tree(target)
     files.sync_dir(target.parent)
+    return left_out
 
 
 class _Counted:
@@ -136,32 +139,68 @@ def _opened(path: Path, tally: Tally) -> Iterator[tarfile.TarFile]:
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 yield tar
     except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
-        raise SupervisorError(f"{path} is torn or no {SUFFIX} file: {error}") from error
+        raise SupervisorError(f"{path} is torn or no {SUFFIX} file: {error}", _NAME) from error
 
 
-def _read_tar(tar: tarfile.TarFile, target: Path, path: Path) -> None:
-    """Write files, folders and links, and nothing through a link or outside `target`."""
-    folders = {""}
-    for member in tar:
-        name = member.name.removeprefix("./").rstrip("/")
-        if name in ("", "."):
-            continue
-        parent = name.rpartition("/")[0]
-        if not safe_path(name) or parent not in folders or files.there(target / name):
-            raise SupervisorError(f"{path} holds {member.name!r}, which is no part of a session")
+class _Unpacking:
+    """Writes an archive's files, folders and links, and nothing through a link or outside."""
+
+    def __init__(self, tar: tarfile.TarFile, target: Path, path: Path) -> None:
+        self._tar = tar
+        self._target = target
+        self._path = path
+        self._folders = {""}
+
+    def run(self) -> list[str]:
+        """Return what was left out, in words. Raises: SupervisorError, OSError, TarError."""
+        left_out: list[str] = []
+        for member in self._tar:
+            name = _bare(member.name)
+            if name in ("", "."):
+                continue
+            if not self._may_be(name) or files.there(self._target / name):
+                raise self._refused(f"holds {member.name!r}, which is no part of a session")
+            if not self._put(member, name):
+                left_out.append(f"{name} is no file, folder or link: left out")
+        return left_out
+
+    def _may_be(self, name: str) -> bool:
+        return safe_path(name) and name.rpartition("/")[0] in self._folders
+
+    def _put(self, member: tarfile.TarInfo, name: str) -> bool:
+        target = self._target / name
         if member.isdir():
-            (target / name).mkdir(0o700)
-            folders.add(name)
+            target.mkdir(0o700)
+            self._folders.add(name)
         elif member.issym():
-            (target / name).symlink_to(member.linkname)
-        elif (content := tar.extractfile(member)) is not None:
-            if member.size > (room_bytes := incoming.free_bytes(target)):
-                raise incoming.no_room(path, room_bytes)
-            fd = files.create(target / name)
-            with os.fdopen(fd, "wb") as file:
+            target.symlink_to(member.linkname)
+        elif member.islnk():
+            # Another name of a file that came before it: tar stores its bytes once.
+            source = _bare(member.linkname)
+            if not self._may_be(source) or not files.is_plain(self._target / source):
+                raise self._refused(f"links {member.name!r} to what is not in it")
+            self._fits((self._target / source).stat().st_size)
+            _copy_file(self._target / source, target, Tally(None, 0))
+        elif (content := self._tar.extractfile(member)) is not None:
+            self._fits(member.size)
+            with os.fdopen(files.create(target), "wb") as file:
                 shutil.copyfileobj(content, file, _COPY_BYTES)
                 file.flush()
                 os.utime(file.fileno(), (member.mtime, member.mtime))
+        else:
+            return False
+        return True
+
+    def _fits(self, size_bytes: int) -> None:
+        if size_bytes > (room_bytes := incoming.free_bytes(self._target)):
+            raise incoming.no_room(self._path, room_bytes)
+
+    def _refused(self, why: str) -> SupervisorError:
+        return SupervisorError(f"{self._path} {why}", f"nothing was changed; {_NAME}")
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("./").rstrip("/")
 
 
 def _hoist(target: Path) -> None:
@@ -180,7 +219,7 @@ def _hoist(target: Path) -> None:
     aside.rename(target)
 
 
-def _copy_folder(source: Path, target: Path, progress: Progress | None) -> None:
+def _copy_folder(source: Path, target: Path, progress: Progress | None) -> list[str]:
     found = scan(source)
     if found.missed:
         raise SupervisorError(
@@ -197,6 +236,7 @@ def _copy_folder(source: Path, target: Path, progress: Progress | None) -> None:
         else:
             _copy_file(source / path, target / path, tally)
             os.utime(target / path, ns=(seen.mtime_ns, seen.mtime_ns))
+    return found.notes
 
 
 def _copy_file(source: Path, target: Path, tally: Tally) -> None:

@@ -101,6 +101,15 @@ def test_an_export_may_have_the_longest_name_there_is(place: Place, tmp_path: Pa
     assert tree(tmp_path / ("n" * 255)) == tree(place.live)
 
 
+_TYPES = {
+    "link": tarfile.SYMTYPE,
+    "dir": tarfile.DIRTYPE,
+    "name": tarfile.LNKTYPE,
+    "pipe": tarfile.FIFOTYPE,
+    "device": tarfile.CHRTYPE,
+}
+
+
 def _archive(path: Path, *members: tuple[str, str, str]) -> Path:
     raw = io.BytesIO()
     with tarfile.open(fileobj=raw, mode="w") as tar:
@@ -110,7 +119,7 @@ def _archive(path: Path, *members: tuple[str, str, str]) -> Path:
                 member.size = len(content)
                 tar.addfile(member, io.BytesIO(content.encode()))
             else:
-                member.type = {"link": tarfile.SYMTYPE, "dir": tarfile.DIRTYPE}[kind]
+                member.type = _TYPES[kind]
                 member.linkname = content
                 tar.addfile(member)
     path.write_bytes(zstandard.compress(raw.getvalue()))
@@ -127,6 +136,10 @@ def _archive(path: Path, *members: tuple[str, str, str]) -> Path:
         [("a", "file", "x"), ("a", "file", "y")],
         [("empty", "dir", "")],
         [("creds.json", "file", "{torn")],
+        [("a", "file", "x"), ("b", "name", "/etc/passwd")],
+        [("a", "file", "x"), ("b", "name", "../outside")],
+        [("a", "link", "/etc/passwd"), ("b", "name", "a")],
+        [("a", "file", "x"), ("b", "name", "none")],
     ],
 )
 def test_an_enemys_archive_changes_nothing(
@@ -137,12 +150,57 @@ def test_an_enemys_archive_changes_nothing(
     wanted = tree(place.live)
     path = _archive(tmp_path / "bad.tar.zst", *members)
     before = sorted(path.name for path in place.live.parent.iterdir())
-    with pytest.raises(SupervisorError):
+    with pytest.raises(SupervisorError) as refused:
         manager.import_(ID, path)
+    assert refused.value.hint
     assert tree(place.live) == wanted
     assert sorted(path.name for path in place.live.parent.iterdir()) == before
     assert not (tmp_path / "outside").exists()
     assert manager.info(ID)["epoch"] == 1
+
+
+def test_what_tar_writes_by_itself_comes_in(place: Place, tmp_path: Path) -> None:
+    """A second name of a file is a file of its own; what can be no part of a session is said."""
+    manager = place.manager()
+    path = _archive(
+        tmp_path / "by-hand.tar.zst",
+        ("./session-9/", "dir", ""),
+        ("./session-9/creds.json", "file", '{"device": 1}'),
+        ("./session-9/again.json", "name", "./session-9/creds.json"),
+        ("./session-9/queue", "pipe", ""),
+        ("./session-9/null", "device", ""),
+    )
+    manager.import_(ID, path)
+    assert tree(place.live) == dict.fromkeys(["again.json", "creds.json"], b'{"device": 1}')
+    assert (place.live / "again.json").stat().st_nlink == 1
+    said = [note.split(" is ")[0] for note in manager.left_out]
+    assert said == ["session-9/queue", "session-9/null"]
+
+
+def test_what_a_folder_holds_that_cannot_come_in_is_said(place: Place, tmp_path: Path) -> None:
+    """As a snapshot does."""
+    manager = place.linked()
+    manager.export(ID, tmp_path / "out")
+    os.mkfifo(tmp_path / "out" / "queue")
+    manager.import_(ID, tmp_path / "out")
+    assert list(manager.left_out) == ["queue is a pipe: left out"]
+
+
+def test_why_nothing_can_be_exported_is_said(place: Place, tmp_path: Path) -> None:
+    """None at all, none that is whole, none of this link: each has another remedy."""
+
+    def refused(match: str, hint: str) -> None:
+        with pytest.raises(NothingToRestore, match=match) as error:
+            place.manager().export(ID, tmp_path / "out")
+        assert hint in error.value.hint
+
+    refused("it has no snapshot", "session backup")
+    manager = place.linked()
+    manager.export(ID, tmp_path / "good")
+    manager.condemn(ID, "1", "for a test")
+    refused("none of its snapshots is whole", "session check")
+    manager.import_(ID, tmp_path / "good")
+    refused("of an earlier link", "--snapshot")
 
 
 def test_a_folder_that_cannot_be_read_whole_is_refused(
