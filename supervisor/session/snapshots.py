@@ -259,12 +259,14 @@ class Snapshots(Verdicts):
             return []
         record = self._state.read(session_id)
         now = self._clock()
+        ends = [m for m in listing.manifests if m.kind == "tombstone"]
+        last = max((m.epoch for m in ends), default=-1)
         spare = self._quarantine.prune(
             session_id,
             listing.quarantined,
             now,
             lambda epoch: (
-                epoch == record.epoch
+                epoch in (record.epoch, last)
                 and not any(m.verdict == "good" for m in listing.of_epoch(epoch))
             ),
             linked=record.epoch if record.state == "linked" else None,
@@ -277,9 +279,8 @@ class Snapshots(Verdicts):
                 stay = retention.kept(own, self.keep)
             else:
                 ended_at = since_1970((end or own[-1]).taken_at)
-                stay = retention.kept_after_end(own, ended_at, now)
+                stay = retention.kept_after_end(own, ended_at, now, last=epoch == last)
             doomed += [m for m in own if m.seq not in stay and m.name not in self._pinned]
-        ends = [m for m in listing.manifests if m.kind == "tombstone"]
         doomed += [*ends[:-_TOMBSTONES_KEPT], *spare]
         self.store.drop(session_id, doomed)
         return [m.name for m in doomed]

@@ -36,15 +36,20 @@ def _wanted(usable: Sequence[Manifest], keep: Keep) -> set[int]:
     return stay | {m.seq for m in [m for m in usable if m.proof == "roundtrip"][:1]}
 
 
-def kept_after_end(manifests: Sequence[Manifest], ended_at: float, now: float) -> set[int]:
+def kept_after_end(
+    manifests: Sequence[Manifest], ended_at: float, now: float, *, last: bool = False
+) -> set[int]:
     """Return the seqs that stay of an epoch that ended at `ended_at`. Seconds since 1970.
 
+    `last`: no other ended after it. Its newest good one (or what comes next to it) stays however
+    old it is: a clock that jumps ahead makes all of it old at once.
     A bad one was kept to be looked at while its bot ran, and to be healed: neither comes any more.
     Only where there is nothing better it stays as long as a good one would.
     """
-    if now - ended_at > ENDED_S:
-        return set()
     usable = [m for m in manifests if m.verdict != "bad" or m.sick]
+    if now - ended_at > ENDED_S:
+        best = max(usable, key=lambda m: (m.verdict == "good", m.seq), default=None)
+        return {best.seq} if best is not None and last else set()
     return kept(usable or manifests, _ENDED)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from supervisor.session.model import NothingToRestore
 from tests.unit.session.damagekit import flip, tear
-from tests.unit.session.sessionkit import ID, Place, aside, moved_whole, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, aside, fill, moved_whole, tree, write_key
 
 
 def test_quarantine_is_bounded(place: Place) -> None:
@@ -56,16 +56,29 @@ def test_quarantine_is_never_the_only_copy(place: Place) -> None:
 
 
 def test_an_ended_epoch_goes_after_thirty_days(place: Place) -> None:
-    """Its snapshots and its quarantine; its end stays known."""
+    """Its snapshots and its quarantine; its end stays known, and of the last the newest good one.
+
+    A clock that jumps a year ahead, and back, would else have thrown all of it away.
+    """
     manager = place.linked()
     manager.clear(ID)
+    for text in ("older", "newest"):
+        fill(place.live) if text == "older" else write_key(place.live, text)
+        manager.note_linked(ID, "1:aa")
+        manager.backup(ID)
+    manager.clear(ID)
     manager.cleanup_old_backups(ID)
-    assert len(place.manifests()) == 2
-    place.clock.now += 31 * 86_400
+    assert {s.epoch for s in manager.snapshots(ID)} == {1, 2}
+    newest = manager.snapshots(ID)[-1]
+    place.clock.now += 400 * 86_400
     manager.cleanup_old_backups(ID)
-    assert [".closed-cleared." in name for name in place.manifests()] == [True]
-    assert place.packs() == []
+    place.clock.now -= 400 * 86_400
+    assert manager.snapshots(ID) == [newest]
+    assert [".closed-cleared." in name for name in place.manifests()].count(True) == 2
     assert manager.info(ID)["quarantine"] == []
+    assert not manager.verify(ID, newest.id)
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID)
 
 
 # --- folded into the packs ---------------------------------------------------------------------

@@ -24,6 +24,7 @@ def test_bad_ones_do_not_outlive_the_good_ones_of_an_ended_link() -> None:
     manifests += [taken(5, "good"), taken(6, "bad")]
     assert retention.kept_after_end(manifests, ENDED, ENDED + DAY_S) == {3, 5}
     assert retention.kept_after_end(manifests, ENDED, ENDED + 31 * DAY_S) == set()
+    assert retention.kept_after_end(manifests, ENDED, ENDED + 31 * DAY_S, last=True) == {5}
 
 
 def test_where_all_are_bad_the_newest_of_them_stay() -> None:
