@@ -6,6 +6,7 @@ that it inherits. The locks are open file description locks (fcntl(2), F_OFD_SET
 with the last descriptor of the open, whoever holds it, and not with any close in the process.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -134,7 +135,7 @@ class OwnerLock:
         except OSError as error:
             raise SupervisorError(
                 f"the lock {self.path} cannot be opened: {error.strerror}",
-                "it must be a plain file of yours; remove what is in its place",
+                self._remedy(error),
             ) from error
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
@@ -143,6 +144,13 @@ class OwnerLock:
         if status.st_uid == os.geteuid():
             os.fchmod(fd, 0o600)
         return fd
+
+    def _remedy(self, error: OSError) -> str:
+        if error.errno in (errno.EACCES, errno.EPERM):
+            return f"run as the user whose it is, or give yourself the right to {self.path.parent}"
+        if error.errno in (errno.ELOOP, errno.EISDIR, errno.ENXIO):
+            return "it must be a plain file of yours; remove what is in its place"
+        return "nothing was changed: mend that, then do it again"
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

@@ -12,6 +12,7 @@ import pytest
 
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.lock import OwnerLock, boot_id, start_ticks
+from tests.unit.session.diskkit import unopened
 
 ROOT = Path(__file__).resolve().parents[3]
 HOLDER = """
@@ -64,6 +65,21 @@ def test_a_disk_that_fails_leaves_nobody_locked_out(
     assert not lock.held
     lock.acquire()
     lock.release()
+
+
+@pytest.mark.parametrize(
+    ("number", "remedy"),
+    [(errno.EACCES, "the right to"), (errno.ELOOP, "remove what"), (errno.EMFILE, "do it again")],
+)
+def test_a_lock_that_cannot_be_opened_says_what_helps(
+    lock: OwnerLock, monkeypatch: pytest.MonkeyPatch, number: int, remedy: str
+) -> None:
+    """Only what is in its place is to be removed, and not a lock that we may not look at."""
+    unopened(monkeypatch, str(lock.path).__eq__, number)
+    with pytest.raises(SupervisorError, match="cannot be opened") as refused:
+        lock.acquire()
+    assert remedy in refused.value.hint
+    assert ("remove" in refused.value.hint) is (number == errno.ELOOP)
 
 
 def test_the_owner_is_named(lock: OwnerLock) -> None:
