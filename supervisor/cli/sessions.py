@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING
 
+import click
+
 from supervisor.config import BotConfig, Config
 from supervisor.core.errors import ConfigError
 
@@ -37,7 +39,14 @@ def open_manager(config: Config, session_id: str) -> "SessionManager":
 def known(config: Config) -> list[str]:
     """List the sessions: the configured ones first, then what else left something behind."""
     configured = list(_bots(config))
-    found = open_manager(config, "").ids()
+    manager = open_manager(config, "")
+    found = manager.ids()
+    if torn := manager.torn_state():
+        click.echo(
+            f"{torn} can't be read: what it said of the sessions comes from their snapshots, and "
+            f"the next change keeps it aside, as {torn.name}.unreadable-...",
+            err=True,
+        )
     if not config.path.is_file():
         # Without a config the only bot is a name that we made up.
         return found

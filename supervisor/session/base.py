@@ -87,6 +87,10 @@ class Base:
         found, self._state.kept_aside = self._state.kept_aside, []
         return found
 
+    def torn_state(self) -> Path | None:
+        """Return the state file where it can't be read: what it said comes from the snapshots."""
+        return None if self._state.whole() else self._state.path
+
     def record(self, session_id: str) -> Record:
         """Return the session's durable record as it stands. Raises: SupervisorError, OSError."""
         check_id(session_id)

@@ -140,6 +140,10 @@ class StateFile:
         """Return the sessions that the file knows."""
         return set(self._load()[0])
 
+    def whole(self) -> bool:
+        """Return whether the file can be read, or was never there. Raises: SupervisorError."""
+        return self._load()[1]
+
     @contextmanager
     def edit(self, session_id: str) -> Iterator[Record]:
         """Yield the record to change; at the end it is on the disk, unless it is the same.

@@ -45,6 +45,17 @@ def test_list_and_snapshots(folder: Path, capsys: Out) -> None:
     assert [s["id"] for s in json.loads(capsys.readouterr().out)] == [ID, "2"]
 
 
+@pytest.mark.parametrize("command", ["info", "list", "check", "backup", "snapshots"])
+def test_a_torn_state_file_is_said(folder: Path, capsys: Out, command: str) -> None:
+    """What is shown comes from the snapshots then; nobody else would learn of it."""
+    assert execute(["session", command]) == 0
+    assert "session-state.json" not in capsys.readouterr().err
+    (folder / "session-state.json").write_text("{torn")
+    assert execute(["session", command]) == 0
+    err = capsys.readouterr().err
+    assert err.count("session-state.json can't be read: what it said") == 1
+
+
 def test_reading_writes_nothing(folder: Path) -> None:
     """info, list, snapshots and check leave every file as it is."""
 
