@@ -70,7 +70,7 @@ class Ladder(Restores):
     def _why_none(listing: Listing, record: Record) -> str:
         own = listing.of_epoch(record.epoch)
         torn = listing.torn if not own or own[-1].seq < listing.torn else 0
-        return why_none(record, own, len(listing.snapshots), torn)
+        return why_none(record, own, listing, torn)
 
     # --- restore -------------------------------------------------------------------------
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 
 from supervisor.session.state import Record
 from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.store import Store
 
@@ -44,16 +45,19 @@ def of_device(snapshots: Sequence[Manifest], identity: str | None) -> list[Manif
     return [m for m in snapshots if known is None or m.at_rest in (None, known)]
 
 
-def why_none(
-    record: Record, snapshots: Sequence[Manifest], all_snapshots: int, torn: int = 0
-) -> str:
-    """Return why there is nothing to restore, in words for a person."""
+def why_none(record: Record, snapshots: Sequence[Manifest], listing: Listing, torn: int = 0) -> str:
+    """Return why there is nothing to restore, in words for a person.
+
+    `snapshots`: those of the link. `torn`: see `candidates`.
+    """
     if record.state == "closed":
-        return "it was cleared or logged out, so it must be linked again"
+        end = listing.tombstone(record.epoch)
+        how = "it was cleared or logged out"
+        if end is not None and end.reason != "cleared":
+            how = f"its link has ended ({end.reason})"
+        return f"{how}, so it must be linked again"
     if not snapshots:
-        if all_snapshots:
-            return "its snapshots are of an earlier link"
-        return "it has no snapshot"
+        return "its snapshots are of an earlier link" if listing.snapshots else "it has no snapshot"
     if all(m.verdict == "bad" for m in snapshots):
         return "none of its snapshots is whole"
     if torn:

@@ -30,6 +30,13 @@ def test_a_cleared_session_never_comes_back(place: Place) -> None:
         place.state.unlink(missing_ok=True)
 
 
+def test_why_a_link_has_ended_is_said(place: Place) -> None:
+    """In the words of then: a person did not clear it."""
+    manager = place.linked()
+    manager.close_epoch(ID, "nothing of it was whole")
+    assert "ended (nothing of it was whole)" in place.manager().info(ID)["why_not"]
+
+
 def test_a_relink_ends_what_was_before(place: Place) -> None:
     """The new device's session is never replaced by the old one's."""
     manager = place.linked()
