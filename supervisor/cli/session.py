@@ -8,6 +8,7 @@ from supervisor.cli import session_carry, session_change, session_check, target,
 from supervisor.cli.sessions import identify, known, open_manager
 from supervisor.cli.tables import pairs, table
 from supervisor.cli.target import echo_json
+from supervisor.core.errors import SupervisorError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -97,10 +98,17 @@ def info(ctx: click.Context, session_id: str | None, *, as_json: bool) -> int:
 def list_(ctx: click.Context, *, as_json: bool) -> int:
     """List all sessions: the configured ones and what else is there."""
     config = target.config(ctx)
-    infos = [open_manager(config, each).info(each) for each in known(config)]
+    infos, code = [], 0
+    for each in known(config):
+        try:
+            infos.append(open_manager(config, each).info(each))
+        except SupervisorError as error:  # the others are to be seen all the same
+            click.echo(f"error: session {words.clean(each)}: {error.message}", err=True)
+            click.echo(f"hint: {error.hint}", err=True)
+            code = 1
     if as_json:
         echo_json([{k: v for k, v in one.items() if k != "snapshots"} for one in infos])
-        return 0
+        return code
     rows = [
         [
             words.get(one, "id"),
@@ -112,7 +120,7 @@ def list_(ctx: click.Context, *, as_json: bool) -> int:
         for one in infos
     ]
     _print(table(("SESSION", "STATE", "DEVICE", "SIZE", "SNAPSHOTS"), rows))
-    return 0
+    return code
 
 
 @session.command()

@@ -190,6 +190,9 @@ def restore(
     found = _fields(change(config, "restore", chosen, alone, snapshot=snapshot))
     if as_json:
         target.echo_json(found)
+    elif found.get("flaw"):
+        click.echo(f"session {chosen} does not pass its check: {words.get(found, 'flaw')}")
+        click.echo("it ran like that before and was the same device: kept as it is")
     elif found.get("action") == "kept":
         click.echo(f"session {chosen} passed its check: kept as it is, nothing was restored")
     else:

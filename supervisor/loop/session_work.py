@@ -64,13 +64,13 @@ class SessionWork(Copier):
             older = list(error.older)
             self._report("nothing_to_restore", why=error.message, hint=error.hint, older=older)
             return ev.NothingToRestore(ticket, error.message, older=bool(older))
-        if restored.flaw:
-            self._report("session_flawed", why=restored.flaw)
-        else:
-            self._report_restored(restored)
+        self._report_restored(restored)
         return ev.SessionRestored(ticket)
 
     def _report_restored(self, restored: Restored) -> None:
+        if restored.flaw:
+            self._report("session_flawed", why=restored.flaw)
+            return
         snapshot = restored.snapshot
         self._report(
             "session_restored",

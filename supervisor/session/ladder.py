@@ -48,7 +48,10 @@ class Ladder(Restores):
 
     def _why_not(self, session_id: str) -> str:
         check_id(session_id)
-        check = self._check(session_id, "quick")
+        try:
+            check = self._check(session_id, "quick")
+        except (UnreadableBlob, Unjudged) as error:
+            return error.message  # it is not known, and the other sessions are to be listed
         if check.verdict == "passed":
             return ""
         record = self._state.read(session_id)

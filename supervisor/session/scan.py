@@ -11,6 +11,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
+from supervisor.core.errors import SupervisorError
+
 Kind = Literal["file", "dir", "link"]
 Fits = Callable[[str], re.Match[str] | None]
 
@@ -182,6 +184,12 @@ def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
     except FileNotFoundError:
         return []
     except OSError as error:
+        if not folder and isinstance(error, NotADirectoryError):
+            raise SupervisorError(
+                f"{root} is a file, and a session is a folder",
+                "move it away: its snapshots are untouched, and stillhere session restore brings"
+                " the newest back",
+            ) from error
         if not folder:
             raise
         result.notes.append(f"{folder}/ can't be read ({error.strerror}): left out")

@@ -9,9 +9,11 @@ import pytest
 
 from supervisor.config import default_config
 from supervisor.core.errors import SessionBusy
+from supervisor.core.events import Operation
 from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.session.manager import SessionManager
+from supervisor.session.model import Restored
 
 ASKED: dict[str, Callable[[SessionWork], Any]] = {
     "backup": lambda work: work.backup(None),
@@ -53,3 +55,33 @@ def test_a_session_that_another_process_has_is_left_alone(
         await jobs.close()
 
     asyncio.run(use())
+
+
+def test_a_flaw_that_is_lived_with_is_reported_whoever_asked(tmp_path: Path) -> None:
+    """A start or a person: it is never told as a session that passed its check."""
+    config = default_config(tmp_path, ["x"])
+    (bot,) = config.bots.values()
+    told: list[str] = []
+    kept = Restored(action="kept", flaw="odd.db: row 3 is odd")
+
+    class Manager(SessionManager):
+        def restore(self, *_args: Any, **_more: Any) -> Restored:
+            return kept
+
+    async def use() -> None:
+        jobs = Jobs(bot.name, lambda _: None, lambda *_: None)
+        work = SessionWork(
+            config,
+            bot,
+            Manager(config.sessions, config.snapshots, config.state, owned=True),
+            control="",
+            jobs=jobs,
+            report=lambda event, **_fields: told.append(event),
+            members=lambda _: [],
+        )
+        await jobs.result(lambda: work.restore(1, because="damaged"))
+        await jobs.result(lambda: work.operate(2, operation=Operation("restore", 1, None)))
+        await jobs.close()
+
+    asyncio.run(use())
+    assert told == ["session_flawed"] * 2

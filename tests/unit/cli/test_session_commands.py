@@ -1,6 +1,7 @@
 """`stillhere session ...` on real sessions, with and without a supervisor."""
 
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import pytest
 from supervisor.cli.main import execute
 from supervisor.control import paths
 from supervisor.session.lock import OwnerLock
+from supervisor.session.manager import SessionManager
+from supervisor.session.model import Restored
 from tests.session_keys import INFO, SNAPSHOT
 from tests.unit.cli.projectkit import CONFIG, ID, Out, live
 from tests.unit.control.fake_runner import running
@@ -43,6 +46,35 @@ def test_list_and_snapshots(folder: Path, capsys: Out) -> None:
     (folder / "sessions" / "session-2").mkdir()
     assert execute(["session", "list", "--json"]) == 0
     assert [s["id"] for s in json.loads(capsys.readouterr().out)] == [ID, "2"]
+
+
+def test_a_flaw_that_is_lived_with_is_not_called_passed(
+    monkeypatch: pytest.MonkeyPatch, capsys: Out
+) -> None:
+    """It did not pass, and that is said."""
+    kept = Restored(action="kept", flaw="odd.db: row 3 is odd")
+    monkeypatch.setattr(SessionManager, "restore", lambda *_: kept)
+    assert execute(["session", "restore"]) == 0
+    out = capsys.readouterr().out
+    assert f"session {ID} does not pass its check: odd.db: row 3 is odd" in out
+    assert "passed" not in out
+
+
+@pytest.mark.parametrize("command", ["info", "check", "restore", "list"])
+def test_a_file_in_the_sessions_place_is_said(folder: Path, capsys: Out, command: str) -> None:
+    """With what to do; and then that works."""
+    shutil.rmtree(live(folder))
+    live(folder).write_text("precious")
+    assert execute(["session", command]) == 1
+    err = capsys.readouterr().err
+    assert "is a file, and a session is a folder" in err
+    assert "hint: move it away" in err
+    (folder / "sessions" / "session-2").mkdir()
+    assert execute(["session", "list", "--json"]) == 1
+    assert [one["id"] for one in json.loads(capsys.readouterr().out)] == ["2"]
+    live(folder).rename(folder / "aside")
+    assert execute(["session", "restore"]) == 0
+    assert (live(folder) / "creds.json").exists()
 
 
 @pytest.mark.parametrize("command", ["info", "list", "check", "backup", "snapshots"])

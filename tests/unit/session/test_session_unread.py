@@ -43,6 +43,18 @@ def test_a_link_does_not_end_for_manifests_that_cannot_be_read(
     assert tree(place.live) == wanted
 
 
+def test_info_says_what_can_not_be_told_now(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An empty file, of which only the unreadable manifest knows: no list of sessions fails."""
+    manager = place.linked()
+    (place.live / "log.txt").write_bytes(b"")
+    assert manager.info(ID)["restorable"]
+    with monkeypatch.context() as patch:
+        unread_manifests(patch, place)
+        found = place.manager().info(ID)
+        assert (found["restorable"], found["exists"]) == (False, True)
+        assert "whether it held something is not known" in found["why_not"]
+
+
 def test_nothing_older_comes_back_for_a_newer_one_that_cannot_be_read(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
