@@ -7,7 +7,6 @@ orders; here they are started, waited for and stopped.
 import asyncio
 import os
 import signal
-import tempfile
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import SETTLED, Desk, all_reach, own_version
 from supervisor.process import probes
 from supervisor.process.tree import become_subreaper, reap_orphans
+from supervisor.session import files
 from supervisor.session.manager import SessionManager
 
 ConsoleSink = Callable[[dict[str, Any]], None]
@@ -35,6 +35,8 @@ COMING_UP = (Phase.CLAIMING, Phase.SWEEPING, Phase.EVICTING, Phase.STARTING, Pha
 # A companion that is slower than this is not waited for: its bots can wait by themselves.
 COMPANIONS_S = 3.0
 WATCH_READY_S = 30.0
+# How the folders with the bots' sockets begin, beside the control sockets: those have hex names.
+SOCKETS = "s"
 
 
 class Supervisor:
@@ -73,9 +75,11 @@ class Supervisor:
         server = ControlServer(self._control_path, self, pulse=lambda: self._desk.pulse)
         await server.start()
         loop.add_signal_handler(signal.SIGCHLD, self._child_ended)
-        with tempfile.TemporaryDirectory(prefix="n", dir=folder) as socket_dir:
+        with suppress(OSError):  # what a killed one left; it comes again where it fails
+            files.sweep_scratch(folder, SOCKETS)
+        with files.scratch(folder, SOCKETS) as socket_dir:
             self._note(None, "supervisor_started", {"pid": os.getpid(), "version": own_version()})
-            house = self._house(Path(socket_dir))
+            house = self._house(socket_dir)
             for name in bots or self.config.bots:
                 bot = self.config.bots[name]
                 self.charges[name] = Charge(house, bot, self._manager(bot))

@@ -20,6 +20,7 @@ from supervisor.loop.jobs import Jobs, in_words
 from supervisor.loop.session_work import SessionWork
 from supervisor.process import environment, probes
 from supervisor.process.child import Child, Plan
+from supervisor.session import files
 from supervisor.session.manager import SessionManager
 from supervisor.watch import bytecode
 from supervisor.watch.preflight import preflight
@@ -218,6 +219,7 @@ class Hands:
         if not folder.is_dir():
             paths.prepare(folder.parent)
             folder.mkdir(mode=0o700)
+            files.hold(folder)  # until we end: another supervisor sweeps what nobody holds
 
     def _look_at_source(self) -> None:
         """See what changed since the last look: this generation may have it, or be dirty soon."""

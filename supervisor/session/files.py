@@ -287,6 +287,13 @@ def sync_tree(path: Path) -> None:
         sync_dir(folder)
 
 
+def hold(folder: Path) -> int:
+    """Keep a folder from being swept away until the descriptor is closed. Raises: OSError."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    fcntl.flock(fd, fcntl.LOCK_EX)
+    return fd
+
+
 @contextmanager
 def scratch(parent: Path, prefix: str = _WORK) -> Iterator[Path]:
     """Yield a private folder in `parent` that is gone afterwards, also after a crash.
@@ -297,8 +304,7 @@ def scratch(parent: Path, prefix: str = _WORK) -> Iterator[Path]:
     """
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        fd = hold(path)
         if path.exists():
             break
         os.close(fd)  # a sweep was faster than our flock

@@ -1,6 +1,7 @@
 """One bot in the loop's care, with real processes, when what is around it breaks."""
 
 import asyncio
+import os
 import shutil
 import sys
 import tempfile
@@ -20,7 +21,8 @@ from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import Desk, all_reach
 from supervisor.loop.jobs import Jobs
-from supervisor.runner import Supervisor
+from supervisor.runner import SOCKETS, Supervisor
+from supervisor.session import files
 from supervisor.session.manager import SessionManager
 
 pytestmark = pytest.mark.usefixtures("adopting")
@@ -104,6 +106,8 @@ def test_a_socket_folder_that_was_cleaned_away_is_made_again(tmp_path: Path) -> 
                     [bot.charge], lambda state: state.phase is Phase.UP and state.current == 2
                 )
             assert bot.sockets.stat().st_mode & 0o777 == 0o700
+            files.sweep_scratch(bot.sockets.parent, bot.sockets.name)
+            assert bot.sockets.is_dir()  # another supervisor takes it for no dead one's
 
     asyncio.run(run())
 
@@ -223,6 +227,38 @@ def test_what_cannot_be_shown_is_done_all_the_same(tmp_path: Path) -> None:
             return await supervisor.run()
 
     assert asyncio.run(run()) == 0
+
+
+def test_the_sockets_of_a_killed_supervisor_are_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And those of one that runs are not."""
+    settings = project(tmp_path)
+    with tempfile.TemporaryDirectory() as short:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", short)
+        folder = Path(short, "stillhere")
+        for name in ("dead", "alive"):
+            (folder / f"{SOCKETS}{name}").mkdir(parents=True)
+        held = files.hold(folder / f"{SOCKETS}alive")
+        seen: list[set[str]] = []
+
+        def console(event: dict[str, Any]) -> None:
+            if event["event"] == "verified":
+                seen.append({path.name for path in folder.glob(f"{SOCKETS}*")})
+                supervisor.request_stop()
+
+        async def run() -> int:
+            async with asyncio.timeout(15):
+                return await supervisor.run()
+
+        supervisor = Supervisor(settings, dev=False, console=console)
+        assert asyncio.run(run()) == 0
+        os.close(held)
+        (running,) = seen
+        assert len(running) == 2
+        assert f"{SOCKETS}alive" in running
+        assert f"{SOCKETS}dead" not in running
+        assert [path.name for path in folder.glob(f"{SOCKETS}*")] == [f"{SOCKETS}alive"]
 
 
 def test_a_folder_that_cannot_be_made_is_no_bug_of_ours(tmp_path: Path) -> None:
