@@ -4,7 +4,8 @@ import time
 from collections.abc import Callable
 from threading import Lock
 
-# Gets the bytes that are done and the bytes there are. It must return at once, and not raise.
+# Gets the bytes that are done and the bytes there are. It must return at once, and not raise; but
+# where the work says that it may (a drill does), it may keep it waiting, or end it by raising.
 Progress = Callable[[int, int], None]
 
 _EVERY_S = 0.1
