@@ -7,6 +7,7 @@ written down while a bot runs) stands beside it, on Base.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +69,10 @@ class SessionManager(Ledger, Audits):
     def _refuse_export(self, path: Path) -> None:
         """Raise a SupervisorError for a place where the next snapshot or pruning finds it."""
         above = (real := path.parent.resolve() / path.name, *real.parents)
-        taken = {self.folder(key): f"the folder of session {key}" for key in self.ids()}
+        taken: dict[Path, str] = {}
+        for key in self.ids():
+            with suppress(SupervisorError):  # a stray name that can be no session's
+                taken[self.folder(key)] = f"the folder of session {key}"
         taken[self.store.root.resolve()] = "the snapshots' store"
         for place, what in taken.items():
             if place in above:

@@ -82,6 +82,7 @@ def test_no_export_goes_into_a_session_or_the_store(place: Place, name: str) -> 
     """The next snapshot would hold the session twice, and pruning what is no pack."""
     manager = place.linked()
     path = Path(name.format(live=place.live, store=place.store))
+    (place.live.parent / "session- stray").mkdir()
     (place.root / "link").symlink_to(path.parent)
     before = tree(place.root)
     for where in (path, place.root / "link" / path.name):
