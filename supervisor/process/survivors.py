@@ -28,7 +28,9 @@ def find(token_prefix: str, held: Iterable[int], lock: Path) -> list[int]:
 def copies(folder: Path) -> list[int]:
     """Return who else has a file below `folder` open, as far as we may look."""
     own = {os.getpid(), *descendants(os.getpid())}
-    return sorted(pid for pid in users(folder.resolve()) if pid not in own)
+    found = set(users(folder.resolve())) - own
+    # Once more: a helper of ours may have been started while that was looked for.
+    return sorted(found.difference(descendants(os.getpid())) if found else found)
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:

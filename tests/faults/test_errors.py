@@ -7,7 +7,8 @@ short reads, writes and copies are patched into `os`.
 import pytest
 
 from tests.faults.programs import run
-from tests.faults.scenarios import UNMOUNTED
+from tests.faults.scenarios import SCENARIOS, UNMOUNTED
+from tests.faults.test_kill import AT_LEAST
 
 
 def test_any_of_a_sample_of_errors_is_said_and_survived() -> None:
@@ -32,6 +33,8 @@ def test_every_error_at_every_call_is_said_and_survived(name: str) -> None:
     """All calls of one shape, with every error that they may give."""
     result = run("errors", name, timeout_s=1180)
     assert result["problems"] == []
+    assert result["tried"] >= AT_LEAST[SCENARIOS[name].operation]
+    assert set(result["ended"]) == {"done", "refused"}
 
 
 def test_a_read_that_fails_once_condemns_nothing() -> None:
