@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ with manager.owning(sys.argv[2]):
 def test_the_second_of_two_processes_is_refused(place: Place) -> None:
     """Every changing method says who has it; reading goes on; afterwards all work."""
     manager = place.linked()
+    other = shutil.copytree(place.live, place.root / "other")
     wanted, state = tree(place.live), place.state.read_bytes()
     command = [sys.executable, "-c", HOLDER, str(place.root), ID]
     with subprocess.Popen(
@@ -41,7 +43,7 @@ def test_the_second_of_two_processes_is_refused(place: Place) -> None:
             lambda: manager.restore_from_backup(ID),
             lambda: manager.backup(ID),
             lambda: manager.clear(ID),
-            lambda: manager.import_(ID, place.live),
+            lambda: manager.import_(ID, other),
             lambda: manager.save_state(ID, a=1),
             lambda: manager.cleanup_old_backups(ID),
             lambda: manager.capture(ID, reason="x", generation=1, hot=False),
