@@ -88,13 +88,18 @@ def matcher(globs: Sequence[str]) -> Callable[[str], bool]:
     """Return `matches` for these globs: faster where there are many paths."""
     last, whole = _patterns(globs)
 
-    @lru_cache(maxsize=1 << 15)  # each walk asks for the same paths
     def fits(path: str) -> bool:
         if last(path.rpartition("/")[2]):
             return True
         return whole is not None and whole(path) is not None
 
     return fits
+
+
+@lru_cache(maxsize=4)
+def remembering(globs: Sequence[str]) -> Callable[[str], bool]:
+    """Return `matches` for globs that each walk asks of the same paths."""
+    return lru_cache(maxsize=1 << 15)(matcher(globs))
 
 
 def seen_from(status: os.stat_result, target: str = "", before: Seen | None = None) -> Seen | None:

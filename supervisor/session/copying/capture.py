@@ -18,7 +18,7 @@ from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.copying.tray import Tray
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
-from supervisor.session.scan import Scan, Seen, matcher, scan, seen_from
+from supervisor.session.scan import Scan, Seen, remembering, scan, seen_from
 from supervisor.session.storage.entries import Entry
 
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
@@ -154,7 +154,7 @@ def copy_changes(
     result.seen = found.seen
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen)
-    reread = matcher(profile.reread)
+    reread = remembering(profile.reread)
     to_copy: list[str] = []
     for path, seen in found.seen.items():
         if seen.kind != "file":
