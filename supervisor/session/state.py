@@ -5,11 +5,13 @@ can't be read is kept aside, and its records come again from the manifests: see 
 """
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
+from time import time_ns
 from typing import Any, get_args
 
 from supervisor.core.errors import SupervisorError
@@ -19,6 +21,8 @@ from supervisor.session.storage.manifest import Counters
 
 VERSION = 1
 _MAX_BYTES = 64 << 20
+# Younger than this, it may have been written twice with the same times.
+_YOUNG_NS = 2_000_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -111,6 +115,10 @@ def record_from(value: object) -> Record:
     return Record(**known)
 
 
+# By session.
+Records = dict[str, Record]
+
+
 class StateFile:
     """The file, for all sessions. `rebuild(id)` is asked for a record that isn't there."""
 
@@ -130,11 +138,13 @@ class StateFile:
         self._clock = clock
         # Files that could not be read and were kept aside; whoever tells persons takes them.
         self.kept_aside: list[Path] = []
+        # What the file held, and how it looked then.
+        self._loaded: tuple[tuple[int, ...], Records, bool] | None = None
 
     def read(self, session_id: str) -> Record:
         """Return the record as it stands; writes nothing. Raises: SupervisorError, OSError."""
         records, _whole = self._load()
-        return self._settle(session_id, records.get(session_id))
+        return self._settle(session_id, deepcopy(records.get(session_id)))
 
     def ids(self) -> set[str]:
         """Return the sessions that the file knows."""
@@ -151,7 +161,8 @@ class StateFile:
         An exception inside leaves the file as it was. Raises: SupervisorError, OSError.
         """
         with files.folder_lock(self._root):
-            records, whole = self._load()
+            loaded, whole = self._load()
+            records = dict(loaded)
             if not whole:
                 for other in self._ids() - set(records) - {session_id}:
                     with suppress(UnreadableBlob):  # it comes again once it can be read
@@ -166,8 +177,20 @@ class StateFile:
                     self._keep_aside()
                 self._save(records)
 
-    def _load(self) -> tuple[dict[str, Record], bool]:
-        """Return the records, and whether the file was whole (or never there)."""
+    def _load(self) -> tuple[Records, bool]:
+        """Return the records, and whether the file was whole (or never there).
+
+        A file that looks as it did is not read again; each of our writes makes a new one.
+        """
+        look = _look(self.path)
+        if self._loaded is not None and self._loaded[0] == look:
+            return self._loaded[1:]
+        records, whole = self._parsed()
+        # Looked at before it was read: what comes in between looks like another file next time.
+        self._loaded = (look, records, whole) if look else None
+        return records, whole
+
+    def _parsed(self) -> tuple[Records, bool]:
         try:
             value = json.loads(files.read_file(self.path, _MAX_BYTES))
         except FileNotFoundError:
@@ -208,3 +231,15 @@ class StateFile:
             aside = self.path.with_name(f"{name}-{count}")
         self.path.rename(aside)
         self.kept_aside.append(aside)
+
+
+def _look(path: Path) -> tuple[int, ...]:
+    """Return what another content would change, if stat can be trusted to tell; else nothing."""
+    try:
+        status = os.lstat(path)
+    except OSError:
+        return ()
+    changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
+    if time_ns() - changed_ns < _YOUNG_NS:
+        return ()
+    return status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns, status.st_ctime_ns

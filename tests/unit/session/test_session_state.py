@@ -3,11 +3,13 @@
 import json
 import os
 import threading
+import time
 from pathlib import Path
 
 import pytest
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session import files, state
 from tests.unit.session.sessionkit import ID, Place, fill, write_key
 
 GARBAGE = [b"", b"\0" * 500, b"{", b"[]", b'{"version": 1}', b"[" * 200_000, b"\xff\xfe"]
@@ -259,3 +261,26 @@ def test_a_state_file_on_another_filesystem(place: Place, tmp_path: Path) -> Non
         for path in sorted(folder.rglob("*"), reverse=True):
             path.rmdir() if path.is_dir() and not path.is_symlink() else path.unlink()
         folder.rmdir()
+
+
+def test_an_old_file_is_read_once_until_another_comes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who changes what it got changes nothing; what another process wrote is seen at once."""
+    manager, other = place.linked(), place.manager()
+    read: list[Path] = []
+    really = files.read_file
+
+    def counted(path: Path, limit: int) -> bytes:
+        read.append(path)
+        return really(path, limit)
+
+    monkeypatch.setattr(files, "read_file", counted)
+    assert manager.record(ID).qr_count == manager.record(ID).qr_count == 0
+    assert read.count(place.state) == 2  # a young one may have been written twice at once
+    monkeypatch.setattr(state, "time_ns", lambda: time.time_ns() + 10**10)
+    manager.record(ID).tried.append("of no account")
+    assert manager.record(ID).tried == []
+    assert read.count(place.state) == 3
+    other.note_qr(ID)
+    assert manager.record(ID).qr_count == 1
