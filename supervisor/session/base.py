@@ -17,6 +17,7 @@ from supervisor.session.model import check_id, rfc3339, slug
 from supervisor.session.progress import Progress
 from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring import swap
+from supervisor.session.restoring.mounted import refuse_read_only
 from supervisor.session.restoring.quarantine import Quarantine
 from supervisor.session.restoring.restore import of_device
 from supervisor.session.state import Record, StateFile
@@ -195,6 +196,8 @@ class Base:
 
     def _begin(self, intent: swap.Intent) -> str | None:
         """Write the intent down and do it. Returns where the old session is, if there was one."""
+        if intent.steps is None:
+            refuse_read_only(Path(intent.live))
         self._settled.discard(intent.id)
         swap.write_intent(self.store.root, intent)
         self._finish(intent)

@@ -226,13 +226,13 @@ def copy_range(source: int, target: int, length: int) -> int:
 def remove_tree(path: Path) -> None:
     """Remove a folder of ours and all in it; a folder without write permission too.
 
-    A mount point in it (a cache on a tmpfs, say) stays, empty: else nothing that was begun here
-    could ever be ended. Raises: OSError.
+    A mount point in it (a cache on a tmpfs, or one file of a container) stays, empty: else
+    nothing that was begun here could ever be ended. Raises: OSError.
     """
     if not there(path):
         return
     if not is_folder(path):
-        path.unlink()
+        _unlink(path)
         return
     for folder, _dirs, _files in os.walk(path):
         with suppress(OSError):
@@ -248,7 +248,7 @@ def remove_tree(path: Path) -> None:
 def _remove_but_mounts(path: Path) -> None:
     for folder, folders, names in os.walk(path, topdown=False):
         for name in names:
-            Path(folder, name).unlink()
+            _unlink(Path(folder, name))
         for name in folders:
             if Path(folder, name).is_symlink():
                 Path(folder, name).unlink()
@@ -257,6 +257,21 @@ def _remove_but_mounts(path: Path) -> None:
         except OSError as error:
             if error.errno not in (errno.EBUSY, errno.ENOTEMPTY):
                 raise
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink()
+    except OSError as error:
+        if error.errno != errno.EBUSY:
+            raise
+        if is_plain(path):
+            fd = os.open(path, os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                os.ftruncate(fd, 0)
+                os.fsync(fd)
+            finally:
+                os.close(fd)
 
 
 def walk_up(path: Path) -> Iterator[tuple[Path, list[str]]]:

@@ -26,6 +26,7 @@ from supervisor.session.restoring.delta import Plan
 from supervisor.session.restoring.durable import synced
 from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.looked import looked_at
+from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.rebuild import Looks, build_tree, write_blobs, write_files
 from supervisor.session.restoring.restore import entries_of
 from supervisor.session.scan import Scan, scan, seen_from
@@ -211,7 +212,23 @@ def _may_change(live: Path, plan: Plan) -> bool:
     new = {entry.path for entry in plan.folders}
     touched = (*plan.drop, *new, *(entry.path for entry in plan.put))
     parents = {path.rpartition("/")[0] for path in touched} - new
-    return all(os.access(live / parent, os.W_OK | os.X_OK) for parent in parents)
+    allowed = all(os.access(live / parent, os.W_OK | os.X_OK) for parent in parents)
+    return allowed and all(_may_stay(path, live, plan) for path in mounts_below(live))
+
+
+def _may_stay(mount: Path, live: Path, plan: Plan) -> bool:
+    """Return whether the steps can be done though this mount point can't go.
+
+    It can be emptied, or written over with what is of its own kind, where it is writable.
+    """
+    path = str(mount.relative_to(live))
+    above = {path, *delta.parents(path)}
+    coming = {entry.path: entry.seen.kind for entry in (*plan.folders, *plan.put)}
+    fits = coming.get(path) in (None, "dir" if files.is_folder(mount) else "file")
+    if not fits or any(coming.get(parent, "dir") != "dir" for parent in above - {path}):
+        return False
+    touched = path in coming or not above.isdisjoint(plan.drop)
+    return not touched or os.access(mount, os.W_OK)
 
 
 def _may_write(live: Path, path: str) -> bool:
@@ -221,6 +238,7 @@ def _may_write(live: Path, path: str) -> bool:
         status.st_nlink == 1
         and status.st_dev == os.lstat(live.parent).st_dev
         and status.st_uid == os.geteuid()
+        and live / path not in mounts_below(live)
     )
 
 

@@ -7,6 +7,8 @@ the entries move one by one. Where little differs, the folder stays and is chang
 
 import errno
 import json
+import os
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -17,6 +19,7 @@ from supervisor.session import files
 from supervisor.session.proof.sqlite_files import COMPANIONS
 from supervisor.session.restoring import inplace
 from supervisor.session.restoring.inplace import Steps
+from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.moving import NOT_BY_RENAME, move_entry, unused
 
 _MAX_BYTES = 64 << 20
@@ -147,15 +150,27 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     gone = new.with_name(f"{new.name}.gone")
     # A journal of the old database beside the new one would be replayed into it: everything
     # that is there is moved away before its successor comes.
+    names = set(os.listdir(live))  # where no name is too long to be asked for
+    mounts = mounts_below(live)
     for name in sorted(item.name for item in new.iterdir()):
         for old in (name, *(name + end for end in COMPANIONS)):
-            if files.there(live / old):
+            there = old in names and files.there(live / old)
+            if there and not _only_mounts(live / old, mounts):
                 files.keep_private(quarantine)
                 move_entry(live / old, unused(quarantine / old))
         move_entry(new / name, live / name, gone)
     files.sync_dir(live)
     new.rmdir()
     files.remove_tree(gone)
+
+
+def _only_mounts(path: Path, mounts: Sequence[Path]) -> bool:
+    """Return whether nothing is left there but mount points, which can't go."""
+    if not any(path == mount or path in mount.parents for mount in mounts):
+        return False
+    if not files.is_folder(path):
+        return not path.lstat().st_size
+    return not any(names for _folder, names in files.walk_up(path))
 
 
 def holds_something(live: Path) -> bool:

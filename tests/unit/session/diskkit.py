@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -62,3 +63,29 @@ def disk_at(folder: Path, size: str = "50%") -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", str(folder)], check=True)
+
+
+@contextmanager
+def bound_at(place: Place, inside: str, *, writable: bool = True) -> Iterator[Path]:
+    """Mount a copy of what is `inside` the session there, as a container's volumes are.
+
+    Yields that copy, which the mount shows. Skips where it may not.
+    """
+    target, source = place.live / inside, place.root / "outside"
+    (shutil.copytree if target.is_dir() else shutil.copyfile)(target, source)
+    if subprocess.run(_bind(source, target), capture_output=True, check=False).returncode:
+        pytest.skip("this machine does not let us mount")
+    try:
+        if not writable:
+            subprocess.run(["mount", "-o", "remount,bind,ro", str(target)], check=True)
+        yield source
+    finally:
+        # It went along with a folder that was renamed.
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        for point in (line.split()[4] for line in lines):
+            if point.startswith(f"{place.root}/") and point.endswith(f"/{inside}"):
+                subprocess.run(["umount", point], check=True)
+
+
+def _bind(source: Path, target: Path) -> list[str]:
+    return ["mount", "--bind", str(source), str(target)]
