@@ -8,7 +8,7 @@ from typing import Literal
 from supervisor.session import epochs, files
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
-from supervisor.session.model import MEND, Check, UnreadableBlob
+from supervisor.session.model import MEND, Check, UnreadableBlob, barred_from
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
 from supervisor.session.proof.profile import (
@@ -20,7 +20,7 @@ from supervisor.session.proof.profile import (
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.quarantined import Quarantined
 from supervisor.session.restoring import swap
-from supervisor.session.scan import Scan, Seen, scan
+from supervisor.session.scan import NO_RIGHTS, OUR_LACKS, Scan, Seen, scan
 from supervisor.session.state import Record
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
@@ -67,7 +67,19 @@ class Checks(Quarantined):
         return self._looked_at(session_id, depth)[0]
 
     def _looked_at(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
-        """Return what is said of the live session, and what was looked at for that."""
+        """Return what is said of the live session, and what was looked at for that.
+
+        Raises: Unjudged where something in it is not for us to read, or we lack what that takes.
+        """
+        try:
+            return self._seen_as(session_id, depth)
+        except OSError as error:
+            if error.errno not in (*OUR_LACKS, *NO_RIGHTS):
+                raise
+            where = f"{error.filename} " if error.filename else ""
+            raise barred_from(f"{where}can't be read: {error.strerror}") from error
+
+    def _seen_as(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
         folder = self.folder(session_id)
         record = self._state.read(session_id)
         listing = self.store.listing(session_id)
@@ -79,8 +91,11 @@ class Checks(Quarantined):
             half = "a restore or clear was interrupted; the next start finishes it"
             return Check(verdict="damaged", why=half, linked=linked), None
         if not found.files:
+            _nothing_lost_behind(found.barred)
             there = "is empty" if folder.exists() else "does not exist"
             return Check(verdict="absent", why=f"{folder} {there}", linked=linked), None
+        if _known_behind(found.barred, self._entries(newest)):
+            _nothing_lost_behind(found.barred)
         identity = identity_of(profile, folder)
         foreign = _foreign(profile, identity, newest, record)
         live = Live(
@@ -99,6 +114,8 @@ class Checks(Quarantined):
             "" if record.state == "closed" else listing.unread_since(newest.seq if newest else 0)
         )
         unread = unread or epochs.away(record, listing)
+        if why:
+            _nothing_lost_behind(found.barred)
         if unread and not why:
             _nothing_empty(live, unread)
         check = Check(
@@ -218,6 +235,21 @@ def _has_journal(path: str, seen: Mapping[str, Seen], known: Mapping[str, Entry]
     names = [path + end for end in JOURNALS]
     now = any(name in seen and seen[name].size for name in names)
     return now or any(name in known and known[name].seen.size for name in names)
+
+
+def _known_behind(barred: Mapping[str, str], known: Mapping[str, Entry]) -> bool:
+    """Return whether something was read once that lies where we have no right to read now."""
+    places = tuple(f"{path}/" for path in barred)
+    return bool(barred) and any(
+        path.startswith(places) or (path in barred and entry.seen.kind != "dir")
+        for path, entry in known.items()
+    )
+
+
+def _nothing_lost_behind(barred: Mapping[str, str]) -> None:
+    """Raise Unjudged if there is something that is not ours to read: what it holds looks lost."""
+    for what in barred.values():
+        raise barred_from(what)
 
 
 def _nothing_empty(live: Live, unread: str) -> None:

@@ -54,7 +54,19 @@ class UnreadableBlob(DamagedBlob):
 
 
 class Unjudged(SupervisorError):  # noqa: N818 - the same
-    """What opens copies could not be run: nothing is known of the copy, good or bad."""
+    """What opens copies could not be run, or the live session not be looked at.
+
+    Nothing is known of it, good or bad.
+    """
+
+
+def barred_from(what: str) -> Unjudged:
+    """Return what to raise for something of the live session that we may not, or can't, read."""
+    return Unjudged(
+        f"{what}: whether the session is whole can't be told now",
+        "nothing was changed: give the user that the supervisor runs as the right to read it"
+        " (chmod, chown), or what it has too little of (ulimit -n, memory), then do it again",
+    )
 
 
 @dataclass(frozen=True, slots=True)

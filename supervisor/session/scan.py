@@ -1,5 +1,6 @@
 """What lies in a session's folder: one walk of scandir and stat. Reads no file, follows no link."""
 
+import errno
 import fnmatch
 import operator
 import os
@@ -13,6 +14,10 @@ from typing import Literal, NamedTuple, Protocol
 
 from supervisor.core.errors import SupervisorError
 
+# We have no descriptor or memory left, which says nothing about a file.
+OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
+# Nor does it that we may not read it: given back that right, we may find it whole.
+NO_RIGHTS = (errno.EACCES, errno.EPERM)
 Kind = Literal["file", "dir", "link"]
 Fits = Callable[[str], re.Match[str] | None]
 
@@ -41,19 +46,35 @@ class Scan:
     """A folder's content by relative path, parents before children.
 
     `notes`: what was left out and why, in words for a person. `missed`: the ones among them that
-    belong to the session, but could not be read. `excluded`: what was asked to be left out.
+    belong to the session, but could not be read. `barred`: what of it we have no right
+    to read, and that in words. `excluded`: what was asked to be left out.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     missed: list[str] = field(default_factory=list)
+    barred: dict[str, str] = field(default_factory=dict)
     excluded: list[str] = field(default_factory=list)
 
     def miss(self, path: str, error: OSError) -> None:
-        """Say that something can't be looked at; what went meanwhile is not missed."""
+        """Say that something can't be looked at; what went meanwhile is not missed.
+
+        Raises: `error` itself, where it says nothing about that.
+        """
         if not isinstance(error, FileNotFoundError):
-            self.notes.append(f"{path} can't be looked at ({error.strerror}): left out")
-            self.missed.append(path)
+            self._miss(path, f"{path} can't be looked at", error)
+
+    def miss_inside(self, folder: str, error: OSError) -> None:
+        """Say that a folder can't be read. Raises: as `miss`."""
+        self._miss(folder, f"{folder}/ can't be read", error)
+
+    def _miss(self, path: str, what: str, error: OSError) -> None:
+        if error.errno in OUR_LACKS:
+            raise error
+        self.notes.append(f"{what} ({error.strerror}): left out")
+        self.missed.append(path)
+        if error.errno in NO_RIGHTS:
+            self.barred[path] = f"{what}: {error.strerror}"
 
     @property
     def files(self) -> int:
@@ -146,7 +167,7 @@ def scan(
 ) -> Scan:
     """Walk `root`; an absent folder is an empty one. `known`: what an earlier walk saw, by path.
 
-    Raises: OSError for what fails at root itself.
+    Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
     result = Scan()
     before = known or {}
@@ -197,8 +218,7 @@ def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
             ) from error
         if not folder:
             raise
-        result.notes.append(f"{folder}/ can't be read ({error.strerror}): left out")
-        result.missed.append(folder)
+        result.miss_inside(folder, error)
         return []
 
 

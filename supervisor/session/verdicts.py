@@ -6,7 +6,14 @@ from pathlib import Path
 
 from supervisor.session import files
 from supervisor.session.grounds import Grounds
-from supervisor.session.model import MEND, DamagedBlob, SnapshotFailed, Unjudged, UnreadableBlob
+from supervisor.session.model import (
+    MEND,
+    DamagedBlob,
+    SnapshotFailed,
+    Unjudged,
+    UnreadableBlob,
+    barred_from,
+)
 from supervisor.session.proof import checks, emptied, sight
 from supervisor.session.proof.profile import Profile, identity_problems, profile_for
 from supervisor.session.proof.together import looked_into, renewed
@@ -102,14 +109,15 @@ class Verdicts(Grounds):
             return ["there is no file in it"]
         profile = self._profile if isinstance(self._profile, Profile) else profile_for(target)
         problems = self._tree_problems(target, found.seen, profile)
-        return sight.missing_problems(found.seen, profile) + [text for _, text in problems]
+        return sight.missing_problems(found.seen, profile) + [problem.text for problem in problems]
 
     def _tree_problems(
         self, root: Path, seen: Mapping[str, Seen], profile: Profile
     ) -> list[checks.Problem]:
         formats = checks.formats_of(root, seen, profile, {})
         problems = checks.content_problems(root, seen, formats)
-        sound = {path: form for path, form in formats.items() if path not in dict(problems)}
+        broken = {problem.path for problem in problems}
+        sound = {path: form for path, form in formats.items() if path not in broken}
         with files.scratch(self.store.tmp) as work:
             return problems + checks.deep_problems(root, sound, work)
 
@@ -172,15 +180,18 @@ class Verdicts(Grounds):
 
         A file that is called .json, but did not hold JSON `then` either, is the bot's own affair.
         `for_good`: what is said is written down, so that a guess will not do. Raises:
-        UnreadableBlob, and that only `for_good`.
+        UnreadableBlob, and that only `for_good`; Unjudged for what we may not read.
         """
-        return [
-            text
-            for path, text in problems
-            if formats[path] != "json"
-            or matches(path, profile.required)
-            or self._was_json(then.get(path), for_good=for_good)
+        true = [
+            problem
+            for problem in problems
+            if formats[problem.path] != "json"
+            or matches(problem.path, profile.required)
+            or self._was_json(then.get(problem.path), for_good=for_good)
         ]
+        if barred := next((problem.text for problem in true if problem.barred), ""):
+            raise barred_from(barred)
+        return [problem.text for problem in true]
 
     def _was_json(self, entry: Entry | None, *, for_good: bool) -> bool:
         if entry is None:
@@ -217,7 +228,7 @@ def _caught(
         return []
     return [
         f"{text} (it may have been half written)"
-        for path, text in broken
+        for path, text, _barred in broken
         if formats[path] == "json" and path not in then
     ]
 

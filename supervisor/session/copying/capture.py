@@ -18,14 +18,12 @@ from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.copying.tray import Tray
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
-from supervisor.session.scan import Scan, Seen, remembering, scan, seen_from
+from supervisor.session.scan import OUR_LACKS, Scan, Seen, remembering, scan, seen_from
 from supervisor.session.storage.entries import Entry
 
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
 YOUNG_NS = 2_000_000_000
 _TRIES = 3
-# We have no descriptor or memory left, which says nothing about the file.
-_OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 # The disk does not give back this file, or what it says of it makes no sense.
 _SICK = (
     *(errno.EIO, errno.EBADMSG, errno.EUCLEAN, errno.ENODATA, errno.EILSEQ, errno.ESTALE),
@@ -217,7 +215,7 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
         result.doubts.append(f"{path} disappeared while the session was copied")
         return
     except OSError as error:
-        if error.errno in _OUR_LACKS:
+        if error.errno in OUR_LACKS:
             raise
         _unreadable(path, error, result)
         return

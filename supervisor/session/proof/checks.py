@@ -18,21 +18,23 @@ from supervisor.session.proof import leveldb, validate
 from supervisor.session.proof.profile import Profile
 from supervisor.session.proof.sqlite_files import JOURNALS, MAGIC
 from supervisor.session.proof.together import leveldb_folders
-from supervisor.session.scan import Seen, matcher, matches
+from supervisor.session.scan import NO_RIGHTS, OUR_LACKS, Seen, matcher, matches
 from supervisor.session.storage.entries import Entry
 
 _HEADER_BYTES = 100
 _SMALL_JSON_BYTES = 256 << 10
 _VALIDATOR_TIMEOUT_S = 120
-# We have no descriptor or memory left, which says nothing about the file.
-_OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 
 
 class Problem(NamedTuple):
-    """What is wrong with the content of one file, in words for a person."""
+    """What is wrong with the content of one file, in words for a person.
+
+    `barred`: we have no right to read it, or lack something ourselves: it may be whole.
+    """
 
     path: str
     text: str
+    barred: bool = False
 
 
 def formats_of(
@@ -65,7 +67,7 @@ def formats_of(
         if not form and entry is not None and entry.format != "leveldb":
             form = entry.format
         looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
-        if not form and not looked_at and _head(root / path, ours=ours)[:16] == MAGIC:
+        if not form and not looked_at and _begins(root / path, ours=ours) == MAGIC:
             form = "sqlite"
         if form and path not in formats:
             formats[path] = form
@@ -88,19 +90,29 @@ def content_problems(
     """
     problems: list[Problem] = []
     for path, form in formats.items():
-        if form == "leveldb":
-            problem = _set_problem(root, path, ours=ours)
-        elif path in trusted:
+        if form != "leveldb" and path in trusted:
             continue
-        elif form == "sqlite":
-            problem = _header_problem(root, path, seen, ours=ours)
-        elif seen[path].size <= _SMALL_JSON_BYTES:
-            problem = _read_problem(root, path, form, ours=ours)
-        else:
-            continue
+        try:
+            problem, barred = _content_problem(root, path, form, seen), False
+        except OSError as error:
+            if ours or error.errno in OUR_LACKS:
+                raise
+            problem, barred = f"can't be read: {error.strerror}", error.errno in NO_RIGHTS
         if problem:
-            problems.append(Problem(path, f"{path} {problem}"))
+            problems.append(Problem(path, f"{path} {problem}", barred))
     return problems
+
+
+def _content_problem(root: Path, path: str, form: str, seen: Mapping[str, Seen]) -> str:
+    """Return what a short look at one file shows, or "". Raises: OSError."""
+    if form == "leveldb":
+        problem = leveldb.problem(str((root / path).parent), deep=False)
+        return problem and f"belongs to a LevelDB that is not whole: {problem}"
+    if form == "sqlite":
+        return _header_problem(root, path, seen)
+    if seen[path].size <= _SMALL_JSON_BYTES:
+        return validate.json_problem(str(root / path), *form.split()[1:])
+    return ""
 
 
 def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> list[Problem]:
@@ -141,10 +153,14 @@ def deep_problems(root: Path, formats: Mapping[str, str], work: Path | None) -> 
         raise Unjudged(f"the session's copy can't be validated: {where}{why}") from error
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         raise Unjudged(f"the session's copy can't be validated: {error}") from error
-    unread = [f"{names[path]}: {problem}" for path, problem, read in answers if not read]
+    unread = [f"{names[path]}: {problem}" for path, problem, failed in answers if failed]
     if unread and work is None:
         raise Unjudged(f"the session's copy can't be validated: {unread[0]}")
-    return [Problem(names[path], f"{names[path]}: {problem}") for path, problem, _read in answers]
+    ours = (*OUR_LACKS, *NO_RIGHTS)
+    return [
+        Problem(names[path], f"{names[path]}: {problem}", failed in ours)
+        for path, problem, failed in answers
+    ]
 
 
 def _last_words(said: bytes) -> tuple[int | None, str]:
@@ -179,14 +195,14 @@ def _copy_database(source: Path, folder: Path) -> Path:
     return folder / "copy"
 
 
-def _header_problem(root: Path, path: str, seen: Mapping[str, Seen], *, ours: bool) -> str:
+def _header_problem(root: Path, path: str, seen: Mapping[str, Seen]) -> str:
     """Return what the first 100 bytes say against a database, or ""."""
     size = seen[path].size
     if size == 0:
         return ""  # SQLite makes an empty file at the first open; `emptied` compares
     if any(_has_bytes(path + end, seen) for end in JOURNALS):
         return ""  # the journal may complete it: only SQLite itself can tell
-    head = _head(root / path, ours=ours)
+    head = _head(root / path)
     if head[:16] != MAGIC:
         return "is no SQLite database any more"
     page = int.from_bytes(head[16:18], "big")
@@ -202,34 +218,18 @@ def _has_bytes(path: str, seen: Mapping[str, Seen]) -> bool:
     return path in seen and seen[path].kind == "file" and seen[path].size > 0
 
 
-def _read_problem(root: Path, path: str, form: str, *, ours: bool) -> str:
+def _begins(path: Path, *, ours: bool) -> bytes:
+    """Return the bytes by which a database is known; none where its disk does not give them."""
     try:
-        return validate.json_problem(str(root / path), *form.split()[1:])
+        return _head(path)[: len(MAGIC)]
     except OSError as error:
-        return _unreadable(error, ours=ours)
-
-
-def _unreadable(error: OSError, *, ours: bool) -> str:
-    """Return what it says about the file. Raises: `error` itself, if it says nothing about it."""
-    if ours or error.errno in _OUR_LACKS:
-        raise error
-    return f"can't be read: {error.strerror}"
-
-
-def _set_problem(root: Path, path: str, *, ours: bool) -> str:
-    try:
-        problem = leveldb.problem(str((root / path).parent), deep=False)
-    except OSError as error:
-        return _unreadable(error, ours=ours)
-    return problem and f"belongs to a LevelDB that is not whole: {problem}"
-
-
-def _head(path: Path, *, ours: bool) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        _unreadable(error, ours=ours)
+        if ours or error.errno in OUR_LACKS:
+            raise
         return b""
+
+
+def _head(path: Path) -> bytes:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         return files.read_at(fd, _HEADER_BYTES, 0)
     finally:

@@ -16,6 +16,7 @@ from supervisor.session.proof.kinds.model import (
     unsettled,
 )
 from supervisor.session.proof.kinds.shipped import SHIPPED
+from supervisor.session.scan import NO_RIGHTS, OUR_LACKS
 
 __all__ = [
     "GENERIC",
@@ -36,22 +37,32 @@ KNOWN = {profile.name: profile for profile in (*_KINDS, GENERIC)}
 
 
 def profile_for(folder: Path, name: str = "auto") -> Profile:
-    """Return the profile called `name`; for "auto", or a name not known, the one that fits."""
+    """Return the profile called `name`; for "auto", or a name not known, the one that fits.
+
+    Raises: OSError where we have no descriptor or memory left.
+    """
     if name in KNOWN:
         return KNOWN[name]
     return next((profile for profile in _KINDS if _fits(profile, folder)), GENERIC)
 
 
 def identity_of(profile: Profile, folder: Path) -> str | None:
-    """Return whose device a live session is; None also where that can't be read."""
+    """Return whose device a live session is; None also where its disk does not say.
+
+    Raises: OSError where that says nothing about the disk.
+    """
     try:
         return profile.identity(folder)
-    except OSError:
+    except OSError as error:
+        if error.errno in (*OUR_LACKS, *NO_RIGHTS):
+            raise
         return None
 
 
 def _fits(profile: Profile, folder: Path) -> bool:
     try:
         return profile.fits(folder)
-    except OSError:
+    except OSError as error:
+        if error.errno in OUR_LACKS:
+            raise
         return False

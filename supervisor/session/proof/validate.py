@@ -1,10 +1,10 @@
 """Open copies of a session's files and say what is wrong. Run as a program of its own.
 
 It is started as `python -I -S validate.py`, with `[[format, path], ...]` as JSON on stdin, and
-answers `[[path, problem, whether it could be read], ...]` on stdout; on stderr it says which one
-it looks at (by its number from 0, after `AT`), in case that ends it. It imports nothing of ours,
-so that it starts fast, but the file leveldb.py beside it, which doesn't either, when there is a
-LevelDB. A process of its own, because closing a database file drops the locks that any SQLite
+answers `[[path, problem, errno of why it can't be read or 0], ...]` on stdout; on stderr it says
+which one it looks at (by its number from 0, after `AT`), in case that ends it. It imports nothing
+of ours, so that it starts fast, but the file leveldb.py beside it, which doesn't either, when there
+is a LevelDB. A process of its own, because closing a database file drops the locks that any SQLite
 connection of the same process holds on it, and because a broken file may take the reader down.
 
 Never give it a live database: opening one recovers, and so eats, its journal.
@@ -97,14 +97,14 @@ def main() -> None:
     answers = []
     for number, (form, path) in enumerate(json.load(sys.stdin)):
         sys.stderr.write(f"{AT}{number}\n")  # which flushes each line
-        read = True
+        failed = 0
         try:
             word, *keys = form.split()
             problem = json_problem(path, *keys) if word == "json" else VALIDATORS[word](path)
         except OSError as error:
-            problem, read = f"can't be read: {error.strerror}", False
+            problem, failed = f"can't be read: {error.strerror}", error.errno or -1
         if problem:
-            answers.append([path, problem, read])
+            answers.append([path, problem, failed])
     json.dump(answers, sys.stdout)
 
 
