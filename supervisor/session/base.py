@@ -18,6 +18,7 @@ from supervisor.session.progress import Progress
 from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring import swap
 from supervisor.session.restoring.mounted import refuse_read_only
+from supervisor.session.restoring.overtaken import overtaken, whole_folder, whole_instead
 from supervisor.session.restoring.quarantine import Quarantine
 from supervisor.session.restoring.restore import of_device
 from supervisor.session.state import Record, StateFile
@@ -185,14 +186,33 @@ class Base:
         self.store.prepare()
         intent = swap.read_intent(self.store.root, session_id)
         if intent is not None:
-            self._finish(intent)
+            self._finish(self._unmixed(intent))
         else:
-            target = self._rebuild_folder(session_id)
-            files.remove_tree(target)
-            files.remove_tree(target.with_name(f"{target.name}.gone"))
+            for target in (self._rebuild_folder(session_id), whole_folder(self.folder(session_id))):
+                files.remove_tree(target)
+                files.remove_tree(target.with_name(f"{target.name}.gone"))
         files.sweep_scratch(self.store.tmp)
         if self._owned:
             self._settled.add(session_id)
+
+    def _unmixed(self, intent: swap.Intent) -> swap.Intent:
+        """Return the intent, or another where a bot was started by hand since the crash."""
+        if intent.steps is None:
+            return intent
+        old = self._found(intent.id, Path(intent.quarantine).name)
+        new = self._found(intent.id, str(intent.snapshot))
+        if not overtaken(intent, old, new, self._profile_of(intent.id, old)):
+            return intent
+        live = self.folder(intent.id)
+        name = self._quarantine.new_name(intent.id, self._clock(), intent.epoch, "overtaken")
+        name = self._quarantine.within_reach(intent.id, name, live)
+        return whole_instead(intent, new, self.store, name, self.progress)
+
+    def _found(self, session_id: str, snapshot: str) -> Manifest | None:
+        try:
+            return self.store.find(session_id, snapshot)
+        except SupervisorError:
+            return None
 
     def _begin(self, intent: swap.Intent) -> str | None:
         """Write the intent down and do it. Returns where the old session is, if there was one."""

@@ -38,14 +38,15 @@ def move_entry(source: Path, target: Path, gone: Path | None = None) -> None:
     if _is_odd(source):
         files.remove_tree(source)
         return
-    _copy(source, target)
+    copy_entry(source, target)
     if gone is not None:
         files.remove_tree(gone)
         source = source.rename(gone)
     files.remove_tree(source)
 
 
-def _copy(source: Path, target: Path) -> None:
+def copy_entry(source: Path, target: Path) -> None:
+    """Copy one file or folder, all on the disk: under its name at once, or not at all."""
     draft = draft_of(target)
     files.remove_tree(draft)
     if files.is_folder(source):
