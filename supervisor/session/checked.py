@@ -135,7 +135,7 @@ class Checks(Quarantined):
         stored = self._stored(sealed)
         if sealed is None or stored is None or sealed.verdict not in ("good", "pending"):
             return False
-        if not stored.boot:  # stat tells nothing there
+        if stored.boot != boot_id() or live.found.elsewhere:  # stat tells nothing
             return False
         now = {path: seen for path, seen in live.found.seen.items() if seen.kind != "dir"}
         then = {p: e.seen for p, e in stored.entries.items() if e.seen.kind != "dir"}
@@ -227,7 +227,7 @@ class Checks(Quarantined):
         stored = self._stored(base) if base is not None and base.verdict == "good" else None
         if stored is None or stored.boot != boot_id():
             return frozenset()
-        return frozenset(stored.same(live.found.seen))
+        return frozenset(stored.same(live.found.seen)) - live.found.elsewhere
 
 
 def _has_journal(path: str, seen: Mapping[str, Seen], known: Mapping[str, Entry]) -> bool:

@@ -47,7 +47,8 @@ class Scan:
 
     `notes`: what was left out and why, in words for a person. `missed`: the ones among them that
     belong to the session, but could not be read. `barred`: what of it we have no right
-    to read, and that in words. `excluded`: what was asked to be left out.
+    to read, and that in words. `excluded`: what was asked to be left out. `elsewhere`:
+    files on another filesystem than the folder itself, of whose stat nothing is known.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -55,6 +56,7 @@ class Scan:
     missed: list[str] = field(default_factory=list)
     barred: dict[str, str] = field(default_factory=dict)
     excluded: list[str] = field(default_factory=list)
+    elsewhere: set[str] = field(default_factory=set)
 
     def miss(self, path: str, error: OSError) -> None:
         """Say that something can't be looked at; what went meanwhile is not missed.
@@ -170,6 +172,7 @@ def scan(
     Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
     result = Scan()
+    device = _device(root)
     before = known or {}
     last, whole = _patterns(excludes) if excludes else (None, None)
     todo = [""]
@@ -200,7 +203,16 @@ def scan(
             result.seen[path] = seen
             if seen.kind == "dir":
                 todo.append(path)
+            elif status.st_dev != device:
+                result.elsewhere.add(path)
     return result
+
+
+def _device(root: Path) -> int | None:
+    try:
+        return root.stat().st_dev
+    except FileNotFoundError:
+        return None
 
 
 def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:

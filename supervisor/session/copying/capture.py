@@ -157,7 +157,7 @@ def copy_changes(
     for path, seen in found.seen.items():
         if seen.kind != "file":
             continue
-        unseen = seen.inode in mapped or reread(path)
+        unseen = seen.inode in mapped or path in found.elsewhere or reread(path)
         if path in result.reused and not unseen:
             continue
         result.reused.pop(path, None)

@@ -3,7 +3,8 @@
 A write through a mapping moves a file's times at the page's first fault for writing. On a disk
 each page has one, at the latest after it was written back. In memory nothing is written back, so
 that a page that was read first has none (Linux, vma_wants_writenotify; measured with 6.18: on
-tmpfs such a write moves nothing, on ext4 it does). There every file is read each time.
+tmpfs such a write moves nothing, on ext4 it does). There every file is read each time, and so is
+one on another filesystem than the session's folder, whatever that is (see `scan.elsewhere`).
 """
 
 import os
@@ -18,7 +19,10 @@ _IN_MEMORY = re.compile(r"^\d+ \d+ (\d+:\d+) .* - (?:tmpfs|ramfs) ", re.MULTILIN
 
 
 def stat_boot(folder: Path) -> str:
-    """Return the boot in which stat proves that a file in `folder` did not change; "": in none."""
+    """Return the boot in which stat proves that a file in `folder` did not change; "": in none.
+
+    Of files that lie in it, but on another filesystem, it proves nothing.
+    """
     return "" if _in_memory(folder) else boot_id()
 
 

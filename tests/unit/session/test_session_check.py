@@ -3,14 +3,17 @@
 import os
 import shutil
 import sqlite3
+from collections.abc import Mapping
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
+from supervisor.session.proof import checks
 from tests.unit.session.damagekit import empty, tear
 from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
 
@@ -152,6 +155,25 @@ def test_a_look_opens_only_what_is_not_known_yet(
     (place.live / "new").write_bytes(bytes(501))
     assert manager.check(ID, quick=True).verdict == "passed"
     assert sorted(opened) == ["new", "store.db"]
+
+
+def test_stat_proves_nothing_in_another_boot(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A power cut may leave the times of bytes that never reached the disk."""
+    manager = place.linked()
+    manager.commit(manager.capture(ID, reason="sealed", generation=1, hot=False))
+    opened: list[str] = []
+    deep = checks.deep_problems
+
+    def counting(root: Path, formats: Mapping[str, str], work: Path | None) -> list[Any]:
+        opened.extend(formats)
+        return deep(root, formats, work)
+
+    monkeypatch.setattr(checks, "deep_problems", counting)
+    assert manager.check(ID, full=False).verdict == "passed"
+    assert not opened
+    monkeypatch.setattr("supervisor.session.checked.boot_id", lambda: "another")
+    assert manager.check(ID, full=False).verdict == "passed"
+    assert "store.db" in opened
 
 
 def test_the_check_changes_nothing(place: Place) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.session.manager import SessionManager
+from tests.unit.session.diskkit import disk_at
 from tests.unit.session.sessionkit import ID, Place, tree
 
 
@@ -63,6 +64,14 @@ def _snapshot(manager: SessionManager) -> tuple[int, str]:
     return snapshot.seq, snapshot.verdict
 
 
+def _sealed(place: Place) -> SessionManager:
+    manager = place.manager()
+    manager.set_seat(ID, 1)
+    manager.set_seat(ID, None)
+    _snapshot(manager)
+    return manager
+
+
 def test_a_write_through_a_mapping_is_in_the_next_snapshot(
     place: Place, mapped: mmap.mmap, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -110,11 +119,31 @@ def test_a_sealed_session_is_looked_into(
     text.write_text('{"a": "' + "1" * 5000 + '"}')
     with _mapping(text) as view:
         _seen_long_ago(place, monkeypatch)
-        manager = place.manager()
-        manager.set_seat(ID, 1)
-        manager.set_seat(ID, None)
-        _snapshot(manager)
+        _sealed(place)
         assert place.manager().check(ID, full=False).verdict == "passed"
         view[0] = ord("?")
         assert place.manager().check(ID, full=False).verdict == "damaged"
     assert mapped
+
+
+def test_memory_mounted_inside_the_session_is_read_each_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The session's own folder tells nothing of it."""
+    place = Place(tmp_path)
+    inside = place.live / "run"
+    inside.mkdir(parents=True)
+    (place.live / "plain").write_text("on the disk")
+    with disk_at(inside, "1m"):
+        text = inside / "auth.json"
+        text.write_text('{"a": "' + "1" * 5000 + '"}')
+        with _mapping(text) as view:
+            _seen_long_ago(place, monkeypatch)
+            manager = _sealed(place)
+            assert manager.check(ID, full=False).verdict == "passed"
+            view[0] = ord("?")
+            assert place.manager().check(ID, full=False).verdict == "damaged"
+            view[0:2] = b"{ "
+            assert _snapshot(manager) == (2, "bad")
+            out = manager.export(ID, place.root / "out", "2")
+            assert (out / "run" / "auth.json").read_bytes()[:2] == b"{ "
