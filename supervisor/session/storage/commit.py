@@ -176,17 +176,35 @@ def _pack(
         with store.reader() as reader:
             maker = _Maker(capture, writer, reader)
             entries = {entry.path: entry for entry in maker.entries()}
+        packs = _needed(store, entries, draft.seq)
         if writer.stored_bytes:
             writer.seal(store.packs)
     finally:
         writer.close()
-    needed: dict[int, str] = {}
+    if draft.seq in packs:
+        own = packs[draft.seq].name
+        packs[draft.seq] = Pack(own, store.pack_bytes(own))
+    return entries, packs, writer.stored_bytes
+
+
+def _needed(store: Store, entries: dict[str, Entry], new: int) -> dict[int, Pack]:
+    """Return the packs that the entries need, by their seq. `new`: the one not yet in its place.
+
+    Raises: DamagedBlob when another is gone since it was looked at.
+    """
+    names: dict[int, str] = {}
     for entry in entries.values():
         for seq in entry.seqs:
-            if seq not in needed:
-                needed[seq] = entry.pack(seq)
-    packs = {seq: Pack(name, store.pack_bytes(name)) for seq, name in sorted(needed.items())}
-    return entries, packs, writer.stored_bytes
+            if seq not in names:
+                names[seq] = entry.pack(seq)
+    packs = {seq: Pack(name, store.pack_bytes(name)) for seq, name in sorted(names.items())}
+    for seq, pack in packs.items():
+        if seq != new and not pack.size_bytes:
+            raise DamagedBlob(
+                f"{pack.name} is gone, which it builds on",
+                "take it again: what was in there is stored anew then",
+            )
+    return packs
 
 
 class _Maker:

@@ -13,7 +13,7 @@ from supervisor.session.model import SnapshotFailed
 from supervisor.session.storage.store import Store
 from tests.unit.session.damagekit import flip
 from tests.unit.session.diskkit import disk_at
-from tests.unit.session.sessionkit import ID, Place, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, tree, with_snapshots, write_key
 
 
 def _failing_fsync(monkeypatch: pytest.MonkeyPatch, at: int) -> list[int]:
@@ -152,3 +152,18 @@ def test_a_damaged_blob_heals_with_the_next_snapshot(place: Place) -> None:
     shutil.rmtree(place.live)
     assert manager.restore(ID).snapshot == healed
     assert tree(place.live) == wanted
+
+
+def test_a_pack_that_goes_while_a_snapshot_is_taken_fails_it(place: Place) -> None:
+    """What it would build on is not there to be read: nothing is called good, and the next is."""
+    manager = with_snapshots(place, 2)
+    write_key(place.live, "newest")
+    capture = manager.capture(ID, reason="sealed", generation=1, hot=False)
+    oldest, left = place.packs()
+    (place.store / "packs" / oldest).unlink()
+    with pytest.raises(SnapshotFailed, match=f"{oldest} is gone"):
+        manager.commit(capture)
+    assert place.packs() == [left]
+    whole = manager.backup(ID)
+    assert (whole.seq, whole.verdict) == (3, "good")
+    assert manager.verify(ID, whole.id) == ""
