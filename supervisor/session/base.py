@@ -15,7 +15,8 @@ from supervisor.session.copying.writers import writers
 from supervisor.session.lock import OwnerLock
 from supervisor.session.model import check_id, rfc3339, slug
 from supervisor.session.progress import Progress
-from supervisor.session.proof.profile import Profile, profile_for
+from supervisor.session.proof.fitting import kind_of
+from supervisor.session.proof.profile import GENERIC, Profile, profile_for
 from supervisor.session.restoring import swap
 from supervisor.session.restoring.mounted import refuse_read_only
 from supervisor.session.restoring.overtaken import overtaken, whole_folder, whole_instead
@@ -103,17 +104,27 @@ class Base:
         return folder.with_name(f".{folder.name}.new")
 
     def _profile_of(self, session_id: str, newest: Manifest | None) -> Profile:
-        """Return the given profile, else the one the last snapshot had, else the one that fits.
+        """Return the live session's kind: the given one, else the last snapshot's, else what fits.
 
-        Where that snapshot is not there any more, the record still knows.
-        What the snapshot had matters: a session without its credentials looks like no kind.
+        Where that snapshot is not there any more, the record still knows. What it had matters: a
+        session without its credentials looks like no kind. One of no kind may have become one.
         """
-        if isinstance(self._profile, Profile):
-            return self._profile
-        if self._profile and session_id in self._profile:
-            return self._profile[session_id]
+        given = self._given_profile(session_id)
+        if given is not None:
+            return given
         name = newest.profile if newest else self._state.read(session_id).profile
-        return profile_for(self.folder(session_id), "auto" if name == "generic" else name)
+        folder = self.folder(session_id)
+        return kind_of(folder) if name == GENERIC.name else profile_for(folder, name)
+
+    def _profile_in(self, manifest: Manifest) -> Profile:
+        """Return the kind of what is stored there, whatever the live session has become since."""
+        given = self._given_profile(manifest.id)
+        return given or profile_for(self.folder(manifest.id), manifest.profile)
+
+    def _given_profile(self, session_id: str) -> Profile | None:
+        if self._profile is None or isinstance(self._profile, Profile):
+            return self._profile
+        return self._profile.get(session_id)
 
     @staticmethod
     def _newest(listing: Listing, record: Record) -> Manifest | None:
@@ -201,7 +212,8 @@ class Base:
             return intent
         old = self._found(intent.id, Path(intent.quarantine).name)
         new = self._found(intent.id, str(intent.snapshot))
-        if not overtaken(intent, old, new, self._profile_of(intent.id, old)):
+        profile = self._profile_in(old) if old else GENERIC
+        if not overtaken(intent, old, new, profile):
             return intent
         live = self.folder(intent.id)
         name = self._quarantine.new_name(intent.id, self._clock(), intent.epoch, "overtaken")

@@ -102,7 +102,7 @@ class Drills(Ladder):
         self, manifest: Manifest, record: Record, progress: Progress | None
     ) -> str:
         """Return why a snapshot is no whole session of this epoch's device, once it is built."""
-        profile = self._profile_of(manifest.id, manifest)
+        profile = self._profile_in(manifest)
         entries = entries_of(manifest)
         seen = {path: entry.seen for path, entry in entries.items()}
         with files.scratch(self.store.tmp) as work:

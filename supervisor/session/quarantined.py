@@ -1,7 +1,7 @@
 """What was replaced goes into the packs: at once, or later from the folder it was moved to."""
 
 import errno
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from supervisor.session import files
@@ -9,7 +9,8 @@ from supervisor.session.copying.capture import Capture, Copies, copy_changes
 from supervisor.session.copying.pieces import Piece
 from supervisor.session.copying.spool import Spool
 from supervisor.session.model import DamagedBlob, since_1970
-from supervisor.session.proof.profile import Profile
+from supervisor.session.proof.fitting import kind_of
+from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring.quarantine import Held
 from supervisor.session.restoring.restore import read_back
 from supervisor.session.snapshots import Snapshots
@@ -83,7 +84,7 @@ class Quarantined(Snapshots):
         """Store one folder and read it back. Returns None when something in it can't be read."""
         usable = [m for m in self.store.listing(session_id).snapshots if m.verdict != "bad"]
         newest = usable[-1] if usable else None
-        profile = self._profile_of(session_id, newest)
+        profile = self._held_profile(session_id, held, usable)
         spool = Spool(self.store.tmp)
         try:
             copies = copy_changes(held.path, profile, self._stored(newest), spool)
@@ -98,6 +99,16 @@ class Quarantined(Snapshots):
             self.store.drop(session_id, [done.manifest])
             raise
         return done.manifest
+
+    def _held_profile(self, session_id: str, held: Held, usable: Sequence[Manifest]) -> Profile:
+        """Return the kind of a folder, as its own link had it: the live session may be another."""
+        own = [manifest for manifest in usable if manifest.epoch == held.epoch]
+        if not own:
+            return kind_of(held.path)
+        given = self._given_profile(session_id)
+        if given is not None and given.name == own[-1].profile:
+            return given
+        return profile_for(held.path, own[-1].profile)
 
     def _keep(
         self,

@@ -131,7 +131,7 @@ class Restores(Anew):
         live = self.folder(manifest.id)
         if not swap.holds_something(live):
             return None
-        profile = self._profile_of(manifest.id, manifest)
+        profile = self._profile_in(manifest)
         if checked is not None and checked.profile == profile:
             found = checked.found
         else:

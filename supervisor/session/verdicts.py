@@ -50,7 +50,7 @@ class Verdicts(Grounds):
             ) from error
 
     def _opened(self, manifest: Manifest) -> tuple[list[str], list[str], str | None]:
-        profile = self._profile_of(manifest.id, manifest)
+        profile = self._profile_in(manifest)
         entries = self._entries(manifest)
         if not entries:
             return [_unlisted(manifest)], [], None

@@ -41,6 +41,8 @@ def overtaken(intent: Intent, old: Manifest | None, new: Manifest | None, profil
     """
     if intent.steps is None or not files.there(Path(intent.new)):
         return False
+    if not swap.holds_something(Path(intent.live)):
+        return False
     try:
         versions = (entries_of(old), entries_of(new))
     except UnreadableBlob:
