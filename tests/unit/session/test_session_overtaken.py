@@ -2,6 +2,7 @@
 
 import errno
 import os
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -124,6 +125,18 @@ def test_what_is_staged_is_placed_where_the_snapshot_is_lost_since(place: Place)
     assert tree(place.live) == wanted
     (name,) = moved_whole(place)
     assert aside(place, name) == made
+
+
+def test_nothing_is_overtaken_where_nothing_lives(place: Place) -> None:
+    """Somebody removed the session, and what was put aside of it: the rest is placed."""
+    wanted, _broken = _cut_short(place, "_make_of_old")
+    shutil.rmtree(place.live)
+    for path in (place.store / "quarantine").glob("*.json"):
+        path.unlink()
+    place.manager().recover(ID)
+    assert tree(place.live).items() <= wanted.items()
+    place.manager().restore(ID)
+    assert tree(place.live) == wanted
 
 
 def test_a_crash_while_the_whole_one_is_built_is_finished(
