@@ -48,6 +48,7 @@ class Anew(Checks):
         seals: bool,
         doubt: str,
         pre: Copies | None = None,
+        mapped: frozenset[int] = frozenset(),
     ) -> Capture:
         """As `Snapshots` does. Raises: SnapshotFailed, too, where nothing may begin anew."""
         away = self.snapshots_away(session_id)
@@ -62,5 +63,12 @@ class Anew(Checks):
                 " brings the session back",
             )
         return super()._capture(
-            session_id, reason, generation, hot=hot, seals=seals, doubt=doubt, pre=pre
+            session_id,
+            reason,
+            generation,
+            hot=hot,
+            seals=seals,
+            doubt=doubt,
+            pre=pre,
+            mapped=mapped,
         )

@@ -6,8 +6,9 @@ from contextlib import suppress
 from supervisor.session import epochs
 from supervisor.session.copying.capture import Capture, Copies, Stored, copy_changes, moved_since
 from supervisor.session.copying.hot import consistent_databases, look_through, prepare_haste
+from supervisor.session.copying.hot import mapped as mapped_by
 from supervisor.session.copying.spool import Spool
-from supervisor.session.copying.writers import open_by_somebody
+from supervisor.session.copying.writers import open_by_somebody, users
 from supervisor.session.model import (
     NothingToCopy,
     Snapshot,
@@ -170,7 +171,13 @@ class Snapshots(Verdicts):
         with self.owning(session_id), Told(session_id):
             generation = self._state.read(session_id).last_writer
             capture = self._capture(
-                session_id, slug(reason), generation, hot=False, seals=False, doubt=""
+                session_id,
+                slug(reason),
+                generation,
+                hot=False,
+                seals=False,
+                doubt="",
+                mapped=mapped_by(users(self.folder(session_id))),
             )
             link = (capture.epoch, capture.state, capture.identity)
             if unchanged(self.store, session_id, link, capture.copies) is None:
@@ -208,13 +215,14 @@ class Snapshots(Verdicts):
         seals: bool,
         doubt: str,
         pre: Copies | None = None,
+        mapped: frozenset[int] = frozenset(),
     ) -> Capture:
         begin = time.perf_counter()
         taken_at = self._clock()
         record = self._state.read(session_id)
         profile, base, full = self._ground(session_id, record)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
-            mapped = pre.mapped if pre else frozenset[int]()
+            mapped = pre.mapped if pre else mapped
             with uncollected(when=base is None):
                 copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):

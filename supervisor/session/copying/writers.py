@@ -1,13 +1,17 @@
-"""Who has a session's files open, as far as /proc tells us."""
+"""Who has a session's files open or mapped, as far as /proc tells us."""
 
 import os
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+# proc_pid_maps(5): the access (s: shared), the offset, the device, the inode, and the path.
+_MAPS = rb"^[0-9a-f]+-[0-9a-f]+ .%b [0-9a-f]+ [0-9a-f:]+ \d+ +%b"
+
 
 def open_by_somebody(folder: Path) -> bool:
-    """Return whether a process that we may look at has a file of `folder` open.
+    """Return whether a process that we may look at has a file of `folder` open or mapped.
 
     Many bots open, write and close: a "no" proves nothing.
     """
@@ -22,15 +26,20 @@ def writers(folder: Path) -> Iterator[int]:
 def users(folder: Path, *, to_write: bool = False) -> Iterator[int]:
     """Yield the pids of the processes that we may look at and that have a file of it open.
 
-    `to_write`: only those that opened one for writing (proc_pid_fdinfo(5)).
+    Or mapped, which outlives the descriptor.
+    `to_write`: only those that opened one for writing (proc_pid_fdinfo(5)), or can write it.
     """
     prefix = f"{folder}/"
+    path = re.escape(os.fsencode(prefix).replace(b"\n", rb"\012"))
+    mapping = re.compile(_MAPS % (b"w.s" if to_write else b"...", path), re.MULTILINE)
     for process in Path("/proc").iterdir():
-        if process.name.isdigit() and _uses(process, prefix, to_write=to_write):
+        if process.name.isdigit() and (
+            _opened(process, prefix, to_write=to_write) or _mapped(process, mapping)
+        ):
             yield int(process.name)
 
 
-def _uses(process: Path, prefix: str, *, to_write: bool) -> bool:
+def _opened(process: Path, prefix: str, *, to_write: bool) -> bool:
     # Others' processes can't be looked at; ours may end meanwhile.
     with suppress(OSError):
         for fd in (process / "fd").iterdir():
@@ -39,6 +48,12 @@ def _uses(process: Path, prefix: str, *, to_write: bool) -> bool:
                     not to_write or _may_write(process / "fdinfo" / fd.name)
                 ):
                     return True
+    return False
+
+
+def _mapped(process: Path, mapping: re.Pattern[bytes]) -> bool:
+    with suppress(OSError):
+        return mapping.search((process / "maps").read_bytes()) is not None
     return False
 
 
