@@ -48,7 +48,8 @@ class Scan:
     `notes`: what was left out and why, in words for a person. `missed`: the ones among them that
     belong to the session, but could not be read. `barred`: what of it we have no right
     to read, and that in words. `excluded`: what was asked to be left out. `elsewhere`:
-    files on another filesystem than the folder itself, of whose stat nothing is known.
+    files on another filesystem than the folder itself, of whose stat nothing is known. `links`:
+    the links among what was seen.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -57,6 +58,7 @@ class Scan:
     barred: dict[str, str] = field(default_factory=dict)
     excluded: list[str] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
+    links: list[str] = field(default_factory=list)
 
     def miss(self, path: str, error: OSError) -> None:
         """Say that something can't be looked at; what went meanwhile is not missed.
@@ -201,11 +203,29 @@ def scan(
                 result.notes.append(f"{path} is a {_odd(status.st_mode)}: left out")
                 continue
             result.seen[path] = seen
+            if link:
+                result.links.append(path)
             if seen.kind == "dir":
                 todo.append(path)
             elif status.st_dev != device:
                 result.elsewhere.add(path)
     return result
+
+
+def leading_out(root: Path, found: Scan) -> list[str]:
+    """Return a note on each link to what is not in the folder: only the link itself is stored.
+
+    One that leads nowhere is what a process says of itself, as Chromium's SingletonLock.
+    """
+    notes: list[str] = []
+    for path in found.links:
+        end = Path(os.path.realpath(root / path))  # a loop ends it, and fails nothing
+        if not end.is_relative_to(os.path.realpath(root)) and os.path.exists(end):  # noqa: PTH110
+            where = found.seen[path].target
+            notes.append(
+                f"what {path} leads to, out of the session ({where}): only the link is kept"
+            )
+    return notes
 
 
 def _device(root: Path) -> int | None:

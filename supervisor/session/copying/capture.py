@@ -18,7 +18,7 @@ from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.copying.tray import Tray
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
-from supervisor.session.scan import OUR_LACKS, Scan, Seen, remembering, scan, seen_from
+from supervisor.session.scan import OUR_LACKS, Scan, Seen, leading_out, remembering, scan, seen_from
 from supervisor.session.storage.entries import Entry
 
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
@@ -148,7 +148,7 @@ def copy_changes(
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
-    _note(profile, found, result)
+    _note(root, profile, found, result)
     result.seen = found.seen
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen)
@@ -193,8 +193,8 @@ def _moved(path: str, now: Mapping[str, Seen], copies: Copies) -> bool:
     return before != after
 
 
-def _note(profile: Profile, found: Scan, result: Copies) -> None:
-    result.notes.extend(found.notes)
+def _note(root: Path, profile: Profile, found: Scan, result: Copies) -> None:
+    result.notes.extend(found.notes + leading_out(root, found))
     if found.excluded:
         result.notes.append(left_out(profile, found.excluded))
     result.lacking.update(found.missed)

@@ -40,6 +40,36 @@ def test_sockets_pipes_and_devices_are_left_out_and_said(place: Place) -> None:
     assert not (place.live / "pipe.json").exists()
 
 
+def test_a_link_out_of_the_session_is_kept_as_a_link_and_said(place: Place) -> None:
+    """What it leads to is in no snapshot. Nobody else is bothered: not for what leads nowhere."""
+    manager = place.linked()
+    outside = place.root / "outside.db"
+    outside.write_bytes(b"keys")
+    links = {
+        "keys.db": "../../outside.db",
+        "all": str(place.root),
+        "SingletonLock": "host-4711",
+        "current": "keys/one",
+        "here": str(place.live / "creds.json"),
+        "self": ".",
+        "loop": "loop",
+    }
+    for name, target in links.items():
+        (place.live / name).symlink_to(target)
+    snapshot = manager.backup(ID)
+    assert snapshot.verdict == "good"
+    assert sorted(said(manager, snapshot).splitlines()) == [
+        f"what {name} leads to, out of the session ({links[name]}): only the link is kept"
+        for name in ("all", "keys.db")
+    ]
+    outside.write_bytes(b"")
+    wanted = tree(place.live)
+    (place.live / "creds.json").write_bytes(b"")
+    assert manager.restore_from_backup(ID).action == "restored"
+    assert tree(place.live) == wanted
+    assert outside.read_bytes() == b""
+
+
 @pytest.mark.parametrize("name", ["creds.json", "store.db", "keys/one", "state/CURRENT"])
 def test_a_pipe_in_the_place_of_a_file_blocks_nobody(place: Place, name: str) -> None:
     """Nobody writes into it, so who opened it plainly would wait for ever."""

@@ -92,7 +92,7 @@ def test_everything_is_private_whatever_the_umask(place: Place, umask: int) -> N
 
 
 def test_odd_files_are_said_and_links_not_followed(place: Place, tmp_path: Path) -> None:
-    """A pipe and a socket are left out and said; a link stays a link, wherever it points."""
+    """A pipe and a socket are left out and said; a link stays a link, and one that leads out is said."""
     manager = place.linked()
     outside = tmp_path / "outside"
     outside.write_text("not ours")
@@ -104,7 +104,10 @@ def test_odd_files_are_said_and_links_not_followed(place: Place, tmp_path: Path)
     (place.live / "Cache" / "junk").write_text("junk")
     snapshot = manager.backup(ID)
     assert snapshot.verdict == "good"
-    assert manager.store.find(ID, snapshot.id).notes == ("pipe is a pipe: left out",)
+    assert manager.store.find(ID, snapshot.id).notes == (
+        "pipe is a pipe: left out",
+        f"what away leads to, out of the session ({outside}): only the link is kept",
+    )
     shutil.rmtree(place.live)
     manager.restore(ID)
     found = tree(place.live)
