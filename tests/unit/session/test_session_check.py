@@ -1,5 +1,6 @@
 """The check: a whole session is kept as it is, and what is damage and what is not."""
 
+import json
 import os
 import shutil
 import sqlite3
@@ -234,3 +235,22 @@ def test_an_id_is_a_plain_name(place: Place, bad: str) -> None:
     for act in (manager.check, manager.restore, manager.backup, manager.clear, manager.info):
         with pytest.raises(SupervisorError, match="the session id"):
             act(bad)
+
+
+@pytest.mark.parametrize("keys", [6000, 70_000])
+def test_a_large_file_that_is_torn_is_seen_before_the_next_start(place: Place, keys: int) -> None:
+    """What a restart looks at is enough for that, however large it is."""
+    fill(place.live)
+    large = place.live / "auth.json"
+    large.write_text(json.dumps({"keys": ["k" * 60] * keys}))
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    assert manager.backup(ID).verdict == "good"
+    manager.set_seat(ID, 1)
+    os.utime(large)
+    assert manager.check(ID, quick=True).verdict == "passed"
+    os.truncate(large, large.stat().st_size * 3 // 4)
+    manager.set_seat(ID, None)
+    check = manager.check(ID, quick=True)
+    assert check.verdict == "damaged"
+    assert "auth.json is no JSON" in check.why
