@@ -92,7 +92,7 @@ def test_everything_is_private_whatever_the_umask(place: Place, umask: int) -> N
 
 
 def test_odd_files_are_said_and_links_not_followed(place: Place, tmp_path: Path) -> None:
-    """A pipe and a socket are left out and said; a link stays a link, and one that leads out is said."""
+    """A pipe is left out and said; a link stays a link, and one that leads out is said."""
     manager = place.linked()
     outside = tmp_path / "outside"
     outside.write_text("not ours")
