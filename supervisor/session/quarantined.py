@@ -11,6 +11,7 @@ from supervisor.session.copying.spool import Spool
 from supervisor.session.model import DamagedBlob, since_1970
 from supervisor.session.proof.fitting import kind_of
 from supervisor.session.proof.profile import Profile, profile_for
+from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.quarantine import Held
 from supervisor.session.restoring.restore import read_back
 from supervisor.session.snapshots import Snapshots
@@ -46,12 +47,13 @@ class Quarantined(Snapshots):
         """Store the session's quarantined folders in the packs. Returns the new names.
 
         Each folder goes only after all of it was read back from the disk. What can't be read, or
-        stored, stays as it is. Call it when there is time. Raises: SessionBusy, OSError.
+        stored, stays as it is, and so does one that came with a mount in it.
+        Call it when there is time. Raises: SessionBusy, OSError.
         """
         with self.owning(session_id):
             found = self._quarantine.folders(session_id)
-            folded = (self._folded(session_id, h) for h in found if h.name not in self._unfolded)
-            return [name for name in folded if name]
+            todo = (h for h in found if h.name not in self._unfolded and not mounts_below(h.path))
+            return [name for held in todo if (name := self._folded(session_id, held))]
 
     def _folded(self, session_id: str, held: Held) -> str | None:
         for _try in range(_TRIES):

@@ -13,6 +13,7 @@ from typing import Any
 
 from supervisor.session import files
 from supervisor.session.model import compact, rfc3339, since_1970
+from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.storage.manifest import Manifest
 
 PER_EPOCH = 3
@@ -119,7 +120,8 @@ class Quarantine:
         The oldest is what was live before anything was restored, so of too many it stays with
         the newest. Of an epoch with no other copy these two stay however old they are, and of
         the epoch `linked` the newest: a clock that jumps ahead makes all of it old. What is of a
-        time that has not come was kept under a wrong clock, before what the right one says.
+        time that has not come was kept under a wrong clock, before what the right one says. A
+        folder with a mount in it stays: what that shows is somebody else's, and would go with it.
         Raises: OSError.
         """
         by_epoch: dict[int, list[Held]] = {}
@@ -136,7 +138,7 @@ class Quarantine:
                     continue
                 if item.manifest is not None:
                     spare.append(item.manifest)
-                else:
+                elif not mounts_below(item.path):
                     files.remove_tree(item.path)
         return spare
 

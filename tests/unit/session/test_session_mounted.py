@@ -139,6 +139,23 @@ def test_a_mount_in_a_volume_is_emptied_and_filled(
         assert not intent_path(place.store, ID).exists()
 
 
+def test_a_mount_that_went_along_with_a_cleared_session_keeps_its_files(place: Place) -> None:
+    """They lie elsewhere and may be another's: neither folding nor pruning empties it."""
+    place.linked()
+    with bound_at(place, "keys") as outside:
+        wanted, before = tree(outside), tree(place.live)
+        manager = place.manager()
+        name = manager.clear(ID)
+        assert manager.fold_quarantine(ID) == []
+        place.clock.now += 31 * 86_400
+        manager.cleanup_old_backups(ID)
+        assert tree(outside) == wanted
+        assert name is not None
+        assert aside(place, name) == before
+    assert manager.fold_quarantine(ID)
+    assert tree(outside) == wanted
+
+
 def test_what_is_mounted_read_only_in_a_volume_is_said_before(place: Place) -> None:
     """Half of the session would be gone, and no later command could end it."""
     place.live.mkdir(parents=True)
