@@ -109,7 +109,8 @@ def carry_out(root: Path, intent: Intent) -> None:
 
 def move_out(live: Path, quarantine: Path) -> None:
     """Move a session to `quarantine`, whole or, where it is a mount point, entry by entry."""
-    files.keep_private(quarantine.parent)
+    if quarantine.parent != live.parent:  # which is no folder of ours
+        files.keep_private(quarantine.parent)
     if not files.there(quarantine):
         try:
             live.rename(quarantine)

@@ -51,6 +51,7 @@ def test_what_was_live_is_put_beside_it_and_stored_later(
     """No byte of it is copied for the restore; it is listed, and goes to the store in the end."""
     place = Place(tmp_path)
     manager = linked(place, store)
+    place.live.parent.chmod(0o755)  # it may be the project's own folder
     wanted = tree(place.live)
     (place.live / "creds.json").write_text("{torn")
     broken = tree(place.live)
@@ -66,6 +67,7 @@ def test_what_was_live_is_put_beside_it_and_stored_later(
 
     (stored,) = manager.fold_quarantine(ID)
     assert not beside(place)
+    assert place.live.parent.stat().st_mode & 0o777 == 0o755
     manager.export(ID, tmp_path / "out", stored)
     assert tree(tmp_path / "out") == broken
 
