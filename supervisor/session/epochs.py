@@ -42,9 +42,23 @@ def _added_up(record: Record | None, listing: Listing) -> Record:
         end(record)
     if listing.manifests:
         # The file may be older than the store, if somebody put an old one back.
+        _linked_by(record, listing.of_epoch(record.epoch))
         _not_below(record, listing.manifests[-1].counters)
         _sealed_by(record, listing)
     return record
+
+
+def _linked_by(record: Record, own: Sequence[Manifest]) -> None:
+    """Take from the epoch's snapshots that it was linked, and whose device it is: neither ends."""
+    if record.state == "none" and any(m.state == "linked" for m in own):
+        record.state = "linked"
+        record.adopted = True  # each other link has a number of its own
+    if record.state == "linked" and record.identity is None:
+        record.identity = _device_of(own)
+
+
+def _device_of(own: Sequence[Manifest]) -> str | None:
+    return next((m.identity for m in reversed(own) if m.identity is not None), None)
 
 
 def _sealed_by(record: Record, listing: Listing) -> None:
@@ -68,7 +82,7 @@ def _rebuilt(listing: Listing) -> Record:
     counters = newest.counters
     record = Record(
         epoch=epoch,
-        identity=next((m.identity for m in reversed(own) if m.identity is not None), None),
+        identity=_device_of(own),
         generation=counters.generation + _GENERATION_GAP,
         restore_count=counters.restore_count,
         rollback_count=counters.rollback_count,

@@ -145,3 +145,28 @@ def test_pairing_outside_a_link_restores_nothing(place: Place) -> None:
     manager.backup(ID)
     with pytest.raises(NothingToRestore):
         manager.restore(ID, because="pairing")
+
+
+def test_an_old_state_file_does_not_end_an_adoption(place: Place) -> None:
+    """The snapshots know that the session is linked, and whose it is."""
+    fill(place.live)
+    manager = place.manager()
+    manager.backup(ID)
+    manager.save_state(ID, note="so that there is a file")
+    old = place.state.read_bytes()
+    manager.note_verified(ID, None, "ready", 0.5)
+    write_key(place.live, "without a device")
+    manager.backup(ID)
+    older = place.state.read_bytes()
+    manager.note_verified(ID, "1:aa", "identity", 0.5)
+    write_key(place.live, "with a device")
+    wanted = manager.backup(ID)
+    for text in (old, older):
+        place.state.write_bytes(text)
+        manager = place.manager()
+        record = manager.record(ID)
+        assert (record.epoch, record.state, record.identity) == (0, "linked", "1:aa")
+        assert record.adopted
+        shutil.rmtree(place.live)
+        assert manager.restore(ID).snapshot == wanted
+        assert manager.note_linked(ID, "1:aa") == 0
