@@ -17,10 +17,10 @@ def kept(manifests: Sequence[Manifest], keep: Keep) -> set[int]:
     """Return the seqs that stay, of one epoch's snapshots.
 
     The last ones, the newest of each hour and day (a good one, if it has one: others take no
-    good one's place), the newest two good ones, and the newest that a round trip has proved. Bad
-    ones count for nothing; the newest of them stay to be looked at. What can't be read any more
-    stays beside the others, as long as it would if nobody had looked: it may be read again once
-    its pack is back.
+    good one's place), the newest two good ones, the newest that is good or fuzzy (the record knows
+    that there was one), and the newest that a round trip has proved. Bad ones count for nothing;
+    the newest of them stay to be looked at. What can't be read any more stays beside the others,
+    as long as it would if nobody had looked: it may be read again once its pack is back.
     """
     ordered = sorted(manifests, key=lambda m: -m.seq)
     stay = _wanted([m for m in ordered if m.verdict != "bad"], keep)
@@ -33,6 +33,7 @@ def _wanted(usable: Sequence[Manifest], keep: Keep) -> set[int]:
     stay = {m.seq for m in usable[: max(keep.last, 1)]}
     stay |= _newest_per(usable, 3600, keep.hourly) | _newest_per(usable, 86_400, keep.daily)
     stay |= {m.seq for m in [m for m in usable if m.verdict == "good"][:GOOD_KEPT]}
+    stay |= {m.seq for m in [m for m in usable if m.verdict in ("good", "fuzzy")][:1]}
     return stay | {m.seq for m in [m for m in usable if m.proof == "roundtrip"][:1]}
 
 

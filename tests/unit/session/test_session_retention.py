@@ -66,6 +66,19 @@ def test_the_newest_good_and_the_proved_one_stay() -> None:
     }
 
 
+def test_the_newest_one_that_may_come_back_stays() -> None:
+    """Also behind one that is not judged yet: the record knows that there was one."""
+    start = 1_795_557_600.0
+    manifests = [
+        _manifest(1, start),
+        _manifest(2, start + 1),
+        _manifest(3, start + 2, "fuzzy"),
+        _manifest(4, start + 3, "fuzzy"),
+        _manifest(5, start + 4, "pending"),
+    ]
+    assert retention.kept(manifests, Keep(last=1, hourly=0, daily=0)) == {1, 2, 4, 5}
+
+
 def test_hourly_and_daily_ones_stay() -> None:
     """Six hours and seven days back, one each: the newest of its hour and day."""
     start = 1_795_564_800.0  # midnight
