@@ -7,12 +7,14 @@ import os
 import re
 import stat
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session.proof.sqlite_files import SHARED
 
 # We have no descriptor or memory left, which says nothing about a file.
 OUR_LACKS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
@@ -181,9 +183,11 @@ def scan(
     while todo:
         folder = todo.pop()
         parent = f"{folder}/" if folder else ""
-        for entry in _listed(root, folder, result):
+        listed = _listed(root, folder, result)
+        for entry in listed:
             path = parent + entry.name
-            if last and (last(entry.name) or (whole and whole(path))):
+            left_out = last and (last(entry.name) or (whole and whole(path)))
+            if left_out and not _only_called_so(entry, listed):
                 result.excluded.append(path)
                 continue
             try:
@@ -252,6 +256,21 @@ def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
             raise
         result.miss_inside(folder, error)
         return []
+
+
+def _only_called_so(entry: os.DirEntry[str], listed: Sequence[os.DirEntry[str]]) -> bool:
+    """Return whether it is called like SQLite's shared memory, and is the bot's own.
+
+    That is a plain file, and lies beside its database.
+    """
+    if not entry.name.endswith(SHARED):
+        return False
+    database = entry.name.removesuffix(SHARED)
+    with suppress(OSError):
+        found = [other for other in (entry, *listed) if other.name in (entry.name, database)]
+        plain = {other.name for other in found if other.is_file(follow_symlinks=False)}
+        return plain != {entry.name, database}
+    return False
 
 
 def _odd(mode: int) -> str:

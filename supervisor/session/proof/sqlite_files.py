@@ -3,5 +3,7 @@
 MAGIC = b"SQLite format 3\0"
 # Beside a database, and part of it.
 JOURNALS = ("-wal", "-journal")
-# And what is made anew: of an old database none of these may lie beside a new one.
-COMPANIONS = (*JOURNALS, "-shm")
+# Its shared memory, which the next open makes anew (https://sqlite.org/walformat.html).
+SHARED = "-shm"
+# Of an old database none of these may lie beside a new one.
+COMPANIONS = (*JOURNALS, SHARED)

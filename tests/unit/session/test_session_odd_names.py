@@ -10,7 +10,7 @@ import pytest
 from supervisor.core.errors import SupervisorError
 from supervisor.session.model import Snapshot
 from tests.unit.session.oddkit import round_trip
-from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, aside, fill, tree, write_key
 
 NAMES = {
     "no UTF-8": b"\xff\xfe\x80.json",
@@ -125,3 +125,23 @@ def test_a_folder_becomes_a_file_and_a_folder_again(place: Place) -> None:
         assert snapshot.verdict == "good"
         assert manager.restore_from_backup(ID, snapshot.id).action == "restored"
         assert tree(place.live) == content
+
+
+def test_what_is_only_called_like_shared_memory_is_kept(place: Place) -> None:
+    """SQLite's is a plain file beside its database; all else of that name is the bot's own."""
+    fill(place.live)
+    (place.live / "alice-shm").mkdir()
+    (place.live / "alice-shm" / "identity.key").write_bytes(b"a key")
+    (place.live / "bob-shm").write_bytes(b"a key")
+    wanted = tree(place.live)
+    manager = place.manager()
+    manager.note_linked(ID, "1:aa")
+    (place.live / "store.db-shm").write_bytes(b"made anew")
+    assert round_trip(place, manager).verdict == "good"
+    assert tree(place.live) == wanted
+    (place.live / "bob-shm").write_bytes(b"another key")
+    broken = tree(place.live)
+    held = manager.restore_from_backup(ID).quarantined
+    assert tree(place.live) == wanted
+    assert held is not None
+    assert aside(place, held) == broken
