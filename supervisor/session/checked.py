@@ -161,6 +161,7 @@ class Checks(Quarantined):
         seen, profile = live.found.seen, live.profile
         why = sight.missing_problems(seen, profile)
         why += sight.emptied_problems(seen, profile, known, at_rest=live.at_rest)
+        why += sight.shorter_problems(live.folder, seen, known)
         if live.sealed and live.at_rest:
             gone = sight.seal_problems(seen, profile, self._entries(live.sealed))
             why += [problem for problem in gone if problem not in why]

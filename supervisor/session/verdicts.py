@@ -56,7 +56,7 @@ class Verdicts(Grounds):
             return [_unlisted(manifest)], [], None
         seen = {path: entry.seen for path, entry in entries.items()}
         before, then = self._compared(manifest, entries)
-        problems = sight.missing_problems(seen, profile) + sight.shorter_problems(seen, then)
+        problems = sight.missing_problems(seen, profile)
         empty = sight.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
@@ -73,6 +73,7 @@ class Verdicts(Grounds):
                 raise  # which condemns nothing
             except DamagedBlob as error:
                 return [*problems, error.message], [], None
+            problems += sight.shorter_problems(copy, seen, then)
             looked_at = {path: seen[path] for path in wanted}
             formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
             broken = checks.content_problems(copy, seen, formats, ours=True)

@@ -5,10 +5,13 @@ from collections.abc import Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
+from blake3 import blake3
+
 from supervisor.session import files
 from supervisor.session.copying.pieces import GROUP_BYTES, group_digests
 from supervisor.session.model import DamagedBlob
 from supervisor.session.proof.pages import Layout, overwritten
+from supervisor.session.scan import NO_RIGHTS, OUR_LACKS
 from supervisor.session.storage.entries import Blob, Entry
 from supervisor.session.storage.packs import BlobReader
 
@@ -33,6 +36,32 @@ def overwritten_page(path: Path, good: Entry, reader: BlobReader) -> int | None:
         return None
     finally:
         os.close(fd)
+
+
+def begins_as(path: Path, then: Entry) -> bool:
+    """Return whether a file begins with the bytes that `then` has.
+
+    False also where its disk does not say. Raises: OSError where that says nothing of the disk.
+    """
+    try:
+        fd = os.open(path, _FLAGS)
+        try:
+            return _same_from_the_start(fd, then.blobs)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        if error.errno in (*OUR_LACKS, *NO_RIGHTS):
+            raise
+        return False
+
+
+def _same_from_the_start(fd: int, blobs: Sequence[Blob]) -> bool:
+    at = 0
+    for blob in blobs:
+        if blake3(files.read_at(fd, blob.raw, at)).hexdigest() != blob.hash:
+            return False
+        at += blob.raw
+    return True
 
 
 class _Both:

@@ -50,6 +50,11 @@ def is_member(name: str) -> bool:
     return name == "CURRENT" or bool(_MANIFEST.fullmatch(name) or _DATA.fullmatch(name))
 
 
+def is_manifest(name: str) -> bool:
+    """Return whether a file of this name says which tables and logs there are: it only grows."""
+    return bool(_MANIFEST.fullmatch(name))
+
+
 def is_log(name: str) -> bool:
     """Return whether this is a log of records: it grows and goes, and never shrinks."""
     return name.endswith(".log") and bool(_DATA.fullmatch(name))

@@ -1,8 +1,13 @@
-"""What names and stat tell against a session: missing, emptied, shorter, gone. Reads no file."""
+"""What names and stat tell against a session: missing, emptied, shorter, gone.
+
+Reads no file, but the manifest of a LevelDB with a log that is shorter.
+"""
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from supervisor.session.proof import leveldb
+from supervisor.session.proof.against import begins_as
 from supervisor.session.proof.profile import Profile
 from supervisor.session.proof.together import alternatives, leveldb_folders
 from supervisor.session.scan import Seen, matches
@@ -22,9 +27,8 @@ def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
 def emptied_problems(
     seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry], *, at_rest: bool
 ) -> list[str]:
-    """Return what is said of the files that are `emptied`, and of the logs that are `shorter`."""
-    empty = emptied(seen, profile, newest, at_rest=at_rest)
-    return [f"{path} is empty" for path in empty] + shorter_problems(seen, newest)
+    """Return what is said of the files that are `emptied`."""
+    return [f"{path} is empty" for path in emptied(seen, profile, newest, at_rest=at_rest)]
 
 
 def emptied(
@@ -61,8 +65,14 @@ def all_empty(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
     ]
 
 
-def shorter_problems(seen: Mapping[str, Seen], newest: Mapping[str, Entry]) -> list[str]:
-    """Return which logs of a LevelDB are shorter than they were: they only grow, and then go."""
+def shorter_problems(
+    root: Path, seen: Mapping[str, Seen], newest: Mapping[str, Entry]
+) -> list[str]:
+    """Return which logs of a LevelDB are shorter than they were: they only grow, and then go.
+
+    One that was made anew has the same numbers, and is not the one that `newest` has. Raises:
+    OSError where we may not look, or can't for want of something.
+    """
     shorter = [
         path
         for path, item in seen.items()
@@ -74,7 +84,7 @@ def shorter_problems(seen: Mapping[str, Seen], newest: Mapping[str, Entry]) -> l
     return [
         f"{path} is torn: {seen[path].size} bytes instead of {newest[path].seen.size}"
         for path in shorter
-        if path.rpartition("/")[0] in sets
+        if (folder := path.rpartition("/")[0]) in sets and _goes_on(root, folder, seen, newest)
     ]
 
 
@@ -102,5 +112,23 @@ def _written_since(seen: Mapping[str, Seen], then: Mapping[str, Entry]) -> bool:
             continue
         entry = then.get(path)
         if entry is None or entry.seen.mtime_ns != item.mtime_ns or entry.seen.size != item.size:
+            return True
+    return False
+
+
+def _goes_on(
+    root: Path, folder: str, seen: Mapping[str, Seen], newest: Mapping[str, Entry]
+) -> bool:
+    """Return whether a LevelDB is the same that it was, by its manifest."""
+    old = (entry for path, entry in newest.items() if path.rpartition("/")[0] == folder)
+    for entry in old:
+        now = seen.get(entry.path)
+        if now is None or not leveldb.is_manifest(entry.path.rpartition("/")[2]):
+            continue
+        then = entry.seen
+        # The first edits are the same in each: what was made anew has other times.
+        if now.size == then.size and now.mtime_ns == then.mtime_ns:
+            return True
+        if now.size > then.size and begins_as(root / entry.path, entry):
             return True
     return False

@@ -1,6 +1,7 @@
 """A LevelDB folder is proved whole, or it is said what is not, whatever bytes lie in it."""
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 from supervisor.session.proof import leveldb
 from supervisor.session.proof.leveldb import BLOCK_BYTES, HEADER, crc32c, problem, unmasked
 from tests.unit.session.leveldbkit import Edit, Set, log_of, masked, physical, table
-from tests.unit.session.sessionkit import ID, Place
+from tests.unit.session.sessionkit import ID, Place, write_key
 
 
 @pytest.fixture
@@ -244,3 +245,32 @@ def test_a_log_that_shrank_is_damage(place: Place) -> None:
         os.truncate(path, short)
         why = manager.check(ID, quick=True).why
         assert f"state/000008.log is torn: {short} bytes instead of {size}" in why
+
+
+def test_a_log_that_shrank_beside_a_manifest_that_grew_is_damage(place: Place) -> None:
+    """It is the same set: the manifest begins as it did."""
+    manager = place.linked()
+    folder = Set().write(place.live / "state")
+    assert manager.backup(ID).verdict == "good"
+    more, _ends = log_of([*(edit.encoded() for edit in Set().edits), Edit(first=True).encoded()])
+    (folder / "MANIFEST-000002").write_bytes(more)
+    os.truncate(folder / "000008.log", 17)
+    assert "000008.log is torn: 17 bytes" in manager.check(ID, quick=True).why
+    snapshot = manager.backup(ID)
+    assert (snapshot.verdict, "000008.log is torn" in snapshot.why) == ("bad", True)
+
+
+@pytest.mark.parametrize("edits", [Set().edits, [Edit(log=8, first=True, key=b"n" * 60_000)]])
+def test_a_set_that_was_made_anew_is_no_damage(place: Place, edits: list[Edit]) -> None:
+    """It has the same numbers, and less in its log: the bot threw the old one away."""
+    manager = place.linked()
+    folder = Set().write(place.live / "state")
+    for path in folder.iterdir():
+        os.utime(path, (1e9, 1e9))
+    assert manager.backup(ID).verdict == "good"
+    shutil.rmtree(folder)
+    Set(edits=edits, records=[b"n" * 10]).write(folder)
+    write_key(place.live, "moved on")
+    assert manager.check(ID).verdict == "passed"
+    assert manager.backup(ID).verdict == "good"
+    assert manager.restore(ID).action == "kept"
