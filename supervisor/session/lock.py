@@ -89,16 +89,22 @@ class OwnerLock:
         """Return the generations whose byte is still held by somebody. Holds no lock for it."""
         with self._opened() as fd:
             found: list[int] = []
-            start = 1
-            while (blocked := _blocking(fd, start)) is not None:
-                found.append(blocked)
-                start = blocked + 1
-            return tuple(found)
+            spans: list[tuple[int, int | None]] = [(1, None)]
+            while spans:
+                start, stop = spans.pop()
+                held = _blocking(fd, start, stop)
+                if held is not None:
+                    first, end = held
+                    found.append(first)
+                    # The kernel names any of the locks there, not the lowest.
+                    spans.append((start, first))
+                    spans += [] if end is None else [(end, stop)]
+            return tuple(sorted(found))
 
     def free(self, generation: int) -> bool:
         """Return whether nobody holds byte `generation`."""
         with self._opened() as fd:
-            return _blocking(fd, generation, 1) is None
+            return _blocking(fd, generation, generation + 1) is None
 
     def generation_fd(self, generation: int) -> int:
         """Open the file anew with byte `generation` locked: for one child, who inherits it.
@@ -185,11 +191,19 @@ def _set(fd: int, kind: int, start: int, length: int) -> bool:
     return True
 
 
-def _blocking(fd: int, start: int, length: int = 0) -> int | None:
-    """Return the first locked byte from `start` on (length 0: to infinity), or None."""
+def _blocking(fd: int, start: int, stop: int | None) -> tuple[int, int | None] | None:
+    """Return where one of the locks from `start` to `stop` begins and ends, or None for none.
+
+    None as an end: no byte is behind it.
+    """
+    if stop is not None and start >= stop:
+        return None
+    length = 0 if stop is None else stop - start
     answer = fcntl.fcntl(fd, fcntl.F_OFD_GETLK, _flock(fcntl.F_WRLCK, start, length))
-    kind, _whence, begin, _length, _pid = _FLOCK.unpack(answer)
-    return None if kind == fcntl.F_UNLCK else max(begin, start)
+    kind, _whence, begin, held, _pid = _FLOCK.unpack(answer)
+    if kind == fcntl.F_UNLCK:
+        return None
+    return max(begin, start), begin + held if held else None
 
 
 def _write_body(fd: int, control: str) -> None:

@@ -1,6 +1,8 @@
 """One copy, ever: the bytes of the lock file, on real descriptors and real processes."""
 
 import errno
+import fcntl
+import itertools
 import json
 import os
 import stat
@@ -154,6 +156,18 @@ def test_each_generation_has_its_byte(lock: OwnerLock) -> None:
     for fd in fds.values():
         os.close(fd)
     assert lock.survivors() == ()
+
+
+def test_survivors_are_found_whatever_the_order_they_came_in(lock: OwnerLock) -> None:
+    """The kernel names any lock, not the lowest; and one of all bytes has an end, too."""
+    for order in itertools.permutations((3, 5, 7)):
+        fds = [lock.generation_fd(number) for number in order]
+        assert lock.survivors() == (3, 5, 7)
+        for fd in fds:
+            os.close(fd)
+    with lock.path.open("r+b") as file:
+        fcntl.lockf(file, fcntl.LOCK_EX, 0, 2)
+        assert lock.survivors() == (2,)
 
 
 def test_a_byte_ends_with_its_last_holder(lock: OwnerLock) -> None:
