@@ -260,7 +260,7 @@ def test_a_log_that_shrank_beside_a_manifest_that_grew_is_damage(place: Place) -
     assert (snapshot.verdict, "000008.log is torn" in snapshot.why) == ("bad", True)
 
 
-@pytest.mark.parametrize("edits", [Set().edits, [Edit(log=8, first=True, key=b"n" * 60_000)]])
+@pytest.mark.parametrize("edits", [Set().edits, [Edit(log=8, first=True, key=b"n" * 90_000)]])
 def test_a_set_that_was_made_anew_is_no_damage(place: Place, edits: list[Edit]) -> None:
     """It has the same numbers, and less in its log: the bot threw the old one away."""
     manager = place.linked()
