@@ -18,6 +18,7 @@ from supervisor.session.model import (
     Unjudged,
     UnreadableBlob,
     check_id,
+    not_restored,
     since_1970,
 )
 from supervisor.session.restores import Because, Restores
@@ -314,5 +315,4 @@ class Ladder(Restores):
                 f" stillhere session restore {session_id} --snapshot {seq}"
             )
         why = self._why_none(listing, record)
-        message = f"session {session_id} can't be restored: {why}"
-        return NothingToRestore(message, hint, older=older)
+        return NothingToRestore(not_restored(session_id, why), hint, older=older)

@@ -16,7 +16,7 @@ from supervisor.session import files, incoming, transfer
 from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
 from supervisor.session.ledger import Ledger
-from supervisor.session.model import NothingToRestore, check_id
+from supervisor.session.model import NothingToRestore, check_id, not_restored
 from supervisor.session.restoring.restore import candidates
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
@@ -49,7 +49,9 @@ class SessionManager(Ledger, Audits):
             known = record != Record() or self.store.listing(session_id).manifests
             if not known and not self.folder(session_id).exists():
                 return None
-            quarantined = self._begin(self._intent(session_id, "close", record, why))
+            # What tells it, a file's name among it, says whose session it is.
+            short = why.removeprefix(not_restored(session_id))
+            quarantined = self._begin(self._intent(session_id, "close", record, short))
             self._prune(session_id)
             return quarantined
 

@@ -153,6 +153,11 @@ def slug(text: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:24].strip("-") or "other"
 
 
+def not_restored(session_id: str, why: str = "") -> str:
+    """Return the sentence on a session that can't be restored, and `why`."""
+    return f"session {session_id} can't be restored: {why}"
+
+
 def rfc3339(seconds: float) -> str:
     """Return seconds since 1970 as RFC 3339 UTC, with milliseconds."""
     moment = datetime.fromtimestamp(seconds, UTC)

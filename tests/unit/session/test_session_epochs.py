@@ -37,6 +37,22 @@ def test_why_a_link_has_ended_is_said(place: Place) -> None:
     assert "ended (nothing of it was whole)" in place.manager().info(ID)["why_not"]
 
 
+def test_the_file_of_an_end_says_why_in_its_name(place: Place) -> None:
+    """Whose session it is stands in the name already, and so does it in the words on it."""
+    manager = place.manager()
+    fill(place.live)
+    manager.note_linked(ID, "1:aa")
+    (place.live / "creds.json").write_bytes(b"")
+    with pytest.raises(NothingToRestore) as refused:
+        manager.restore(ID, because="pairing")
+    assert ID in refused.value.message
+    name = manager.close_epoch(ID, refused.value.message)
+    assert name is not None
+    assert name.endswith(".e1.it-has-no-snapshot")
+    assert [".closed-it-has-no-snapshot." in file for file in place.manifests()] == [True]
+    assert "ended (it has no snapshot)" in manager.info(ID)["why_not"]
+
+
 def test_a_relink_ends_what_was_before(place: Place) -> None:
     """The new device's session is never replaced by the old one's."""
     manager = place.linked()
