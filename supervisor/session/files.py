@@ -116,19 +116,22 @@ def replace_synced(target: Path, data: bytes, drafts: Path) -> None:
     """Put `data` in the place of `target`: it is the old file or the new one, never a part.
 
     The new file grows in the folder `drafts`, or beside `target` where that is another
-    filesystem. Raises: OSError.
+    filesystem; there the next one sweeps away what a crash left. Raises: OSError.
     """
     try:
         _draft_and_rename(target, data, drafts)
     except OSError as error:
         if error.errno != errno.EXDEV:
             raise
-        _draft_and_rename(target, data, target.parent)
+        beside = f"{target.name}.{_WORK}"
+        with suppress(OSError):  # a folder that can be written, and not be listed
+            sweep_scratch(target.parent, beside)
+        _draft_and_rename(target, data, target.parent, beside)
     sync_dir(target.parent)
 
 
-def _draft_and_rename(target: Path, data: bytes, folder: Path) -> None:
-    draft, fd = new_draft(folder)
+def _draft_and_rename(target: Path, data: bytes, folder: Path, prefix: str = _WORK) -> None:
+    draft, fd = new_draft(folder, prefix)
     try:
         write_all(fd, data)
         os.fsync(fd)
@@ -141,10 +144,10 @@ def _draft_and_rename(target: Path, data: bytes, folder: Path) -> None:
         os.close(fd)
 
 
-def new_draft(folder: Path) -> tuple[Path, int]:
+def new_draft(folder: Path, prefix: str = _WORK) -> tuple[Path, int]:
     """Create and open a file that a sweep removes once nobody holds it. Raises: OSError."""
     while True:
-        draft = folder / f"{_WORK}{os.getpid()}-{os.urandom(6).hex()}"
+        draft = folder / f"{prefix}{os.getpid()}-{os.urandom(6).hex()}"
         fd = create(draft)
         try:
             fcntl.flock(fd, fcntl.LOCK_EX)

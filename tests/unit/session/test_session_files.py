@@ -1,0 +1,49 @@
+"""A file is put in the place of another whole, and nothing of that stays behind."""
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.session import files
+
+
+def _across(within: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """Return a rename that can't leave a filesystem, each folder being one."""
+
+    def rename(source: Any, target: Any) -> None:
+        if Path(source).parent != Path(target).parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        within(source, target)
+
+    return rename
+
+
+def _fails(*_args: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+def test_a_draft_beside_the_file_is_swept_after_a_crash(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It grows there where the drafts' folder is another filesystem; the user's files stay."""
+    drafts, project = tmp_path / "tmp", tmp_path / "project"
+    for folder in (drafts, project):
+        folder.mkdir()
+    state = project / "state.json"
+    mine = [project / "work-of-mine", project / "state.json.bak"]
+    for path in mine:
+        path.touch()
+    with monkeypatch.context() as crash:
+        crash.setattr(os, "rename", _across(_fails))
+        crash.setattr(os, "unlink", _fails)  # as if the process had ended before
+        with pytest.raises(OSError, match="Input/output"):
+            files.replace_synced(state, b"1", drafts)
+    assert len(list(project.iterdir())) == 3
+    monkeypatch.setattr(os, "rename", _across(os.rename))
+    files.replace_synced(state, b"2", drafts)
+    assert state.read_bytes() == b"2"
+    assert sorted(project.iterdir()) == sorted([*mine, state])
