@@ -50,7 +50,7 @@ class Grounds(Base):
         if looked is not None and looked.name == manifest.name:
             return looked
         try:
-            with uncollected(when=looked is None):
+            with uncollected(f"entries of {manifest.id}", when=looked is None):
                 entries = entries_of(manifest)
         except DamagedBlob:
             return None

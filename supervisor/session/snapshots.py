@@ -40,7 +40,7 @@ class Snapshots(Verdicts):
             profile, base, _full = self._ground(session_id, self._state.read(session_id))
             with Spool(self.store.tmp, self.progress) as spool:
                 folder = self.folder(session_id)
-                with uncollected(when=base is None):
+                with uncollected(f"first copies of {session_id}", when=base is None):
                     copies = copy_changes(folder, profile, base, spool, mapped=mapped)
                 prepare_haste(profile, copies)
                 return copies
@@ -104,7 +104,7 @@ class Snapshots(Verdicts):
             with self.owning(session_id), Told(session_id):
                 look_through(capture.copies)
                 record = self._state.read(session_id)
-                with uncollected(when=capture.copies.base is None):
+                with uncollected(f"first commit of {session_id}", when=capture.copies.base is None):
                     done = commit(
                         self.store,
                         capture,
@@ -223,7 +223,7 @@ class Snapshots(Verdicts):
         profile, base, full = self._ground(session_id, record)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             mapped = pre.mapped if pre else mapped
-            with uncollected(when=base is None):
+            with uncollected(f"first capture of {session_id}", when=base is None):
                 copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(

@@ -12,14 +12,17 @@ from threading import Lock
 
 _lock = Lock()
 _inside = 0
+_done: set[str] = set()
+_freezes = False
 
 
 @contextmanager
-def uncollected(*, when: bool = True) -> Iterator[None]:
+def uncollected(what: str, *, when: bool = True) -> Iterator[None]:
     """Hold the collector off; what is there afterwards it never looks at again.
 
-    Objects still go when nobody refers to them. Cycles that are garbage at that moment do stay,
-    so this is for what a session does once in a process. Blocks may overlap in several threads.
+    Objects still go when nobody refers to them. Cycles that are garbage at that moment do stay:
+    so it freezes but once for each `what`, and only where that succeeds, however often it is
+    tried. Blocks may overlap in several threads.
     """
     if not when:
         yield
@@ -28,11 +31,24 @@ def uncollected(*, when: bool = True) -> Iterator[None]:
     with _lock:
         _inside += 1
         gc.disable()
+    made = False
     try:
         yield
+        made = True
     finally:
         with _lock:
             _inside -= 1
-            if not _inside:
-                gc.freeze()
-                gc.enable()
+            _leave(what if made else None)
+
+
+def _leave(what: str | None) -> None:
+    """Freeze with the last that leaves, if one of them made (for the first time) what stays."""
+    global _freezes  # noqa: PLW0603 - as above
+    if what is not None and what not in _done:
+        _done.add(what)
+        _freezes = True
+    if not _inside:
+        if _freezes:
+            gc.freeze()
+        _freezes = False
+        gc.enable()

@@ -3,6 +3,8 @@
 import gc
 import threading
 
+import pytest
+
 from supervisor.session.uncollected import uncollected
 
 
@@ -16,7 +18,7 @@ def test_no_pass_looks_at_what_was_made_meanwhile() -> None:
 
     gc.callbacks.append(seen)
     try:
-        with uncollected():
+        with uncollected("many"):
             made = [[number] for number in range(5_000)]
             assert not passes
     finally:
@@ -27,19 +29,34 @@ def test_no_pass_looks_at_what_was_made_meanwhile() -> None:
     assert frozen >= before + len(made)
 
 
+def test_what_is_tried_again_and_again_freezes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each time, what is garbage then stays for ever; what failed has left nothing to freeze."""
+    freezes: list[int] = []
+    monkeypatch.setattr(gc, "freeze", lambda: freezes.append(1))
+    for _try in range(3):
+        with pytest.raises(OSError, match="full"), uncollected("a first commit"):
+            raise OSError("full")
+        assert gc.isenabled()
+    assert freezes == []
+    for _try in range(3):
+        with uncollected("a first commit"):
+            pass
+    assert freezes == [1]
+
+
 def test_the_last_of_several_threads_lets_it_work_again() -> None:
     """Blocks overlap: the collector stays off until all of them have ended."""
     entered, leave = threading.Event(), threading.Event()
 
     def other() -> None:
-        with uncollected():
+        with uncollected("the other's"):
             entered.set()
             leave.wait(5)
 
     thread = threading.Thread(target=other)
     thread.start()
     assert entered.wait(5)
-    with uncollected():
+    with uncollected("mine"):
         pass
     assert not gc.isenabled()
     leave.set()
