@@ -7,7 +7,7 @@ again. What can be read again is judged again. No live session is ever changed h
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -19,15 +19,19 @@ from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.audited import Apart, Aside, Audited, Examined, examined
 from supervisor.session.copying.writers import open_by_somebody
 from supervisor.session.drill import ON_TRIAL, Drills
-from supervisor.session.model import DamagedBlob, UnreadableBlob, parse_name
+from supervisor.session.model import Check, DamagedBlob, UnreadableBlob, parse_name
 from supervisor.session.progress import Tally
+from supervisor.session.proof.halfway import goes_on, half_written
 from supervisor.session.restoring.restore import read_back
+from supervisor.session.scan import Seen, scan
 from supervisor.session.storage.entries import Blob, packs_of
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.packs import BlobReader
 
 # As much is read at one go: others wait for one disk's second at most, and mostly for a tenth.
 SLICE_BYTES = 50 << 20
+# How often a session in use that looks half written is looked at again.
+_LOOKS = 3
 T = TypeVar("T")
 
 
@@ -64,6 +68,7 @@ class Audits(Drills):
         # A copy of a database that somebody writes may be torn though the database is not.
         hot = self._in_use(session_id)
         check = self.check(session_id, quick=hot)
+        caught = self._seen(session_id) if hot and check.verdict == "damaged" else None
         record = self._state.read(session_id)
         listing = self.store.listing(session_id)
         found = Audited(
@@ -100,6 +105,8 @@ class Audits(Drills):
                 found.bytes_read = reread.bytes_read
                 found.duration_s = time.perf_counter() - begin
                 yield found
+        if caught is not None:
+            found.check = self._caught(session_id, caught)
         self._foretell(found)
         for held in self._quarantine.folders(session_id):
             why = yield from self._apart(found, partial(self._folder_problem, held.path))
@@ -108,6 +115,20 @@ class Audits(Drills):
                 found.quarantine.append(aside)
             found.duration_s = time.perf_counter() - begin
             yield found
+
+    def _seen(self, session_id: str) -> Mapping[str, Seen]:
+        return scan(self.folder(session_id)).seen
+
+    def _caught(self, session_id: str, then: Mapping[str, Seen]) -> Check:
+        """Look again at a session in use that looked damaged `then`: half written, perhaps."""
+        for _look in range(_LOOKS):
+            check = self.check(session_id, quick=True)
+            if check.verdict != "damaged":
+                break
+            written = half_written(check.why) and goes_on(check.why, then, self._seen(session_id))
+            if written:
+                return replace(check, verdict="passed", why=f"just being written: {check.why}")
+        return check
 
     @contextmanager
     def _at_work(self) -> Iterator[None]:

@@ -1,6 +1,9 @@
-"""Was a copy bad only because the bot was just writing? Then the next one may be whole. No I/O."""
+"""Was it bad only because the bot was just writing? Then the next look may be better. No I/O."""
 
 import re
+from collections.abc import Mapping
+
+from supervisor.session.scan import Seen
 
 # What `checks` says of a file that a bot had emptied to write it anew, or had written in part.
 _HALFWAY = re.compile(r".+ (is empty|is missing or empty|is no JSON: .*)", re.DOTALL)
@@ -15,8 +18,21 @@ def half_written(why: str) -> bool:
 
     A file that is gone for good looks the same at first: that is for a second copy to tell.
     """
+    own = _own(why)
+    return bool(own) and all(_HALFWAY.fullmatch(reason) for reason in own)
+
+
+def goes_on(why: str, then: Mapping[str, Seen], now: Mapping[str, Seen]) -> bool:
+    """Return whether all of these files were written between two looks, the last of which says so.
+
+    Of a bot that writes always each look may catch a half. What was left so does not move.
+    """
+    moved = [path for path in {**then, **now} if then.get(path) != now.get(path)]
+    return all(any(reason.startswith(f"{path} ") for path in moved) for reason in _own(why))
+
+
+def _own(why: str) -> list[str]:
     reasons = why.split("; ")
     if len(why) >= _WHY_CHARS:
         reasons = reasons[:-1]
-    own = [reason for reason in reasons if reason not in _FOLLOWS]
-    return bool(own) and all(_HALFWAY.fullmatch(reason) for reason in own)
+    return [reason for reason in reasons if reason not in _FOLLOWS]

@@ -184,3 +184,45 @@ def test_progress_is_told_in_bytes(place: Place, monkeypatch: pytest.MonkeyPatch
     write_key(place.live, "x" * 1000)
     manager.backup(ID)
     assert (1000, 1000) in {(done, total) for _, done, total in heard}
+
+
+@pytest.mark.parametrize("writes", ["always", "once"])
+def test_a_bot_that_writes_at_each_look_is_not_called_damaged(
+    place: Place, monkeypatch: pytest.MonkeyPatch, writes: str
+) -> None:
+    """What is left half written stays as it is; what is being written moves."""
+    manager = with_snapshots(place, 1)
+    again, creds = writes == "always", place.live / "creds.json"
+    os.truncate(creds, 5)
+    really, looks = manager.check, list[int]()
+
+    def check(session_id: str, **how: Any) -> Any:
+        looks.append(1)
+        if again or len(looks) == 1:
+            os.utime(creds, (len(looks), len(looks)))
+        return really(session_id, **how)
+
+    monkeypatch.setattr(manager, "check", check)
+    with (place.live / "store.db").open("rb"):
+        found = checked(manager)
+    assert found.hot
+    assert len(looks) > 1
+    assert (found.check.verdict, found.ok) == (("passed", True) if again else ("damaged", False))
+    assert "creds.json is no JSON" in found.check.why
+
+
+def test_what_was_caught_half_written_is_looked_at_again(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At the end of the check it is whole."""
+    manager = with_snapshots(place, 1)
+    creds = place.live / "creds.json"
+    whole = creds.read_bytes()
+    os.truncate(creds, 0)
+    monkeypatch.setattr(manager, "_foretell", lambda _found: None)
+    reading = manager.audit(ID)
+    with (place.live / "store.db").open("rb"):
+        assert next(reading).check.verdict == "damaged"
+        creds.write_bytes(whole)
+        found = list(reading)[-1]
+    assert (found.check.verdict, found.check.why, found.ok) == ("passed", "", True)
