@@ -91,7 +91,7 @@ def test_what_somebody_wrote_after_a_crash_is_not_written_over(
 ) -> None:
     """It crashed before the old file was moved away, and a bot was started by hand."""
     manager = linked(place)
-    large = place.live / "large"
+    wanted, large = tree(place.live), place.live / "large"
     overwrite(large)
     with monkeypatch.context() as patch:
         patch.setattr(moving, "move_entry", fail)
@@ -101,7 +101,9 @@ def test_what_somebody_wrote_after_a_crash_is_not_written_over(
     theirs = large.read_bytes()
     with place.manager().owning(ID):
         pass
-    assert large.read_bytes() == theirs
+    (held,) = moved_whole(place)
+    assert aside(place, held)["large"] == theirs
+    assert tree(place.live) == wanted
     assert not list(place.store.glob(".intent*"))
 
 
