@@ -8,7 +8,7 @@ from typing import Literal
 from supervisor.session import epochs, files
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
-from supervisor.session.model import MEND, Check, UnreadableBlob, barred_from
+from supervisor.session.model import MEND, Check, Unjudged, UnreadableBlob, barred_from
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
 from supervisor.session.proof.profile import (
@@ -69,15 +69,19 @@ class Checks(Quarantined):
     def _looked_at(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
         """Return what is said of the live session, and what was looked at for that.
 
-        Raises: Unjudged where something in it is not for us to read, or we lack what that takes.
+        Raises: Unjudged where something in it is not for us to read, or we lack what that takes;
+        UnreadableBlob where that takes a snapshot that can't be read now.
         """
         try:
             return self._seen_as(session_id, depth)
+        except (Unjudged, UnreadableBlob) as error:
+            raise type(error)(f"session {session_id}: {error.message}", error.hint) from error
         except OSError as error:
             if error.errno not in (*OUR_LACKS, *NO_RIGHTS):
                 raise
-            where = f"{error.filename} " if error.filename else ""
-            raise barred_from(f"{where}can't be read: {error.strerror}") from error
+            where = error.filename or "it"
+            what = f"session {session_id}: {where} can't be read: {error.strerror}"
+            raise barred_from(what) from error
 
     def _seen_as(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
         folder = self.folder(session_id)

@@ -63,7 +63,7 @@ class Unjudged(SupervisorError):  # noqa: N818 - the same
 def barred_from(what: str) -> Unjudged:
     """Return what to raise for something of the live session that we may not, or can't, read."""
     return Unjudged(
-        f"{what}: whether the session is whole can't be told now",
+        f"{what}: whether it is whole can't be told now",
         "nothing was changed: give the user that the supervisor runs as the right to read it"
         " (chmod, chown), or what it has too little of (ulimit -n, memory), then do it again",
     )
