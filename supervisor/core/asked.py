@@ -8,6 +8,7 @@ from supervisor.core.events import (
     PauseRequested,
     RestartRequested,
     ResumeRequested,
+    SnapshotRequested,
     SourceChanged,
     StartRequested,
     StopRequested,
@@ -22,6 +23,7 @@ Asked = (
     | RestartRequested
     | PauseRequested
     | ResumeRequested
+    | SnapshotRequested
     | OperationRequested
     | SourceChanged
 )
@@ -42,6 +44,9 @@ def handle(turn: Turn, event: Asked) -> None:
                 turn.report("paused")
         case ResumeRequested():
             _resume(turn)
+        case SnapshotRequested(reason):
+            if turn.state.phase is Phase.UP and turn.policy.has_session:
+                turn.copy(reason)
         case OperationRequested():
             _operate(turn, event)
         case SourceChanged():

@@ -38,6 +38,9 @@ def handle(turn: Turn) -> None:
             turn.at_rest()
         case Phase.VERIFYING:
             _late(turn)
+        case Phase.UP if state.flushing:
+            turn.report("checkpoint_missed", generation=state.current)
+            turn.flushed()
         case Phase.UP:
             turn.go(Phase.UP)
             if state.held and state.wanted_up and not state.paused:

@@ -53,6 +53,13 @@ class ResumeRequested:
 
 
 @dataclass(frozen=True, slots=True)
+class SnapshotRequested:
+    """Copy the session of the running bot; "": who asks does that, once the bot has flushed."""
+
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class OperationRequested:
     """Change the session while no bot has it."""
 
@@ -294,6 +301,7 @@ Event = (
     | RestartRequested
     | PauseRequested
     | ResumeRequested
+    | SnapshotRequested
     | OperationRequested
     | SourceChanged
     | OwnerTaken

@@ -103,6 +103,8 @@ def handle(turn: Turn, event: Fact) -> None:
             if turn.state.phase is Phase.CHECKPOINTING and not is_standby:
                 turn.mark(checkpoint_at=turn.now)
                 turn.snapshot()
+            elif turn.state.flushing and not is_standby:
+                turn.flushed()
         case Released():
             if turn.state.phase is Phase.STOPPING and not is_standby:
                 turn.do(Kill(event.generation))

@@ -34,6 +34,7 @@ from supervisor.core.events import (
     SessionChecked,
     SessionReported,
     SessionRestored,
+    SnapshotRequested,
     SnapshotTaken,
     SourceChanged,
     Spawned,
@@ -65,6 +66,7 @@ def step(
             | RestartRequested()
             | PauseRequested()
             | ResumeRequested()
+            | SnapshotRequested()
             | OperationRequested()
             | SourceChanged()
         ):

@@ -79,6 +79,8 @@ class State:
     caps: Caps = Caps()
     standby_caps: Caps = Caps()
     cold_once: bool = False
+    # The copies that wait until it has flushed, by their reason; "": somebody else's.
+    flushing: tuple[str, ...] = ()
 
     # The source: `dirty` when it is newer than what the current generation (or the standby that
     # is to follow it) runs, `changed` by which paths, `held` why it was not applied.

@@ -4,14 +4,12 @@ A `Turn` collects changes and effects; outside of `step` nobody sees it. Each mo
 must be true when it is made, so that the phases cannot be entered by a side door.
 """
 
-from dataclasses import replace
 from typing import Any, Literal
 
 from supervisor.core.effects import (
     CheckSession,
     ClaimOwner,
     CommitSeat,
-    Effect,
     FindSurvivors,
     Kill,
     NoteProof,
@@ -20,7 +18,6 @@ from supervisor.core.effects import (
     Operate,
     RefuseOperation,
     ReleaseOwner,
-    Report,
     RequestCheckpoint,
     RestoreSession,
     RunPreflight,
@@ -36,63 +33,12 @@ from supervisor.core.limits import (
     RESTORE_JOB_TIMEOUT_S,
     SEAL_TIMEOUT_S,
 )
-from supervisor.core.policy import Policy
-from supervisor.core.records import Reason, Restart
-from supervisor.core.state import After, Caps, Phase, State
+from supervisor.core.orders import Orders
+from supervisor.core.state import After, Caps, Phase
 
 
-class Turn:
+class Turn(Orders):
     """The state as it becomes, and the effects so far."""
-
-    def __init__(self, state: State, now: float, policy: Policy) -> None:
-        self.state = state
-        self.now = now
-        self.policy = policy
-        self.effects: list[Effect] = []
-
-    # Small words.
-
-    def set(self, **changes: Any) -> None:
-        """Change the state."""
-        self.state = self.state.but(**changes)
-
-    def do(self, *effects: Effect) -> None:
-        """Give orders."""
-        self.effects.extend(effects)
-
-    def report(self, event: str, **fields: Any) -> None:
-        """Write a line of the journal."""
-        self.do(Report(event, tuple(fields.items())))
-
-    def go(self, phase: Phase, within_s: float | None = None) -> None:
-        """Be in `phase`, with a deadline if `within_s` is given."""
-        self.set(phase=phase, deadline=None if within_s is None else self.now + within_s)
-
-    def new_ticket(self) -> int:
-        """Return the number of a new job; all older ones are no longer waited for."""
-        self.set(ticket=self.state.ticket + 1, awaits=True)
-        return self.state.ticket
-
-    def forget_job(self) -> None:
-        """Whatever job is under way, nobody waits for its result."""
-        self.set(awaits=False)
-
-    def mark(self, **instants: Any) -> None:
-        """Write into the record of the restart that is under way, if one is."""
-        if self.state.restart is not None:
-            self.set(restart=replace(self.state.restart, **instants))
-
-    def begin_record(self, reason: Reason, **known: Any) -> None:
-        """Open a new record; a gap that is open goes on in it."""
-        old = self.state.restart
-        since = None if old is None or self.state.ready else old.terminated_at
-        self.set(restart=Restart(reason=reason, begun_at=self.now, terminated_at=since, **known))
-
-    def goes_offline(self) -> None:
-        """Mark where the gap begins: at the first stop after somebody was online."""
-        old = self.state.restart
-        if old is None or old.terminated_at is None or self.state.ready:
-            self.mark(terminated_at=self.now)
 
     # Towards a running bot.
 
@@ -253,7 +199,7 @@ class Turn:
             self.report("restarted", record=self.state.restart.to_json())
             self.set(restart=None)
         if self.policy.has_session and state.fresh_link:
-            self.do(TakeSnapshot(0, "linked", state.current))
+            self.copy("linked")
         self.set(fresh_link="")
         self.settle_up()
 

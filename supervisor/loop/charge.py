@@ -183,8 +183,14 @@ class Charge:
         self._schedule_snapshot()
 
     def _snapshot(self, reason: str) -> None:
-        if self.state.phase is Phase.UP and self.state.current is not None:
-            self.hands.snapshot(0, reason, self.state.current)
+        self.post(ev.SnapshotRequested(reason))
+
+    async def flushed(self) -> None:
+        """Ask a bot that is up, and can, to write all it holds; return once it has, or won't."""
+        self.post(ev.SnapshotRequested())
+        while self.state.flushing:
+            self.changed.clear()
+            await self.changed.wait()
 
     # What comes in.
 

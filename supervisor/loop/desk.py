@@ -170,6 +170,7 @@ class Desk:
         if operation == "check":
             return await charge.rounds.check()
         if operation == "backup":
+            await charge.flushed()
             return await jobs.result(partial(session.backup, charge.state.current))
         if operation == "prune":
             return await jobs.result(session.prune)

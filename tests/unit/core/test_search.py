@@ -86,6 +86,7 @@ def canonical(state: State, world: World) -> Node:
         to_seal=fold(state.to_seal),
         doomed=frozenset(rank[n] for n in state.doomed),
         changed=(),
+        flushing=("one",) if state.flushing else (),
         held="held" if state.held else "",
         why="",
         attempt=0,
@@ -168,6 +169,7 @@ def environment(state: State, world: World) -> Iterator[ev.Event]:
     if state.awaits:
         yield from jobs(state.phase, state.ticket)
     yield ev.DeadlinePassed()
+    yield ev.SnapshotRequested("periodic")
     for generation in sorted(world.alive):
         yield from facts(generation, state, world)
     if state.phase == "starting" and state.current is not None:
@@ -250,6 +252,8 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: C901, PLR0911 - a ta
             return replace(world, asked=asked)
         case do.RefuseOperation():
             return replace(world, asked=False)
+        case do.TakeSnapshot(generation=generation):
+            assert generation in world.writers, "copied for one that has not the session"
         case do.Terminate(generation) | do.Kill(generation):
             assert generation in world.alive, "signalled a tree that is gone"
         case do.Seal(generation=generation):
@@ -277,6 +281,8 @@ def hold(state: State, world: World, event: ev.Event) -> None:
         assert state.wanted_up
         assert state.current in world.writers
         assert state.operation is None
+        assert not state.flushing or state.deadline is not None, "an answer may never come"
+    assert not state.flushing or state.phase in ("up", "preflight", "standby"), "who waits?"
     if isinstance(event, ev.SourceChanged):
         assert state.standby is None, "a standby outlived its source"
     if state.phase in ("down", "refused"):
