@@ -21,7 +21,6 @@ _PATCHES_MAX = 4096
 # Some filesystems keep seconds in 64 bits, and files say what somebody set: the year 3000 too.
 _TIME_MAX_NS = 2**94
 _HASH = re.compile(r"[0-9a-f]{64}")
-_SEEN = ("mode", "mtime_ns", "ctime_ns", "inode")
 
 
 class Patch(NamedTuple):
