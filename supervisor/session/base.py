@@ -131,7 +131,7 @@ class Base:
         """Return the newest snapshot of the current link that is not bad, if there is one."""
         if record.state == "closed":
             return None
-        own = of_device(listing.of_epoch(record.epoch), record.identity)
+        own = of_device(epochs.line(record, listing.of_epoch(record.epoch)), record.identity)
         return next((m for m in reversed(own) if m.verdict != "bad"), None)
 
     # --- the lock and recovery -----------------------------------------------------------
@@ -247,6 +247,7 @@ class Base:
                     record.applied = intent.token
                     record.rollback_count += 1
                     record.sealed = intent.snapshot
+                    epochs.go_back(record, intent.snapshot, self.store.listing(intent.id))
                     record.writers += 1  # so that what was sealed before is so no more
         swap.remove_intent(self.store.root, intent.id)
 
@@ -272,7 +273,7 @@ class Base:
         self.store.put(
             Manifest(
                 id=session_id,
-                seq=self.store.next_seq(session_id, record.newest),
+                seq=self.store.next_seq(session_id, record.numbered),
                 epoch=record.epoch,
                 reason=why,
                 taken_at=rfc3339(self._clock()),

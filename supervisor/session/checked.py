@@ -115,7 +115,9 @@ class Checks(Quarantined):
         passes = depth == "cheap" and self._untouched(live)
         why = [] if passes else self._live_problems(live, depth)
         unread = (
-            "" if record.state == "closed" else listing.unread_since(newest.seq if newest else 0)
+            ""
+            if record.state == "closed"
+            else listing.unread_since(epochs.after(record, newest.seq) if newest else 0)
         )
         unread = unread or epochs.away(record, listing)
         if why:

@@ -147,6 +147,26 @@ def newest_taken(record: Record, listing: Listing) -> int:
     return max(record.newest, seal)
 
 
+def go_back(record: Record, seq: int, listing: Listing) -> None:
+    """Note that the live session is snapshot `seq` now."""
+    own = listing.of_epoch(record.epoch)
+    record.restored = seq
+    record.undone = max([record.newest, *(m.seq for m in own)])
+
+
+def line(record: Record, own: Sequence[Manifest]) -> list[Manifest]:
+    """Return the snapshots that the live session goes on from.
+
+    Not those that it went back from: it lacks what came in them, and that is no damage.
+    """
+    return [m for m in own if not record.restored < m.seq <= record.undone]
+
+
+def after(record: Record, seq: int) -> int:
+    """Return the number after which the next snapshot may lie in the line of snapshot `seq`."""
+    return record.undone if seq == record.restored else seq
+
+
 def begin(record: Record, identity: str | None, *, adopted: bool) -> None:
     """Start a new linked epoch. An adopted session keeps the number of its unlinked one.
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session import epochs
 from supervisor.session.checked import Live
-from supervisor.session.epochs import newest_taken
 from supervisor.session.model import (
     DamagedBlob,
     NothingToRestore,
@@ -68,7 +68,10 @@ class Ladder(Restores):
 
     def _options(self, listing: Listing, record: Record) -> list[Manifest]:
         own = of_device(listing.of_epoch(record.epoch), record.identity)
-        return candidates(own, older=self.older == "auto", torn=listing.torn)
+        older, torn = self.older == "auto", listing.torn
+        # Who went back to an older one has chosen it: that one comes first.
+        chosen = candidates(epochs.line(record, own), older=older, torn=torn)
+        return chosen + [m for m in candidates(own, older=older, torn=torn) if m not in chosen]
 
     @staticmethod
     def _why_none(listing: Listing, record: Record) -> str:
@@ -170,7 +173,7 @@ class Ladder(Restores):
         try:
             self._wait_for_store(session_id, record, listing)
         except UnreadableBlob as error:
-            waiting.wait(newest_taken(record, listing), error)
+            waiting.wait(epochs.newest_taken(record, listing), error)
         unread = listing.unread_since()
         if unread and record.state != "closed":
             waiting.wait(listing.newest_unread, UnreadableBlob(unread))

@@ -194,7 +194,7 @@ class Quarantined(Snapshots):
             tried=tried,
             proof="",
             kind="quarantine",
-            after=record.newest,
+            after=record.numbered,
         )
         new = done.manifest.packs.get(done.manifest.seq)
         return Put(done.manifest, done.entries, new=True, pack=new.name if new is not None else "")

@@ -111,7 +111,7 @@ class Snapshots(Verdicts):
                         counters=record.counters(),
                         tried=tuple(record.tried),
                         proof=proof,
-                        after=record.newest,
+                        after=record.numbered,
                     )
                 manifest = done.manifest
                 copies = capture.copies
@@ -285,6 +285,9 @@ class Snapshots(Verdicts):
             end = listing.tombstone(epoch)
             if end is None and epoch >= record.epoch:
                 stay = retention.kept(own, self.keep)
+                # The one that what is live is measured by may be older.
+                line = epochs.line(record, own)
+                stay.update([m.seq for m in line if m.verdict == "good"][-1:])
             else:
                 ended_at = since_1970((end or own[-1]).taken_at)
                 stay = retention.kept_after_end(own, ended_at, now, last=epoch == last)

@@ -34,7 +34,8 @@ class Record:
     session replaced. `sealed`: the seq of the snapshot that is exactly the session at rest, while
     neither happened since; what the newest manifest says of that wins. `newest`: the highest seq
     of a good or fuzzy snapshot that this link ever had, `profile` its kind of session: so that a
-    store that is away is noticed, and what is live is known without it.
+    store that is away is noticed, and what is live is known without it. `restored`: the seq of the
+    snapshot that came back last, `undone`: the highest seq that there was then (see `epochs.line`).
     `tried`: snapshots that were restored because the session asked to pair. `applied`: the last
     swap that was counted. `linked_at`: when the link was made, if we saw it (RFC 3339).
     `checked_at`, `drilled_at`: when its snapshots were checked and a restore was drilled last, or
@@ -52,6 +53,8 @@ class Record:
     last_writer: int = 0
     sealed: int | None = None
     newest: int = 0
+    restored: int = 0
+    undone: int = 0
     profile: str = ""
     restore_count: int = 0
     rollback_count: int = 0
@@ -65,6 +68,11 @@ class Record:
     drilled_at: str | None = None
     fields: dict[str, Any] = field(default_factory=dict)
     updated_at: str = ""
+
+    @property
+    def numbered(self) -> int:
+        """The highest number that a snapshot of this link is known to have had."""
+        return max(self.newest, self.undone)
 
     def counters(self) -> Counters:
         """Return what a manifest carries along for a rebuild."""
@@ -89,6 +97,8 @@ def record_from(value: object) -> Record:
         "writers",
         "last_writer",
         "newest",
+        "restored",
+        "undone",
         *(k for k in known if k.endswith("_count")),
     ):
         if key in known and (type(known[key]) is not int or not 0 <= known[key] < 2**63):

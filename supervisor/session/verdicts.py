@@ -1,10 +1,10 @@
 """Verdicts: what opening a snapshot's copy shows, and what counts against it."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from supervisor.session import files
+from supervisor.session import epochs, files
 from supervisor.session.grounds import Grounds
 from supervisor.session.model import (
     MEND,
@@ -157,15 +157,22 @@ class Verdicts(Grounds):
         if compared[0] is None and unread is not None:
             raise unread
         listing = self.store.listing(manifest.id)
-        _all_read(listing, compared[0].seq if compared[0] else 0, manifest)
+        since = compared[0].seq if compared[0] else 0
+        record = self._state.read(manifest.id)
+        if manifest.seq > record.undone:
+            since = epochs.after(record, since)
+        _all_read(listing, since, manifest)
         return compared
 
     def _good_before(self, manifest: Manifest) -> Manifest | None:
-        """Return the newest good snapshot of the same epoch that is older."""
+        """Return the newest good snapshot of the same line that is older."""
         return next(self._all_good_before(manifest), None)
 
     def _all_good_before(self, manifest: Manifest) -> Iterator[Manifest]:
-        own = self.store.listing(manifest.id).of_epoch(manifest.epoch)
+        own: Sequence[Manifest] = self.store.listing(manifest.id).of_epoch(manifest.epoch)
+        record = self._state.read(manifest.id)
+        if manifest.seq > record.undone:
+            own = epochs.line(record, own)
         return (m for m in reversed(own) if m.verdict == "good" and m.seq < manifest.seq)
 
     def _not_always_so(

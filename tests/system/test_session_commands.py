@@ -80,6 +80,31 @@ def test_session_commands_with_the_supervisor_running(linked: Folder) -> None:
         assert not supervisor.seen("pairing")
 
 
+def test_the_snapshot_that_was_asked_for_is_what_the_bot_starts_with(linked: Folder) -> None:
+    """Not a newer one, beside which it looks damaged; and each start after that goes on from it."""
+    later = linked.session / "later.json"
+    later.touch()
+    with running(linked) as supervisor:
+        supervisor.restarted(0)
+        first = backed_up(linked)
+        later.write_text("{}")
+        assert backed_up(linked)["seq"] > first["seq"]
+        mark = supervisor.mark_now()
+        restored(linked, str(first["seq"]))
+        assert supervisor.restarted(mark)["verified"]
+        assert later.read_bytes() == b""
+        again = supervisor.mark_now()
+        assert linked.stillhere("restart").returncode == 0
+        assert supervisor.restarted(again)["verified"]
+        assert later.read_bytes() == b""
+        brought = [e["snapshot"] for e in supervisor.events if e["event"] == "session_restored"]
+        assert brought == [first["id"]]
+    with running(linked) as supervisor:
+        supervisor.restarted(0)
+        assert later.read_bytes() == b""
+        assert not supervisor.seen("session_restored")
+
+
 def test_session_commands_with_no_supervisor(linked: Folder) -> None:
     """The same commands and keys, with the owner's lock; a damaged session is exit code 1."""
     told, check = looks(linked)
