@@ -150,7 +150,8 @@ class Checks(Quarantined):
     def _live_problems(self, live: Live, depth: Depth) -> list[str]:
         """Return what is wrong. What costs more is asked only where all before it found nothing."""
         known = self._entries(live.base)
-        formats = checks.formats_of(live.folder, live.found.seen, live.profile, known)
+        told = self._told_by(live, known)
+        formats = checks.formats_of(live.folder, live.found.seen, live.profile, known, told)
         # What changed is looked at first: that is where damage is, as a rule.
         trusted = self._proved(live)
         why = self._lost(live, known)

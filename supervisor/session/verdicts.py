@@ -1,6 +1,5 @@
 """Verdicts: what opening a snapshot's copy shows, and what counts against it."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,9 +13,9 @@ from supervisor.session.model import (
     UnreadableBlob,
     barred_from,
 )
-from supervisor.session.proof import checks, emptied, sight
+from supervisor.session.proof import checks, emptied, sight, validate
 from supervisor.session.proof.profile import Profile, identity_problems, profile_for
-from supervisor.session.proof.together import looked_into, renewed
+from supervisor.session.proof.together import alternatives, looked_into, renewed
 from supervisor.session.restoring.rebuild import build_files
 from supervisor.session.scan import Seen, matches, scan
 from supervisor.session.storage.entries import Entry
@@ -78,20 +77,18 @@ class Verdicts(Grounds):
             formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
             broken = checks.content_problems(copy, seen, formats, ours=True)
             caught = _caught(broken, formats, manifest, then)
-            hollow = [
-                item
-                for item in broken
-                if formats[item.path].startswith("json") and not seen[item.path].size
-            ]
+            hollow, other = _given_up(broken, formats, entries, profile)
+            broken = [item for item in broken if item not in hollow and item.path not in other]
             for item in hollow:
-                broken.remove(item)
                 if self._not_always_so([item], formats, profile, then, for_good=True):
                     empty.append(item.path)
             said = emptied.judge(empty, manifest, self._older(manifest, entries))
-            problems += said.problems
+            changed = emptied.judge_other(other, manifest, self._older(manifest, entries))
+            problems += said.problems + changed.problems
             problems += self._not_always_so(broken, formats, profile, then, for_good=True)
             if not problems:
-                sound = {path: form for path, form in formats.items() if path not in empty}
+                gone = {*empty, *other}
+                sound = {path: form for path, form in formats.items() if path not in gone}
                 broken = checks.deep_problems(copy, sound, None)
                 caught += _caught(broken, formats, manifest, then)
                 problems = self._not_always_so(broken, formats, profile, then, for_good=True)
@@ -101,7 +98,7 @@ class Verdicts(Grounds):
             if known and at_rest and at_rest != known:
                 # A person may have linked it anew by hand: no damage, and no copy of this link.
                 caught.append(f"it is the session of another device: {at_rest}, not {known}")
-            return problems, said.doubts + caught, at_rest
+            return problems, said.doubts + changed.doubts + caught, at_rest
 
     def _unpacked_problems(self, target: Path) -> list[str]:
         """Return what is wrong with a session that lies in a plain folder, and is not live."""
@@ -206,20 +203,45 @@ class Verdicts(Grounds):
             return False
         try:
             with self.store.reader() as reader:
-                json.loads(b"".join(reader.read(blob) for blob in entry.blobs))
+                data = b"".join(reader.read(blob) for blob in entry.blobs)
         except UnreadableBlob:
             if for_good:
                 raise
             return False
-        except (DamagedBlob, ValueError, RecursionError):
+        except DamagedBlob:
             return False
-        return True
+        return not validate.json_problem_of(data)
 
 
 def _all_read(listing: Listing, since: int, manifest: Manifest) -> None:
     """Raise UnreadableBlob if between `since` and `manifest` is one that can't be read now."""
     if unread := listing.unread_since(since, manifest.seq):
         raise UnreadableBlob(f"snapshot {manifest.seq} waits for its verdict: {unread}", MEND)
+
+
+def _given_up(
+    broken: list[checks.Problem],
+    formats: Mapping[str, str],
+    entries: Mapping[str, Entry],
+    profile: Profile,
+) -> tuple[list[checks.Problem], list[str]]:
+    """Return which JSON files are empty, and which files are no database any more.
+
+    The bot may have done that for good, but with what its kind of session requires.
+    """
+    hollow = [
+        item
+        for item in broken
+        if formats[item.path].startswith("json") and emptied.is_empty(entries[item.path])
+    ]
+    other = [
+        item.path
+        for item in broken
+        if formats[item.path] == "sqlite"
+        and emptied.is_other(entries[item.path])
+        and not matches(item.path, alternatives(profile.required))
+    ]
+    return hollow, other
 
 
 def _caught(

@@ -52,12 +52,14 @@ def formats_of(
 ) -> dict[str, str]:
     """Return path -> format of the files that can be validated.
 
-    By the profile, by what the last snapshot knew, or by the first bytes. A LevelDB goes by the
-    path of its CURRENT, which may be what it lacks. `then`: an older snapshot that tells where
-    one was; None: `known` is that. `ours`: see `content_problems`. Raises: OSError.
+    By the profile, by what snapshots knew, or by the first bytes. A LevelDB goes by the path of
+    its CURRENT, which may be what it lacks. `then`: an older snapshot that tells what was what;
+    None: `known` is that. What is damaged has not the first bytes that it had, and `known` may be
+    the damaged copy itself. `ours`: see `content_problems`. Raises: OSError.
     """
+    then = known if then is None else then
     formats: dict[str, str] = {}
-    for folder in leveldb_folders(seen, known if then is None else then):
+    for folder in leveldb_folders(seen, then):
         path = f"{folder}/CURRENT".removeprefix("/")
         if not profile.vital or matches(path, profile.vital):
             formats[path] = "leveldb"
@@ -68,8 +70,9 @@ def formats_of(
             continue
         form = next((form for fits, form in named if fits(path)), "")
         entry = known.get(path)
-        if not form and entry is not None and entry.format != "leveldb":
-            form = entry.format
+        for before in (entry, then.get(path)):
+            if not form and before is not None and before.format != "leveldb":
+                form = before.format
         looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
         if not form and not looked_at and _begins(root / path, ours=ours) == MAGIC:
             form = "sqlite"

@@ -1,4 +1,4 @@
-"""When is an emptied file no damage? No I/O.
+"""When is a file no damage that was emptied, or is no database any more? No I/O.
 
 A database or a JSON file that had bytes and is empty is damage: a full disk and a kill leave just
 that, and some libraries silently make a new device of it. But a bot may also empty one for good,
@@ -10,44 +10,66 @@ and then every later snapshot would be bad. What tells the two apart is the devi
 - If a generation was verified that *started* with the empty file (nothing was restored in
   between), the file is not needed. The copy is good.
 
+And so it is with a database that begins with other bytes than one does: its first page was
+overwritten, or the bot has made something else of it (encrypted it, say).
+
 A file that the session's kind requires is never given up like this: see `missing_problems`.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple
 
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
 
+Older = Iterable[tuple[Manifest, Mapping[str, Entry]]]
+
 _SAME_DEVICE = ("identity", "roundtrip")
 
 
-class Emptied(NamedTuple):
-    """What is said of the emptied files: `problems` make a copy bad, `doubts` make it fuzzy."""
+class Judged(NamedTuple):
+    """What is said of these files: `problems` make a copy bad, `doubts` make it fuzzy."""
 
     problems: list[str]
     doubts: list[str]
 
 
-def judge(
-    paths: Iterable[str],
-    now: Manifest,
-    older: Iterable[tuple[Manifest, Mapping[str, Entry]]],
-) -> Emptied:
+def is_empty(entry: Entry) -> bool:
+    """Return whether the file was empty."""
+    return not entry.seen.size
+
+
+def is_other(entry: Entry) -> bool:
+    """Return whether the file was no database."""
+    return bool(entry.seen.size) and not entry.format
+
+
+def judge(paths: Iterable[str], now: Manifest, older: Older) -> Judged:
     """Return what the files that are empty in the snapshot `now` mean for it.
 
     `older`: the other snapshots of its epoch with lower numbers, bad ones too, with what is in
     them.
     """
-    empty = list(paths)
-    if not empty:
-        return Emptied([], [])
+    return _judge(paths, now, older, is_empty, "is empty")
+
+
+def judge_other(paths: Iterable[str], now: Manifest, older: Older) -> Judged:
+    """Return what the files that are no database any more mean for the snapshot `now`."""
+    return _judge(paths, now, older, is_other, "is no SQLite database any more")
+
+
+def _judge(
+    paths: Iterable[str], now: Manifest, older: Older, was_so: Callable[[Entry], bool], words: str
+) -> Judged:
+    files = list(paths)
+    if not files:
+        return Judged([], [])
     before = [(m, then) for m, then in older if m.generation < now.generation]
-    said = Emptied([], [])
-    for path in empty:
-        left = [m for m, then in before if path in then and then[path].seen.size == 0]
+    said = Judged([], [])
+    for path in files:
+        left = [m for m, then in before if path in then and was_so(then[path])]
         if not left or now.proof not in _SAME_DEVICE:
-            said.problems.append(f"{path} is empty")
+            said.problems.append(f"{path} {words}")
         elif not any(m.counters.rollback_count == now.counters.rollback_count for m in left):
-            said.doubts.append(f"{path} is empty again, though it was restored")
+            said.doubts.append(f"{path} {words} again, though it was restored")
     return said

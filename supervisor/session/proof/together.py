@@ -49,8 +49,8 @@ def looked_into(
 ) -> list[str]:
     """Return which files of a stored copy must lie on the disk to be validated, and to be read.
 
-    What has a format, what SQLite and LevelDB need beside it, and what the profile names. `then`:
-    an older copy, which knows what a LevelDB was that is one no more.
+    What has a format or had one, what SQLite and LevelDB need beside it, and what the profile
+    names. `then`: an older copy, which knows what a database was that is one no more.
     """
     seen = {path: entry.seen for path, entry in entries.items()}
     globs = (*(glob for glob, _form in profile.formats), *alternatives(profile.required))
@@ -63,6 +63,7 @@ def looked_into(
         folder, _, name = path.rpartition("/")
         return (
             bool(entries[path].format)
+            or (path in then and bool(then[path].format))
             or (folder in sets and leveldb.is_member(name))
             or matches(path, globs)
         )

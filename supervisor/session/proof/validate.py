@@ -65,16 +65,32 @@ def json_problem(path: str, *keys: str) -> str:
     # Whoever put a pipe in its place since it was looked at must not be waited for.
     with open(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:  # noqa: PTH123 - a descriptor
         data = file.read()
+    return json_problem_of(data, *keys)
+
+
+def json_problem_of(data: bytes, *keys: str) -> str:
+    """Return why `data` is no JSON, or no object with `keys`, or ""."""
     if not data.strip():
         return "is empty"
     try:
         value = json.loads(data)
     except ValueError as error:
-        return f"is no JSON: {error}"
+        return "" if not keys and _json_lines(data) else f"is no JSON: {error}"
     except RecursionError:
         return ""
     lost = [key for key in keys if not isinstance(value, dict) or value.get(key) in (None, "", {})]
     return f"lacks {', '.join(lost)}" if lost else ""
+
+
+def _json_lines(data: bytes) -> bool:
+    """Return whether each line is JSON by itself: a list that only grows, whatever its name."""
+    try:
+        for line in data.splitlines():
+            if line.strip():
+                json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def leveldb_problem(path: str) -> str:

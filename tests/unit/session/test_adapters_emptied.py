@@ -1,13 +1,29 @@
-"""An emptied file is damage, until the bot has shown that it does without it."""
+"""An emptied or overwritten file is damage, until the bot has shown that it does without it."""
 
 import os
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from supervisor.session.manager import SessionManager
 from tests.unit.session.sessionkit import ID, Place, write_key
 
-NAMES = ["extra.db", "extra.json"]
+Spoil = Callable[[Path], None]
+
+
+def empty(path: Path) -> None:
+    """Leave no byte of it."""
+    os.truncate(path, 0)
+
+
+def overwrite(path: Path) -> None:
+    """Let it begin with other bytes than a database does."""
+    with path.open("r+b") as file:
+        file.write(bytes(16))
+
+
+CASES = [("extra.db", empty), ("extra.json", empty), ("extra.db", overwrite)]
 
 
 def prepared(place: Place) -> SessionManager:
@@ -19,8 +35,14 @@ def prepared(place: Place) -> SessionManager:
     return manager
 
 
-def run(place: Place, manager: SessionManager, name: str, proof: str = "identity") -> str:
-    """Let a generation run, be verified if it has a `proof`, and empty the file; seal it.
+def run(
+    place: Place,
+    manager: SessionManager,
+    name: str,
+    spoil: Spoil = empty,
+    proof: str = "identity",
+) -> str:
+    """Let a generation run, be verified if it has a `proof`, and spoil the file; seal it.
 
     Returns the verdict of the seal.
     """
@@ -29,32 +51,59 @@ def run(place: Place, manager: SessionManager, name: str, proof: str = "identity
     if proof:
         manager.note_verified(ID, "1:aa", proof, 0.1)
     write_key(place.live, f"generation {generation}")
-    os.truncate(place.live / name, 0)
+    spoil(place.live / name)
     capture = manager.capture(ID, reason="seal", generation=generation, hot=False)
     verdict = manager.commit(capture, proof).verdict
     manager.set_seat(ID, None)
     return verdict
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_emptied_for_good_is_not_bad_for_ever(place: Place, name: str) -> None:
+@pytest.mark.parametrize(("name", "spoil"), CASES)
+def test_what_is_so_for_good_is_not_bad_for_ever(place: Place, name: str, spoil: Spoil) -> None:
     """Damage and a restore the first time, a doubt the second, and then it is the bot's own way."""
     manager = prepared(place)
-    assert run(place, manager, name) == "bad"
+    whole = (place.live / name).read_bytes()
+    assert run(place, manager, name, spoil) == "bad"
     assert manager.restore(ID).action == "restored"
-    assert (place.live / name).stat().st_size
-    assert run(place, manager, name) == "fuzzy"
+    assert (place.live / name).read_bytes() == whole
+    assert run(place, manager, name, spoil) == "fuzzy"
     assert manager.restore(ID).action == "kept", "what ran verified is started as it is"
-    assert run(place, manager, name) == "good"
-    assert run(place, manager, name) == "good"
+    assert run(place, manager, name, spoil) == "good"
+    assert run(place, manager, name, spoil) == "good"
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_without_a_verified_device_it_stays_damage(place: Place, name: str) -> None:
+def test_a_damaged_copy_is_no_measure_before_it_has_its_verdict(place: Place) -> None:
+    """The seal is committed before the start's check, and judged after it."""
+    manager = prepared(place)
+    manager.set_seat(ID, manager.next_generation(ID))
+    overwrite(place.live / "extra.db")
+    manager.set_seat(ID, None)
+    capture = manager.capture(ID, reason="seal", generation=1, hot=False)
+    seal = manager.commit(capture, "roundtrip", validate=False)
+    assert manager.restore(ID).action == "restored"
+    assert manager.validate(ID, seal.id).verdict == "bad"
+    assert manager.check(ID).verdict == "passed"
+
+
+def test_a_file_that_grows_by_lines_of_json_is_whole(place: Place) -> None:
+    """It is called .json, and was JSON as long as it had one line. Half a line is none."""
+    manager = place.linked()
+    events = place.live / "events.json"
+    events.write_text('{"event": 1}\n')
+    assert manager.backup(ID).verdict == "good"
+    events.write_text('{"event": 1}\n{"event": 2}\n')
+    assert manager.check(ID).verdict == "passed"
+    assert manager.backup(ID).verdict == "good"
+    events.write_text('{"event": 1}\n{"eve')
+    assert manager.check(ID).verdict == "damaged"
+
+
+@pytest.mark.parametrize(("name", "spoil"), CASES)
+def test_without_a_verified_device_it_stays_damage(place: Place, name: str, spoil: Spoil) -> None:
     """A full disk empties a file twice as well: only the device tells."""
     manager = prepared(place)
     for _ in range(3):
-        assert run(place, manager, name, proof="") == "bad"
+        assert run(place, manager, name, spoil, proof="") == "bad"
         assert manager.restore(ID).action == "restored"
 
 
@@ -71,11 +120,12 @@ def test_the_generation_that_emptied_it_proves_nothing_of_it(place: Place) -> No
         assert manager.commit(capture, "roundtrip").verdict == "bad"
 
 
-def test_a_file_that_the_kind_needs_is_never_given_up(place: Place) -> None:
+@pytest.mark.parametrize("spoil", [empty, overwrite])
+def test_a_file_that_the_kind_needs_is_never_given_up(place: Place, spoil: Spoil) -> None:
     """Whatever was verified meanwhile."""
     manager = prepared(place)
     for _ in range(3):
-        assert run(place, manager, "store.db") == "bad"
+        assert run(place, manager, "store.db", spoil) == "bad"
         assert manager.restore(ID).action == "restored"
 
 
