@@ -22,11 +22,11 @@ from supervisor.session.drill import ON_TRIAL, Drills
 from supervisor.session.model import Check, DamagedBlob, UnreadableBlob, parse_name
 from supervisor.session.progress import Tally
 from supervisor.session.proof.halfway import goes_on, half_written
-from supervisor.session.restoring.restore import read_back
 from supervisor.session.scan import Seen, scan
 from supervisor.session.storage.entries import Blob, packs_of
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.packs import BlobReader
+from supervisor.session.storage.reading import read_back
 
 # As much is read at one go: others wait for one disk's second at most, and mostly for a tenth.
 SLICE_BYTES = 50 << 20

@@ -18,9 +18,9 @@ from supervisor.session.progress import Progress
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.profile import expected_identity
 from supervisor.session.restoring.rebuild import build
-from supervisor.session.restoring.restore import entries_of
 from supervisor.session.state import Record
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.reading import entries_of
 
 # How the reason of a verdict begins that only a drill can give, and only another could take back.
 ON_TRIAL = "restored on trial: "

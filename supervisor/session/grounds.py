@@ -7,11 +7,11 @@ from supervisor.session.base import Base
 from supervisor.session.copying.capture import Stored
 from supervisor.session.model import DamagedBlob
 from supervisor.session.proof.profile import Profile
-from supervisor.session.restoring.restore import entries_of
 from supervisor.session.state import Record
 from supervisor.session.storage.commit import overdue
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.reading import entries_of
 from supervisor.session.uncollected import uncollected
 
 

@@ -13,12 +13,12 @@ from supervisor.session.proof.fitting import kind_of
 from supervisor.session.proof.profile import Profile, profile_for
 from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.quarantine import Held
-from supervisor.session.restoring.restore import read_back
 from supervisor.session.snapshots import Snapshots
 from supervisor.session.storage.commit import commit
 from supervisor.session.storage.entries import Blob, Entry
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.manifest_json import entries_beside
+from supervisor.session.storage.reading import read_back
 
 # With a damaged blob among what is stored already, the second try stores it anew.
 _TRIES = 2

@@ -28,10 +28,10 @@ from supervisor.session.restoring.inplace import Steps
 from supervisor.session.restoring.looked import looked_at
 from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.rebuild import Looks, build_tree, write_blobs, write_files
-from supervisor.session.restoring.restore import entries_of
 from supervisor.session.scan import Scan, scan, seen_from
 from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.reading import entries_of
 
 Because = Literal["damaged", "pairing", "asked"]
 

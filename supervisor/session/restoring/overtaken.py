@@ -19,11 +19,11 @@ from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring import moving, swap
 from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.rebuild import build_tree
-from supervisor.session.restoring.restore import entries_of
 from supervisor.session.restoring.swap import Intent
 from supervisor.session.scan import Seen, matcher, scan
 from supervisor.session.storage.entries import Blob, Entry
 from supervisor.session.storage.manifest import Manifest
+from supervisor.session.storage.reading import entries_of
 from supervisor.session.storage.store import Store
 
 

@@ -1,12 +1,10 @@
 """Which snapshot may come back, and whether its bytes can be read. Touches no live session."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from supervisor.session.state import Record
-from supervisor.session.storage.entries import Entry
 from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
-from supervisor.session.storage.store import Store
 
 
 def candidates(snapshots: Sequence[Manifest], *, older: bool, torn: int = 0) -> list[Manifest]:
@@ -63,17 +61,3 @@ def why_none(record: Record, snapshots: Sequence[Manifest], listing: Listing, to
     if torn:
         return f"the manifest of snapshot {torn} is damaged, and none that is there is newer"
     return "what may be restored without asking was tried already or can't be read"
-
-
-def read_back(manifest: Manifest, store: Store) -> None:
-    """Read every blob of a snapshot from the disk. Raises: DamagedBlob."""
-    with store.reader() as reader:
-        for pack in {blob.pack for blob in manifest.blobs()}:
-            reader.drop_cache(pack)
-        for blob in manifest.blobs():
-            reader.read(blob)
-
-
-def entries_of(manifest: Manifest | None) -> Mapping[str, Entry]:
-    """Return a snapshot's entries by path."""
-    return {entry.path: entry for entry in manifest.files} if manifest else {}
