@@ -102,6 +102,7 @@ class Checks(Quarantined):
             _nothing_lost_behind(found.barred)
         identity = identity_of(profile, folder)
         foreign = _foreign(profile, identity, newest, record)
+        away = epochs.away(record, listing)
         live = Live(
             folder=folder,
             found=found,
@@ -109,7 +110,7 @@ class Checks(Quarantined):
             base=None if foreign else newest,
             sealed=newest if newest and not foreign and record.sealed == newest.seq else None,
             identity=identity,
-            then=newest.at_rest if newest and linked else None,
+            then=_device(profile, newest, record, away) if linked else None,
             at_rest=record.seat is None,
         )
         passes = depth == "cheap" and self._untouched(live)
@@ -119,7 +120,7 @@ class Checks(Quarantined):
             if record.state == "closed"
             else listing.unread_since(epochs.after(record, newest.seq) if newest else 0)
         )
-        unread = unread or epochs.away(record, listing)
+        unread = unread or away
         if why:
             _nothing_lost_behind(found.barred)
         if unread and not why:
@@ -269,6 +270,17 @@ def _nothing_empty(live: Live, unread: str) -> None:
         raise UnreadableBlob(
             f"{path} is empty, and whether it held something is not known: {unread}", MEND
         )
+
+
+def _device(profile: Profile, newest: Manifest | None, record: Record, away: str) -> str | None:
+    """Return whose device the session was, in whatever words; None where that is not known.
+
+    Of a store that is away the record still knows that it was somebody's: to pair anew, and to
+    begin anew with copies of that, would hide that the good ones are elsewhere.
+    """
+    if newest is not None:
+        return newest.at_rest
+    return record.identity if away and profile.identified_by else None
 
 
 def _foreign(

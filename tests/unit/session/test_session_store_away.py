@@ -27,7 +27,17 @@ def back(place: Place) -> None:
     shutil.copytree(place.root / "away", place.store, dirs_exist_ok=True)
 
 
-DAMAGES = {"gone": shutil.rmtree, "no creds": drop("creds.json"), "torn": tear("creds.json")}
+def no_device(live: Path) -> None:
+    """Put fresh credentials in the place of the old ones."""
+    (live / "creds.json").write_text("{}")
+
+
+DAMAGES = {
+    "gone": shutil.rmtree,
+    "no creds": drop("creds.json"),
+    "torn": tear("creds.json"),
+    "no device": no_device,
+}
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
@@ -110,7 +120,9 @@ def another_device(live: Path) -> None:
     fill(live, device=2)
 
 
-@pytest.mark.parametrize("damage", [tear("creds.json"), tear("store.db"), another_device])
+@pytest.mark.parametrize(
+    "damage", [tear("creds.json"), tear("store.db"), another_device, no_device]
+)
 @pytest.mark.parametrize("hot", [True, False])
 def test_a_session_that_is_not_whole_does_not(
     place: Place, damage: Callable[[Path], None], *, hot: bool
