@@ -5,7 +5,7 @@ that, and some libraries silently make a new device of it. But a bot may also em
 and then every later snapshot would be bad. What tells the two apart is the device, not the file:
 
 - The first time, it is damage, and the copy is bad. A restore brings the file back.
-- If a later generation was verified online as the same device, and the file is empty again, the
+- If a later generation was verified online as the same device, and left the file empty again, the
   bot does it itself. The copy is fuzzy: it may be started, and displaces no good one.
 - If a generation was verified that *started* with the empty file (nothing was restored in
   between), the file is not needed. The copy is good.
@@ -47,8 +47,8 @@ def is_other(entry: Entry) -> bool:
 def judge(paths: Iterable[str], now: Manifest, older: Older) -> Judged:
     """Return what the files that are empty in the snapshot `now` mean for it.
 
-    `older`: the other snapshots of its epoch with lower numbers, bad ones too, with what is in
-    them.
+    `older`: the other snapshots of its epoch with lower numbers, oldest first, bad ones too, with
+    what is in them.
     """
     return _judge(paths, now, older, is_empty, "is empty")
 
@@ -64,12 +64,13 @@ def _judge(
     files = list(paths)
     if not files:
         return Judged([], [])
-    before = [(m, then) for m, then in older if m.generation < now.generation]
+    # A copy of a running bot may have caught it as it wrote the file anew.
+    cold = [(m, then) for m, then in older if m.generation < now.generation and not m.hot]
     said = Judged([], [])
     for path in files:
-        left = [m for m, then in before if path in then and was_so(then[path])]
-        if not left or now.proof not in _SAME_DEVICE:
+        so = [path in then and was_so(then[path]) for _m, then in cold]
+        if not any(so) or now.proof not in _SAME_DEVICE:
             said.problems.append(f"{path} {words}")
-        elif not any(m.counters.rollback_count == now.counters.rollback_count for m in left):
-            said.doubts.append(f"{path} {words} again, though it was restored")
+        elif not so[-1] or cold[-1][0].counters.rollback_count != now.counters.rollback_count:
+            said.doubts.append(f"{path} {words} again, though it was whole in between")
     return said

@@ -23,6 +23,11 @@ def overwrite(path: Path) -> None:
         file.write(bytes(16))
 
 
+def fill_again(path: Path) -> None:
+    """Write a database in its place."""
+    path.write_bytes((path.parent / "store.db").read_bytes())
+
+
 CASES = [("extra.db", empty), ("extra.json", empty), ("extra.db", overwrite)]
 
 
@@ -139,3 +144,30 @@ def test_a_doubted_copy_displaces_no_good_one(place: Place) -> None:
     restored = manager.restore_from_backup(ID).snapshot
     assert restored is not None
     assert restored.id == good.id
+
+
+@pytest.mark.parametrize(("name", "spoil"), CASES)
+def test_a_copy_of_a_running_bot_is_not_what_the_next_one_starts_with(
+    place: Place, name: str, spoil: Spoil
+) -> None:
+    """It caught the bot as it wrote the file anew; what is found after the next one is damage."""
+    manager = prepared(place)
+    whole = (place.live / name).read_bytes()
+    generation = manager.next_generation(ID)
+    manager.set_seat(ID, generation)
+    manager.note_verified(ID, "1:aa", "identity", 0.1)
+    spoil(place.live / name)
+    capture = manager.capture(ID, reason="periodic", generation=generation, hot=True)
+    assert manager.commit(capture, "identity").verdict == "bad"
+    (place.live / name).write_bytes(whole)
+    capture = manager.capture(ID, reason="seal", generation=generation, hot=False)
+    assert manager.commit(capture, "identity").verdict == "good"
+    assert run(place, manager, name, spoil) == "bad"
+
+
+def test_a_file_that_was_filled_in_between_is_doubted_again(place: Place) -> None:
+    """Nothing was brought back, but no generation started with it empty."""
+    manager = prepared(place)
+    assert run(place, manager, "extra.db") == "bad"
+    for spoil, verdict in ((fill_again, "good"), (empty, "fuzzy")):
+        assert run(place, manager, "extra.db", spoil) == verdict
