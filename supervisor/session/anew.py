@@ -7,7 +7,6 @@ back beside them. A session that is not whole would only hide that the good ones
 
 from supervisor.session import epochs
 from supervisor.session.checked import Checks
-from supervisor.session.copying.capture import Capture, Copies
 from supervisor.session.model import SnapshotFailed, UnreadableBlob
 from supervisor.session.state import Record
 from supervisor.session.storage.listing import Listing
@@ -38,37 +37,14 @@ class Anew(Checks):
                 f" lost for good? stillhere {last}",
             )
 
-    def _capture(
-        self,
-        session_id: str,
-        reason: str,
-        generation: int,
-        *,
-        hot: bool,
-        seals: bool,
-        doubt: str,
-        pre: Copies | None = None,
-        mapped: frozenset[int] = frozenset(),
-    ) -> Capture:
-        """As `Snapshots` does. Raises: SnapshotFailed, too, where nothing may begin anew."""
-        away = self.snapshots_away(session_id)
+    def _may_begin(self, session_id: str, record: Record, listing: Listing) -> None:
+        """As `Snapshots` says. Raises: SnapshotFailed."""
+        away = self._away(record, listing)
         check = self._check(session_id, "quick") if away else None
         if check is not None and (check.verdict == "damaged" or check.foreign):
-            if pre is not None:
-                pre.spool.close()
             raise SnapshotFailed(
                 f"no snapshot of session {session_id}: {away}, and what is live is not whole:"
                 f" {check.why or 'it is another device'}",
                 "nothing was changed: mount the store's disk or put it back; the next start then"
                 " brings the session back",
             )
-        return super()._capture(
-            session_id,
-            reason,
-            generation,
-            hot=hot,
-            seals=seals,
-            doubt=doubt,
-            pre=pre,
-            mapped=mapped,
-        )

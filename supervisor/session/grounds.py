@@ -10,6 +10,7 @@ from supervisor.session.proof.profile import Profile
 from supervisor.session.state import Record
 from supervisor.session.storage.commit import overdue
 from supervisor.session.storage.entries import Entry
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.reading import entries_of
 from supervisor.session.uncollected import uncollected
@@ -21,9 +22,10 @@ class Grounds(Base):
     # By session: the entries, as fresh as they were last looked at.
     _looked: Mapping[str, Stored] = {}
 
-    def _ground(self, session_id: str, record: Record) -> tuple[Profile, Stored | None, bool]:
+    def _ground(
+        self, session_id: str, record: Record, listing: Listing
+    ) -> tuple[Profile, Stored | None, bool]:
         """Return the profile, what is stored already, and whether to build on none of it."""
-        listing = self.store.listing(session_id)
         usable = [m for m in listing.snapshots if m.verdict != "bad"]
         newest = usable[-1] if usable else None
         profile = self._profile_of(session_id, self._newest(listing, record))

@@ -20,6 +20,7 @@ from supervisor.session.proof.profile import unsettled
 from supervisor.session.state import Record
 from supervisor.session.storage import retention
 from supervisor.session.storage.commit import commit, unchanged
+from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.uncollected import uncollected
 from supervisor.session.verdicts import Told, Verdicts
@@ -37,7 +38,8 @@ class Snapshots(Verdicts):
         Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), Told(session_id):
-            profile, base, _full = self._ground(session_id, self._state.read(session_id))
+            record, listing = self._state.read(session_id), self.store.listing(session_id)
+            profile, base, _full = self._ground(session_id, record, listing)
             with Spool(self.store.tmp, self.progress) as spool:
                 folder = self.folder(session_id)
                 with uncollected(f"first copies of {session_id}", when=base is None):
@@ -205,6 +207,9 @@ class Snapshots(Verdicts):
 
     # --- the parts -----------------------------------------------------------------------
 
+    def _may_begin(self, session_id: str, record: Record, listing: Listing) -> None:
+        """Raise SnapshotFailed where a snapshot would hide what is elsewhere: see `anew`."""
+
     def _capture(
         self,
         session_id: str,
@@ -220,8 +225,10 @@ class Snapshots(Verdicts):
         begin = time.perf_counter()
         taken_at = self._clock()
         record = self._state.read(session_id)
-        profile, base, full = self._ground(session_id, record)
+        listing = self.store.listing(session_id)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
+            self._may_begin(session_id, record, listing)
+            profile, base, full = self._ground(session_id, record, listing)
             mapped = pre.mapped if pre else mapped
             with uncollected(f"first capture of {session_id}", when=base is None):
                 copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)

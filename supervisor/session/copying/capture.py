@@ -153,11 +153,12 @@ def copy_changes(
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen)
     reread = remembering(profile.reread)
+    some = mapped or found.elsewhere
     to_copy: list[str] = []
     for path, seen in found.seen.items():
         if seen.kind != "file":
             continue
-        unseen = seen.inode in mapped or path in found.elsewhere or reread(path)
+        unseen = reread(path) or (some and (seen.inode in mapped or path in found.elsewhere))
         if path in result.reused and not unseen:
             continue
         result.reused.pop(path, None)
