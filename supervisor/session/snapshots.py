@@ -9,6 +9,7 @@ from supervisor.session.copying.hot import consistent_databases, look_through, p
 from supervisor.session.copying.hot import mapped as mapped_by
 from supervisor.session.copying.spool import Spool
 from supervisor.session.copying.writers import open_by_somebody, users
+from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import (
     NothingToCopy,
     Snapshot,
@@ -23,7 +24,7 @@ from supervisor.session.storage.commit import commit, unchanged
 from supervisor.session.storage.listing import Listing
 from supervisor.session.storage.manifest import Manifest
 from supervisor.session.uncollected import uncollected
-from supervisor.session.verdicts import Told, Verdicts
+from supervisor.session.verdicts import Verdicts
 
 _TOMBSTONES_KEPT = 10
 
@@ -37,7 +38,7 @@ class Snapshots(Verdicts):
         `mapped`: inodes of the files that the bot writes without a call (see `hot.mapped`).
         Raises: SnapshotFailed, SessionBusy.
         """
-        with self.owning(session_id), Told(session_id):
+        with self.owning(session_id), snapshot_failing(session_id):
             record, listing = self._state.read(session_id), self.store.listing(session_id)
             profile, base, _full = self._ground(session_id, record, listing)
             with Spool(self.store.tmp, self.progress) as spool:
@@ -53,7 +54,7 @@ class Snapshots(Verdicts):
         Nothing needs to stand still for that: what was copied while the bot ran is what a whole
         snapshot holds. Raises: SnapshotFailed, SessionBusy.
         """
-        with self.owning(session_id), Told(session_id):
+        with self.owning(session_id), snapshot_failing(session_id):
             record = self._state.read(session_id)
             link = (record.epoch, record.state, record.identity)
             same = unchanged(self.store, session_id, link, pre)
@@ -77,7 +78,7 @@ class Snapshots(Verdicts):
         then the snapshot can be no better than fuzzy. Cold: the tree is proved gone.
         `commit` or `Capture.close` must follow. Raises: SnapshotFailed, SessionBusy.
         """
-        with self.owning(session_id), Told(session_id):
+        with self.owning(session_id), snapshot_failing(session_id):
             doubt = "copied while the bot was writing" if hot and not frozen else ""
             return self._capture(
                 session_id, slug(reason), generation, hot=hot, pre=pre, seals=not hot, doubt=doubt
@@ -89,7 +90,7 @@ class Snapshots(Verdicts):
         Of the databases that may be torn SQLite's own copies are put in. Raises: SnapshotFailed,
         SessionBusy.
         """
-        with self.owning(capture.id), Told(capture.id):
+        with self.owning(capture.id), snapshot_failing(capture.id):
             look_through(capture.copies)
             capture.copies.doubts.append(why)
             consistent_databases(capture, self.folder(capture.id), self.store.tmp)
@@ -103,7 +104,7 @@ class Snapshots(Verdicts):
         """
         session_id = capture.id
         try:
-            with self.owning(session_id), Told(session_id):
+            with self.owning(session_id), snapshot_failing(session_id):
                 look_through(capture.copies)
                 record = self._state.read(session_id)
                 with uncollected(f"first commit of {session_id}", when=capture.copies.base is None):
@@ -137,7 +138,7 @@ class Snapshots(Verdicts):
         A snapshot that has its verdict keeps it. Raises: SupervisorError when the validator
         can't be run.
         """
-        with self.owning(session_id), Told(session_id):
+        with self.owning(session_id), snapshot_failing(session_id):
             return self._judge(self.store.find(session_id, snapshot), prune=True)
 
     def _judge(self, manifest: Manifest, *, prune: bool) -> Snapshot:
@@ -170,7 +171,7 @@ class Snapshots(Verdicts):
 
         Raises: SnapshotFailed, SessionBusy.
         """
-        with self.owning(session_id), Told(session_id):
+        with self.owning(session_id), snapshot_failing(session_id):
             generation = self._state.read(session_id).last_writer
             capture = self._capture(
                 session_id,

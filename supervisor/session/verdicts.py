@@ -8,7 +8,6 @@ from supervisor.session.grounds import Grounds
 from supervisor.session.model import (
     MEND,
     DamagedBlob,
-    SnapshotFailed,
     Unjudged,
     UnreadableBlob,
     barred_from,
@@ -287,26 +286,3 @@ def _unlisted(manifest: Manifest) -> str:
     if listed:  # a moment ago it could not be read
         raise UnreadableBlob(f"{manifest.name} could not be read at the first try")
     return "there is nothing in it"
-
-
-class Told:
-    """Turns what the system says into what a person can use. Raises: SnapshotFailed."""
-
-    def __init__(self, session_id: str) -> None:
-        self._id = session_id
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, OSError):
-            where = f" ({error.filename})" if error.filename else ""
-            raise SnapshotFailed(
-                f"no snapshot of session {self._id}: {error.strerror or error}{where}",
-                "nothing was lost; make room or mend the disk, then: stillhere session backup",
-            ) from error
-        if isinstance(error, DamagedBlob):
-            raise SnapshotFailed(
-                f"no snapshot of session {self._id}: {error.message}",
-                error.hint or "the disk does not give back what was written to it: check it",
-            ) from error
