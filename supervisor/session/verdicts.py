@@ -76,28 +76,64 @@ class Verdicts(Grounds):
             formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
             broken = checks.content_problems(copy, seen, formats, ours=True)
             caught = _caught(broken, formats, manifest, then)
-            hollow, other = _given_up(broken, formats, entries, profile)
-            broken = [item for item in broken if item not in hollow and item.path not in other]
+            hollow = _hollow(broken, formats, entries)
             for item in hollow:
                 if self._not_always_so([item], formats, profile, then, for_good=True):
                     empty.append(item.path)
-            said = emptied.judge(empty, manifest, self._older(manifest, entries))
-            changed = emptied.judge_other(other, manifest, self._older(manifest, entries))
-            problems += said.problems + changed.problems
-            problems += self._not_always_so(broken, formats, profile, then, for_good=True)
+            texts = {path: f"{path} is empty" for path in empty}
+            older = self._older(manifest, entries)
+            said = emptied.judge(texts, manifest, older, emptied.is_empty)
+            filled = [item for item in broken if item not in hollow]
+            more, doubts = self._weighed(filled, formats, profile, manifest, then)
+            problems += said.problems + more
+            doubts = said.doubts + doubts
             if not problems:
-                gone = {*empty, *other}
-                sound = {path: form for path, form in formats.items() if path not in gone}
+                told = {*empty, *(item.path for item in broken)}
+                sound = {path: form for path, form in formats.items() if path not in told}
                 broken = checks.deep_problems(copy, sound, None)
                 caught += _caught(broken, formats, manifest, then)
-                problems = self._not_always_so(broken, formats, profile, then, for_good=True)
+                problems, more = self._weighed(broken, formats, profile, manifest, then)
+                doubts += more
             at_rest = profile.identity(copy)
             known = before.at_rest if before else None
             problems += identity_problems(at_rest, known)
             if known and at_rest and at_rest != known:
                 # A person may have linked it anew by hand: no damage, and no copy of this link.
                 caught.append(f"it is the session of another device: {at_rest}, not {known}")
-            return problems, said.doubts + changed.doubts + caught, at_rest
+            return problems, doubts + caught, at_rest
+
+    def _weighed(
+        self,
+        broken: list[checks.Problem],
+        formats: Mapping[str, str],
+        profile: Profile,
+        manifest: Manifest,
+        then: Mapping[str, Entry],
+    ) -> tuple[list[str], list[str]]:
+        """Return which problems count, and which are only doubts (see `emptied`), in words.
+
+        The bot may have made something else of a file for good, but of what its kind requires.
+        """
+
+        def was_other(entry: Entry) -> bool:
+            if formats[entry.path] == "json":
+                return bool(entry.seen.size) and not self._was_json(entry, for_good=True)
+            return emptied.is_other(entry)
+
+        entries = self._entries(manifest)
+        required = alternatives(profile.required)
+        other: dict[str, str] = {}
+        for item in broken:
+            if formats[item.path] not in ("json", "sqlite") or matches(item.path, required):
+                continue
+            if was_other(entries[item.path]) and self._not_always_so(
+                [item], formats, profile, then, for_good=True
+            ):
+                other[item.path] = item.text
+        said = emptied.judge(other, manifest, self._older(manifest, entries), was_other)
+        rest = [item for item in broken if item.path not in other]
+        problems = self._not_always_so(rest, formats, profile, then, for_good=True)
+        return said.problems + problems, said.doubts
 
     def _unpacked_problems(self, target: Path) -> list[str]:
         """Return what is wrong with a session that lies in a plain folder, and is not live."""
@@ -190,7 +226,7 @@ class Verdicts(Grounds):
             problem
             for problem in problems
             if formats[problem.path] != "json"
-            or matches(problem.path, profile.required)
+            or matches(problem.path, alternatives(profile.required))
             or self._was_json(then.get(problem.path), for_good=for_good)
         ]
         if barred := next((problem.text for problem in true if problem.barred), ""):
@@ -218,29 +254,15 @@ def _all_read(listing: Listing, since: int, manifest: Manifest) -> None:
         raise UnreadableBlob(f"snapshot {manifest.seq} waits for its verdict: {unread}", MEND)
 
 
-def _given_up(
-    broken: list[checks.Problem],
-    formats: Mapping[str, str],
-    entries: Mapping[str, Entry],
-    profile: Profile,
-) -> tuple[list[checks.Problem], list[str]]:
-    """Return which JSON files are empty, and which files are no database any more.
-
-    The bot may have done that for good, but with what its kind of session requires.
-    """
-    hollow = [
+def _hollow(
+    broken: list[checks.Problem], formats: Mapping[str, str], entries: Mapping[str, Entry]
+) -> list[checks.Problem]:
+    """Return which JSON files are broken because nothing is in them."""
+    return [
         item
         for item in broken
         if formats[item.path].startswith("json") and emptied.is_empty(entries[item.path])
     ]
-    other = [
-        item.path
-        for item in broken
-        if formats[item.path] == "sqlite"
-        and emptied.is_other(entries[item.path])
-        and not matches(item.path, alternatives(profile.required))
-    ]
-    return hollow, other
 
 
 def _caught(

@@ -1,4 +1,4 @@
-"""When is a file no damage that was emptied, or is no database any more? No I/O.
+"""When is a file no damage that was emptied, or is no database or JSON any more? No I/O.
 
 A database or a JSON file that had bytes and is empty is damage: a full disk and a kill leave just
 that, and some libraries silently make a new device of it. But a bot may also empty one for good,
@@ -10,8 +10,8 @@ and then every later snapshot would be bad. What tells the two apart is the devi
 - If a generation was verified that *started* with the empty file (nothing was restored in
   between), the file is not needed. The copy is good.
 
-And so it is with a database that begins with other bytes than one does: its first page was
-overwritten, or the bot has made something else of it (encrypted it, say).
+And so it is with a database that begins with other bytes than one does, and with a JSON file that
+can't be parsed: it was overwritten, or the bot has made something else of it (encrypted it, say).
 
 A file that the session's kind requires is never given up like this: see `missing_problems`.
 """
@@ -44,33 +44,23 @@ def is_other(entry: Entry) -> bool:
     return bool(entry.seen.size) and not entry.format
 
 
-def judge(paths: Iterable[str], now: Manifest, older: Older) -> Judged:
-    """Return what the files that are empty in the snapshot `now` mean for it.
-
-    `older`: the other snapshots of its epoch with lower numbers, oldest first, bad ones too, with
-    what is in them.
-    """
-    return _judge(paths, now, older, is_empty, "is empty")
-
-
-def judge_other(paths: Iterable[str], now: Manifest, older: Older) -> Judged:
-    """Return what the files that are no database any more mean for the snapshot `now`."""
-    return _judge(paths, now, older, is_other, "is no SQLite database any more")
-
-
-def _judge(
-    paths: Iterable[str], now: Manifest, older: Older, was_so: Callable[[Entry], bool], words: str
+def judge(
+    texts: Mapping[str, str], now: Manifest, older: Older, was_so: Callable[[Entry], bool]
 ) -> Judged:
-    files = list(paths)
-    if not files:
-        return Judged([], [])
+    """Return what it means for the snapshot `now` that these files are empty, or something else.
+
+    `texts`: by path, what is wrong with it in words. `older`: the other snapshots of its epoch with
+    lower numbers, oldest first, bad ones too, with what is in them. `was_so`: was it that there?
+    """
+    said = Judged([], [])
+    if not texts:
+        return said
     # A copy of a running bot may have caught it as it wrote the file anew.
     cold = [(m, then) for m, then in older if m.generation < now.generation and not m.hot]
-    said = Judged([], [])
-    for path in files:
+    for path, text in texts.items():
         so = [path in then and was_so(then[path]) for _m, then in cold]
         if not any(so) or now.proof not in _SAME_DEVICE:
-            said.problems.append(f"{path} {words}")
+            said.problems.append(text)
         elif not so[-1] or cold[-1][0].counters.rollback_count != now.counters.rollback_count:
-            said.doubts.append(f"{path} {words} again, though it was whole in between")
+            said.doubts.append(f"{text} (again, though it was whole in between)")
     return said

@@ -1,5 +1,6 @@
 """An emptied or overwritten file is damage, until the bot has shown that it does without it."""
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -18,7 +19,7 @@ def empty(path: Path) -> None:
 
 
 def overwrite(path: Path) -> None:
-    """Let it begin with other bytes than a database does."""
+    """Let it begin with other bytes than a database or JSON does."""
     with path.open("r+b") as file:
         file.write(bytes(16))
 
@@ -28,14 +29,21 @@ def fill_again(path: Path) -> None:
     path.write_bytes((path.parent / "store.db").read_bytes())
 
 
-CASES = [("extra.db", empty), ("extra.json", empty), ("extra.db", overwrite)]
+CASES = [
+    ("extra.db", empty),
+    ("extra.json", empty),
+    ("extra.db", overwrite),
+    ("extra.json", overwrite),
+    ("large.json", overwrite),
+]
 
 
 def prepared(place: Place) -> SessionManager:
-    """Return a manager of a session with a good snapshot in which both files have bytes."""
+    """Return a manager of a session with a good snapshot in which all files have bytes."""
     manager = place.linked()
     (place.live / "extra.db").write_bytes((place.live / "store.db").read_bytes())
-    (place.live / "extra.json").write_text('{"a": 1}')
+    (place.live / "extra.json").write_text('{"a": "and some more"}')
+    (place.live / "large.json").write_text(json.dumps({"a": "more" * (3 << 19)}))
     assert manager.backup(ID, "filled").verdict == "good"
     return manager
 
