@@ -117,7 +117,8 @@ class Verdicts(Grounds):
 
         def was_other(entry: Entry) -> bool:
             if formats[entry.path] == "json":
-                return bool(entry.seen.size) and not self._was_json(entry, for_good=True)
+                data = self._bytes_of(entry, for_good=True)
+                return bool(data) and bool(validate.json_problem_of(data))
             return emptied.is_other(entry)
 
         entries = self._entries(manifest)
@@ -234,18 +235,20 @@ class Verdicts(Grounds):
         return [problem.text for problem in true]
 
     def _was_json(self, entry: Entry | None, *, for_good: bool) -> bool:
-        if entry is None:
-            return False
+        data = self._bytes_of(entry, for_good=for_good)
+        return bool(data) and not validate.json_problem_of(data)
+
+    def _bytes_of(self, entry: Entry | None, *, for_good: bool) -> bytes:
+        """Return what a stored file held; nothing where that can't be told any more."""
         try:
             with self.store.reader() as reader:
-                data = b"".join(reader.read(blob) for blob in entry.blobs)
+                return b"".join(reader.read(blob) for blob in (entry.blobs if entry else ()))
         except UnreadableBlob:
             if for_good:
                 raise
-            return False
+            return b""
         except DamagedBlob:
-            return False
-        return not validate.json_problem_of(data)
+            return b""
 
 
 def _all_read(listing: Listing, since: int, manifest: Manifest) -> None:

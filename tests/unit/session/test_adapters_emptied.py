@@ -179,3 +179,14 @@ def test_a_file_that_was_filled_in_between_is_doubted_again(place: Place) -> Non
     assert run(place, manager, "extra.db") == "bad"
     for spoil, verdict in ((fill_again, "good"), (empty, "fuzzy")):
         assert run(place, manager, "extra.db", spoil) == verdict
+
+
+def test_what_can_not_be_read_back_any_more_proves_nothing(place: Place) -> None:
+    """A copy whose bytes are damaged was no JSON that the bot had made something else of."""
+    manager = prepared(place)
+    assert run(place, manager, "extra.json", fill_again) == "bad"
+    assert manager.restore(ID).action == "restored"
+    seal = next(s for s in reversed(manager.snapshots(ID)) if s.verdict == "bad")
+    [pack] = (place.store / "packs").glob(f"*.{seal.seq:06}.*")
+    pack.write_bytes(bytes(pack.stat().st_size))
+    assert run(place, manager, "extra.json", overwrite) == "bad"
