@@ -1,7 +1,7 @@
 """A database beside its good copy in the store: which page was overwritten? Opens no database."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import zip_longest
 from pathlib import Path
 
@@ -46,7 +46,7 @@ def begins_as(path: Path, then: Entry) -> bool:
     try:
         fd = os.open(path, _FLAGS)
         try:
-            return _same_from_the_start(fd, then.blobs)
+            return same_from_the_start(fd, then.blobs)
         finally:
             os.close(fd)
     except OSError as error:
@@ -55,7 +55,8 @@ def begins_as(path: Path, then: Entry) -> bool:
         return False
 
 
-def _same_from_the_start(fd: int, blobs: Sequence[Blob]) -> bool:
+def same_from_the_start(fd: int, blobs: Iterable[Blob]) -> bool:
+    """Return whether a file begins with these bytes. Raises: OSError."""
     at = 0
     for blob in blobs:
         if blake3(files.read_at(fd, blob.raw, at)).hexdigest() != blob.hash:

@@ -10,11 +10,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from blake3 import blake3
-
 from supervisor.session import files
 from supervisor.session.model import DamagedBlob, UnreadableBlob
 from supervisor.session.progress import Progress
+from supervisor.session.proof.against import same_from_the_start
 from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring import moving, swap
 from supervisor.session.restoring.mounted import mounts_below
@@ -92,12 +91,7 @@ def _holds(path: Path, blobs: Iterable[Blob]) -> bool:
 def _same_bytes(path: Path, blobs: Iterable[Blob]) -> bool:
     fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
-        at = 0
-        for blob in blobs:
-            if blake3(files.read_at(fd, blob.raw, at)).hexdigest() != blob.hash:
-                return False
-            at += blob.raw
-        return True
+        return same_from_the_start(fd, blobs)
     finally:
         os.close(fd)
 
