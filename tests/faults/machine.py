@@ -144,9 +144,11 @@ class Life(RuleBasedStateMachine):
         live = self._live()
         try:
             done = self.manager().restore(ID)
-        except NothingToRestore:
+        except SupervisorError as error:
+            # NothingToRestore, or what may be put back and is waited for.
             assert self._live() == live
-            assert not self.linked or not self._newest_is_sound()
+            assert not self.linked or not self._newest_is_sound(), error.message  # noqa: PT017
+            assert error.hint  # noqa: PT017
             return
         if done.action == "kept":
             assert self._live() == live
