@@ -224,6 +224,7 @@ def leading_out(root: Path, found: Scan) -> list[str]:
     notes: list[str] = []
     for path in found.links:
         end = Path(os.path.realpath(root / path))  # a loop ends it, and fails nothing
+        # A Path would raise where we may not look: that is no link to something that we know of.
         if not end.is_relative_to(os.path.realpath(root)) and os.path.exists(end):  # noqa: PTH110
             where = found.seen[path].target
             notes.append(

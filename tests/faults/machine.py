@@ -147,8 +147,8 @@ class Life(RuleBasedStateMachine):
         except SupervisorError as error:
             # NothingToRestore, or what may be put back and is waited for.
             assert self._live() == live
-            assert not self.linked or not self._newest_is_sound(), error.message  # noqa: PT017
-            assert error.hint  # noqa: PT017
+            assert not self.linked or not self._newest_is_sound(), error.message  # noqa: PT017 - either end may be right
+            assert error.hint  # noqa: PT017 - as above
             return
         if done.action == "kept":
             assert self._live() == live
