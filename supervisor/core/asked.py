@@ -10,6 +10,7 @@ from supervisor.core.events import (
     ResumeRequested,
     SnapshotRequested,
     SourceChanged,
+    SourceSettled,
     StartRequested,
     StopRequested,
 )
@@ -26,6 +27,7 @@ Asked = (
     | SnapshotRequested
     | OperationRequested
     | SourceChanged
+    | SourceSettled
 )
 
 
@@ -51,14 +53,19 @@ def handle(turn: Turn, event: Asked) -> None:
             _operate(turn, event)
         case SourceChanged():
             _source_changed(turn, event)
+        case SourceSettled(quiet_at):
+            _source_settled(turn, quiet_at)
         case _:
             assert_never(event)
 
 
 def _start(turn: Turn) -> None:
     idle = turn.state.phase in (Phase.DOWN, Phase.FAILED, Phase.BACKOFF, Phase.REFUSED)
+    called_off = turn.prepares and turn.leaves and turn.state.operation is None
     turn.set(wanted_up=True)
-    if idle:
+    if called_off:  # the stop was: it becomes a restart
+        turn.preflight("change" if turn.state.dirty and not turn.state.paused else "manual")
+    elif idle:
         _agree(turn)
         turn.set(attempt=0, crashes=())
         turn.begin_record("start")
@@ -93,16 +100,14 @@ def _stop(turn: Turn, *, hurry: bool) -> None:
                 turn.kill_again()
         case Phase.STARTING | Phase.VERIFYING | Phase.PAIRING if turn.state.current is not None:
             turn.terminate("asked to stop")
-        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY:
+        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY | Phase.CHECKPOINTING | Phase.SNAPSHOTTING:
             turn.set(restart=None)
             turn.leave()
-        case Phase.CHECKPOINTING | Phase.SNAPSHOTTING | Phase.STOPPING | Phase.KILLING:
-            turn.kill_standby()
-        case Phase.SEALING:
+        case Phase.STOPPING | Phase.KILLING | Phase.SEALING:
             turn.kill_standby()
         case Phase.ACTIVATING:
             # The seat may be written in the standby's name, but the standby was not told.
-            turn.forget_job()
+            turn.forget_jobs()
             turn.at_rest()
         case _:
             pass  # a job is under way; where it ends, `at_rest` sees that nobody wants it up
@@ -157,16 +162,16 @@ def _operate(turn: Turn, event: OperationRequested) -> None:
             if state.wanted_up:
                 turn.begin_record("manual")
             turn.claim()
-        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY:
+        case Phase.UP | Phase.PREFLIGHT | Phase.STANDBY | Phase.CHECKPOINTING | Phase.SNAPSHOTTING:
             turn.begin_record("manual")
             turn.leave()
-        case Phase.CHECKPOINTING | Phase.SNAPSHOTTING | Phase.STOPPING | Phase.SEALING:
+        case Phase.STOPPING | Phase.SEALING:
             turn.kill_standby()
         case Phase.STARTING | Phase.VERIFYING | Phase.PAIRING if state.current is not None:
             turn.begin_record("manual")
             turn.terminate("the session is about to be changed")
         case Phase.ACTIVATING:
-            turn.forget_job()
+            turn.forget_jobs()
             turn.at_rest()
         case _:
             pass  # `at_rest` comes to it
@@ -177,7 +182,7 @@ def _source_changed(turn: Turn, event: SourceChanged) -> None:
     paths = tuple(dict.fromkeys((*state.changed, *event.paths)))[:CHANGED_MAX]
     # What is collected in a pause is late because a person wanted it so.
     saw = None if state.paused else state.saw or event
-    turn.set(dirty=True, changed=paths, saw=saw)
+    turn.set(dirty=True, changed=paths, saw=saw, settling=event.quiet_at is None)
     turn.report("changed", paths=list(event.paths))
     match state.phase:
         case Phase.UP if not state.paused:
@@ -187,13 +192,12 @@ def _source_changed(turn: Turn, event: SourceChanged) -> None:
             turn.kill_standby()
             if not state.wanted_up or state.operation is not None:
                 return
-            turn.forget_job()
             turn.settle_up() if state.paused else turn.preflight("change")
         case Phase.STOPPING | Phase.KILLING | Phase.SEALING:
             turn.kill_standby()
         case Phase.ACTIVATING:
             turn.kill_standby()
-            turn.forget_job()
+            turn.forget_jobs()
             turn.at_rest()
         case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
             turn.kill_standby()
@@ -209,6 +213,18 @@ def _source_changed(turn: Turn, event: SourceChanged) -> None:
             turn.claim()
         case _:
             pass  # remembered in `dirty`
+
+
+def _source_settled(turn: Turn, quiet_at: float) -> None:
+    state = turn.state
+    if not state.settling:
+        return
+    turn.set(settling=False)
+    if turn.prepares:
+        turn.mark(quiet_at=quiet_at)
+        # What did not compile may have been read half written.
+        again = not state.compiled and state.preflight is None and not turn.leaves
+        turn.compile() if again else turn.prepare()
 
 
 def _finished(turn: Turn) -> bool:

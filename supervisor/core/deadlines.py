@@ -18,7 +18,7 @@ def handle(turn: Turn) -> None:
         return
     match state.phase:
         case Phase.CLAIMING | Phase.SWEEPING:
-            turn.forget_job()
+            turn.forget_jobs()
             turn.try_later(f"{state.phase.value} took too long")
         case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
             turn.give_up(f"{state.phase.value} took too long")
@@ -33,7 +33,7 @@ def handle(turn: Turn) -> None:
             turn.terminate(turn.state.why)
         case Phase.STARTING | Phase.ACTIVATING:
             turn.kill_standby()
-            turn.forget_job()
+            turn.forget_jobs()
             turn.set(after=After.BACKOFF, why="the seat could not be written in time")
             turn.at_rest()
         case Phase.VERIFYING:
@@ -46,16 +46,16 @@ def handle(turn: Turn) -> None:
             if state.held and state.wanted_up and not state.paused:
                 turn.preflight("change")
         case Phase.PREFLIGHT:
-            turn.forget_job()
-            turn.hold("the preflight took too long")
+            _preflight_late(turn)
         case Phase.STANDBY:
             turn.report("standby_failed", generation=state.standby, why="not ready to take over")
             turn.hold(f"the new code was not ready in {turn.policy.start_timeout_s:g} s")
         case Phase.CHECKPOINTING:
             turn.report("checkpoint_missed", generation=state.current)
-            turn.snapshot()
+            turn.set(flush="done")
+            turn.prepare()
         case Phase.SNAPSHOTTING:
-            turn.forget_job()
+            turn.set(copying=None)
             snapshot_failed(turn, "the snapshot took too long")
         case Phase.STOPPING if state.current is not None:
             turn.kill(f"it did not stop in {turn.policy.stop_timeout_s:g} s")
@@ -67,13 +67,27 @@ def handle(turn: Turn) -> None:
         case Phase.KILLING:
             turn.fail("its processes cannot be killed: they hang in the kernel")
         case Phase.SEALING:
-            turn.forget_job()
+            turn.forget_jobs()
             turn.report("snapshot_failed", why="the seal took too long")
             turn.at_rest()
         case Phase.BACKOFF:
             turn.claim()
         case Phase.REFUSED | Phase.PAIRING | Phase.FAILED | Phase.DOWN:
             turn.go(state.phase)
+
+
+def _preflight_late(turn: Turn) -> None:
+    state = turn.state
+    if state.preflight is not None:
+        turn.hold("the preflight took too long")
+        return
+    # Whoever was to say that the source has settled, or that it is our turn, is not heard from.
+    turn.set(settling=False)
+    if state.compiled:
+        turn.set(turn="given")
+        turn.prepare()
+    else:
+        turn.compile()
 
 
 def _late(turn: Turn) -> None:

@@ -87,6 +87,11 @@ class RunPreflight:
 
 
 @dataclass(frozen=True, slots=True)
+class TakeTurn:
+    """Line up with the other bots that want to restart -> TurnGiven."""
+
+
+@dataclass(frozen=True, slots=True)
 class SpawnStandby:
     """Start a generation that waits without the session -> Spawned, SpawnFailed."""
 
@@ -206,6 +211,7 @@ Effect = (
     | RefuseOperation
     | CommitSeat
     | RunPreflight
+    | TakeTurn
     | SpawnStandby
     | SpawnCold
     | Activate

@@ -6,7 +6,7 @@ clock.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 SessionState = Literal["connecting", "restored", "linked", "pairing", "lost", "conflict", "offline"]
 Verdict = Literal["passed", "damaged", "absent"]
@@ -68,11 +68,21 @@ class OperationRequested:
 
 @dataclass(frozen=True, slots=True)
 class SourceChanged:
-    """The bot's source differs from what was last seen. Paths as a person would say them."""
+    """The bot's source differs from what was last seen. Paths as a person would say them.
+
+    `quiet_at` None: it may still be moving. Then SourceSettled follows, or another one of these.
+    """
 
     paths: tuple[str, ...]
     saved_at: float
     detected_at: float
+    quiet_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettled:
+    """Nothing moved since the last change that was told."""
+
     quiet_at: float
 
 
@@ -164,9 +174,15 @@ class PreflightPassed:
 
 @dataclass(frozen=True, slots=True)
 class PreflightFailed:
-    """What changed does not compile; the errors were reported."""
+    """What changed does not compile. `errors`: as the journal shows them."""
 
     ticket: int
+    errors: tuple[dict[str, Any], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TurnGiven:
+    """It is this bot's turn: only few restart at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,10 +213,11 @@ class JobFailed:
 
 @dataclass(frozen=True, slots=True)
 class Spawned:
-    """The process runs."""
+    """The process runs. `spare`: it was there already, paused before its first line."""
 
     generation: int
     pid: int
+    spare: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -304,6 +321,7 @@ Event = (
     | SnapshotRequested
     | OperationRequested
     | SourceChanged
+    | SourceSettled
     | OwnerTaken
     | OwnerBusy
     | SurvivorsFound
@@ -315,6 +333,7 @@ Event = (
     | SeatCommitted
     | PreflightPassed
     | PreflightFailed
+    | TurnGiven
     | SnapshotTaken
     | Sealed
     | JobFailed

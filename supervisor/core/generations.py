@@ -25,7 +25,7 @@ from supervisor.core.events import (
     TreeGone,
     UndecryptableSeen,
 )
-from supervisor.core.state import After, Caps, Phase
+from supervisor.core.state import PREPARING, After, Caps, Phase
 from supervisor.core.turn import Turn
 
 Fact = (
@@ -49,12 +49,8 @@ RUNNING = (
     Phase.VERIFYING,
     Phase.PAIRING,
     Phase.UP,
-    Phase.PREFLIGHT,
-    Phase.STANDBY,
-    Phase.CHECKPOINTING,
-    Phase.SNAPSHOTTING,
+    *PREPARING,
 )
-RESTARTING = (Phase.PREFLIGHT, Phase.STANDBY, Phase.CHECKPOINTING, Phase.SNAPSHOTTING)
 
 
 def handle(turn: Turn, event: Fact) -> None:
@@ -66,9 +62,11 @@ def handle(turn: Turn, event: Fact) -> None:
     match event:
         case TreeGone():
             _tree_gone(turn, event.generation)
-        case Spawned():
-            if turn.state.phase is Phase.STARTING and not is_standby:
-                turn.mark(activated_at=turn.now)
+        case Spawned(spare=spare):
+            if is_standby:
+                turn.mark(spare=spare)
+            elif turn.state.phase is Phase.STARTING:
+                turn.mark(activated_at=turn.now, mode="warm" if spare else "cold", spare=spare)
                 turn.go(Phase.VERIFYING, turn.policy.restore_timeout_s)
         case SpawnFailed(why=why):
             if is_standby:
@@ -82,11 +80,11 @@ def handle(turn: Turn, event: Fact) -> None:
             caps = Caps(event.standby, event.checkpoint, event.roundtrip)
             turn.set(standby_caps=caps) if is_standby else turn.set(caps=caps)
         case StandbyReached():
-            if is_standby and turn.state.phase is Phase.STANDBY:
+            if is_standby and turn.prepares and not turn.state.standby_waits:
                 turn.set(standby_waits=True)
                 turn.mark(standby_at=turn.now)
                 turn.report("standby_waiting", generation=event.generation)
-                turn.checkpoint()
+                turn.prepare()
         case SessionReported():
             _trespass(turn, event.state) if is_standby else _session(turn, event)
         case BotReady():
@@ -100,9 +98,10 @@ def handle(turn: Turn, event: Fact) -> None:
                 turn.report("undecryptable", generation=event.generation, count=event.count)
                 judge(turn)
         case Checkpointed():
-            if turn.state.phase is Phase.CHECKPOINTING and not is_standby:
+            if turn.state.flush == "asked" and not is_standby:
                 turn.mark(checkpoint_at=turn.now)
-                turn.snapshot()
+                turn.set(flush="done")
+                turn.prepare()
             elif turn.state.flushing and not is_standby:
                 turn.flushed()
         case Released():
@@ -127,12 +126,11 @@ def _standby_failed(turn: Turn, generation: int, why: str) -> None:
     phase = turn.state.phase
     turn.kill_standby()
     turn.report("standby_failed", generation=generation, why=why)
-    if phase in (Phase.STANDBY, Phase.CHECKPOINTING, Phase.SNAPSHOTTING):
-        if turn.state.wanted_up and turn.state.operation is None:
-            turn.forget_job()
+    if phase in PREPARING:
+        if not turn.leaves:
             turn.hold("the new code does not start")
     elif phase is Phase.ACTIVATING:
-        turn.forget_job()
+        turn.forget_jobs()
         turn.at_rest()
 
 
@@ -143,10 +141,10 @@ def _trespass(turn: Turn, did: str) -> None:
     turn.kill_standby()
     turn.set(cold_once=True)
     turn.report("trespass", generation=generation, did=did)
-    if phase is Phase.STANDBY:
-        turn.checkpoint()
+    if phase in PREPARING:
+        turn.prepare()
     elif phase is Phase.ACTIVATING:
-        turn.forget_job()
+        turn.forget_jobs()
         turn.at_rest()
 
 
@@ -254,8 +252,8 @@ def _pairing(turn: Turn) -> None:
         turn.report("pairing", generation=turn.state.current)
         turn.kill_standby()
         # A restart that was under way is not forgotten: it waits for the link.
-        dirty = turn.state.dirty or turn.state.phase in RESTARTING
-        turn.forget_job()
+        dirty = turn.state.dirty or turn.prepares
+        turn.forget_jobs()
         turn.set(verified=False, ready=False, proof="", late=False, dirty=dirty)
         turn.go(Phase.PAIRING)
 
@@ -302,7 +300,7 @@ def _exited(turn: Turn, status: int) -> None:
         if state.phase is Phase.STOPPING and state.current is not None:
             turn.do(Terminate(state.current))  # what is left of its tree
         return
-    restarting = state.phase in RESTARTING
+    restarting = turn.prepares
     why = f"it ended by itself ({_ending(status)})"
     if restarting or not state.wanted_up or state.operation is not None:
         turn.set(after=After.RESTART)
@@ -345,8 +343,8 @@ def _tree_gone(turn: Turn, generation: int) -> None:
         turn.gone()
     elif turn.state.phase is Phase.FAILED and not still:
         turn.leave_failed()
-    elif turn.state.phase is Phase.STANDBY and turn.state.standby is None and not turn.state.doomed:
-        turn.stand_by()
+    elif turn.prepares:
+        turn.prepare()
 
 
 def _ending(status: int) -> str:

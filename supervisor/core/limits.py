@@ -7,6 +7,8 @@ RESTORE_JOB_TIMEOUT_S = 600.0
 SEAL_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 5.0
 HELD_RETRY_S = 30.0
+# The copy before a stop is taken anew when so long was waited for other things since.
+COPY_FRESH_S = 2.0
 CHANGED_MAX = 1000
 # Why a restart was held that no mended code lets through: shown, and told apart from the others.
 NO_SNAPSHOT = "no snapshot could be taken"

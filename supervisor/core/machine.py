@@ -37,6 +37,7 @@ from supervisor.core.events import (
     SnapshotRequested,
     SnapshotTaken,
     SourceChanged,
+    SourceSettled,
     Spawned,
     SpawnFailed,
     StandbyReached,
@@ -45,6 +46,7 @@ from supervisor.core.events import (
     SurvivorsFound,
     SurvivorsGone,
     TreeGone,
+    TurnGiven,
     UndecryptableSeen,
 )
 from supervisor.core.policy import Policy
@@ -69,6 +71,7 @@ def step(
             | SnapshotRequested()
             | OperationRequested()
             | SourceChanged()
+            | SourceSettled()
         ):
             asked.handle(turn, event)
         case (
@@ -83,6 +86,7 @@ def step(
             | SeatCommitted()
             | PreflightPassed()
             | PreflightFailed()
+            | TurnGiven()
             | SnapshotTaken()
             | Sealed()
             | JobFailed()
@@ -114,7 +118,7 @@ def _stale(state: State, event: Event) -> bool:
     """Return whether the event speaks of a job or a generation that nobody waits for."""
     ticket = getattr(event, "ticket", None)
     if ticket is not None:
-        return ticket != state.ticket or not state.awaits
+        return ticket not in {state.job, state.preflight, state.copying}
     generation = getattr(event, "generation", None)
     if generation is None:
         return False

@@ -1,4 +1,4 @@
-"""What a step collects: changes of the state, and the effects so far. `Turn` builds on it."""
+"""What a step collects: changes of the state, and the effects so far. The turn builds on it."""
 
 from dataclasses import replace
 from typing import Any
@@ -6,10 +6,19 @@ from typing import Any
 from supervisor.core.effects import Effect, Report, RequestCheckpoint, TakeSnapshot
 from supervisor.core.policy import Policy
 from supervisor.core.records import Reason, Restart
-from supervisor.core.state import Phase, State
+from supervisor.core.state import PREPARING, Phase, State
 
 # Phases in which a bot may still answer what it was asked for while UP.
 _ONLINE = (Phase.UP, Phase.PREFLIGHT, Phase.STANDBY)
+# What was prepared for a stop, outside of the phases that prepare one.
+_UNPREPARED: dict[str, Any] = {
+    "preflight": None,
+    "copying": None,
+    "compiled": False,
+    "turn": "",
+    "flush": "",
+    "copied_at": None,
+}
 
 
 class Orders:
@@ -35,6 +44,8 @@ class Orders:
 
     def go(self, phase: Phase, within_s: float | None = None) -> None:
         """Be in `phase`, with a deadline if `within_s` is given."""
+        if phase not in PREPARING:
+            self.set(**_UNPREPARED)
         if phase not in _ONLINE:
             self.set(flushing=())
         if phase is Phase.UP and self.state.flushing:
@@ -42,13 +53,19 @@ class Orders:
         self.set(phase=phase, deadline=None if within_s is None else self.now + within_s)
 
     def new_ticket(self) -> int:
-        """Return the number of a new job; all older ones are no longer waited for."""
-        self.set(ticket=self.state.ticket + 1, awaits=True)
+        """Return the number of the job that the phase waits for from now on."""
+        ticket = self.side_ticket()
+        self.set(job=ticket)
+        return ticket
+
+    def side_ticket(self) -> int:
+        """Return the number of a job that runs beside what the phase waits for."""
+        self.set(ticket=self.state.ticket + 1)
         return self.state.ticket
 
-    def forget_job(self) -> None:
-        """Whatever job is under way, nobody waits for its result."""
-        self.set(awaits=False)
+    def forget_jobs(self) -> None:
+        """Whatever jobs are under way, nobody waits for their results."""
+        self.set(job=None, preflight=None, copying=None)
 
     def mark(self, **instants: Any) -> None:
         """Write into the record of the restart that is under way, if one is."""

@@ -36,6 +36,7 @@ class Restart:
     proof: str = ""
     late: bool = False
     rolled_back: bool = False
+    spare: bool = False
 
     def to_json(self) -> dict[str, Any]:
         """Return the record with the keys that `status --json` promises, durations in seconds."""
@@ -68,6 +69,7 @@ class Restart:
             "proof": self.proof or None,
             "late": self.late,
             "rolled_back": self.rolled_back,
+            "spare": self.spare,
             "save_to_ready_s": _between(start, self.ready_at),
             "gap_s": _between(self.terminated_at, self.ready_at),
             **phases,

@@ -17,6 +17,7 @@ from supervisor.core.events import (
     SnapshotTaken,
     SurvivorsFound,
     SurvivorsGone,
+    TurnGiven,
 )
 from supervisor.core.limits import HELD_RETRY_S, NO_SNAPSHOT
 from supervisor.core.state import After, Caps, Phase
@@ -34,6 +35,7 @@ Result = (
     | SeatCommitted
     | PreflightPassed
     | PreflightFailed
+    | TurnGiven
     | SnapshotTaken
     | Sealed
     | JobFailed
@@ -43,7 +45,36 @@ Result = (
 def handle(turn: Turn, event: Result) -> None:
     """Decide."""
     phase = turn.state.phase
-    turn.forget_job()
+    match event:
+        case TurnGiven():
+            if turn.state.turn == "asked":
+                turn.set(turn="given")
+                turn.prepare()
+        case PreflightPassed():
+            turn.set(preflight=None, compiled=True)
+            turn.mark(preflight_at=turn.now)
+            turn.prepare()
+        case PreflightFailed(errors=errors):
+            turn.set(preflight=None)
+            if not turn.state.settling:  # else it may be half written, and is looked at again
+                turn.report("preflight_failed", errors=list(errors))
+                turn.hold("it does not compile")
+        case SnapshotTaken():
+            turn.set(copying=None, copied_at=turn.now)
+            turn.mark(snapshot_at=turn.now)
+            turn.prepare()
+        case JobFailed(ticket=ticket, why=why) if ticket == turn.state.preflight:
+            turn.hold(why)
+        case JobFailed(ticket=ticket, why=why) if ticket == turn.state.copying:
+            turn.set(copying=None)
+            snapshot_failed(turn, why)
+        case _:
+            turn.set(job=None)
+            _of_the_phase(turn, event, phase)
+
+
+def _of_the_phase(turn: Turn, event: Result, phase: Phase) -> None:
+    """Decide what comes of the job that the phase waits for."""
     match event:
         case OwnerTaken(generation=generation) if phase is Phase.CLAIMING:
             turn.set(generation=max(generation, turn.state.generation))
@@ -78,17 +109,11 @@ def handle(turn: Turn, event: Result) -> None:
             turn.at_rest()
         case SeatCommitted() if phase in (Phase.STARTING, Phase.ACTIVATING):
             _seated(turn)
-        case PreflightPassed() if phase is Phase.PREFLIGHT:
-            _preflighted(turn)
-        case PreflightFailed() if phase is Phase.PREFLIGHT:
-            turn.hold("it does not compile")
-        case SnapshotTaken() if phase is Phase.SNAPSHOTTING:
-            turn.mark(snapshot_at=turn.now)
-            turn.terminate()
         case Sealed(intact=intact) if phase is Phase.SEALING:
             turn.mark(sealed_at=turn.now)
             turn.set(clean=intact)
-            if intact and turn.state.standby_waits and _hands_over(turn):
+            idle = turn.state.standby is not None and not turn.state.standby_waits
+            if intact and not idle and _hands_over(turn):
                 turn.start()
             else:
                 turn.at_rest()
@@ -155,20 +180,10 @@ def _seated(turn: Turn) -> None:
         turn.at_rest()
         return
     turn.set(current=state.generation, seat=state.generation)
-    turn.set(dirty=False, changed=(), saw=None)
+    turn.set(dirty=False, settling=False, changed=(), saw=None)
     turn.mark(mode="cold", generation=state.generation)
     turn.go(Phase.STARTING, turn.policy.start_timeout_s)
     turn.do(SpawnCold(state.generation, state.changed))
-
-
-def _preflighted(turn: Turn) -> None:
-    state = turn.state
-    turn.mark(preflight_at=turn.now)
-    able = state.caps.standby and state.verified and turn.policy.standby != "off"
-    if able and not state.cold_once:
-        turn.stand_by()
-    else:
-        turn.checkpoint()
 
 
 def _failed(turn: Turn, why: str) -> None:
@@ -187,10 +202,6 @@ def _failed(turn: Turn, why: str) -> None:
             turn.kill_standby()
             turn.set(why=why, after=After.BACKOFF)
             turn.at_rest()
-        case Phase.PREFLIGHT:
-            turn.hold(why)
-        case Phase.SNAPSHOTTING:
-            snapshot_failed(turn, why)
         case Phase.SEALING:
             turn.report("snapshot_failed", why=why)
             turn.at_rest()
@@ -201,7 +212,7 @@ def _failed(turn: Turn, why: str) -> None:
 def snapshot_failed(turn: Turn, why: str) -> None:
     """Without a snapshot no restart; but who wants to stop may stop."""
     turn.report("snapshot_failed", why=why)
-    if turn.state.wanted_up and turn.state.operation is None:
+    if not turn.leaves:
         turn.hold(NO_SNAPSHOT)
         if turn.state.phase is Phase.UP:
             turn.go(Phase.UP, HELD_RETRY_S)

@@ -35,6 +35,10 @@ class Phase(StrEnum):
     DOWN = "down"
 
 
+# The phases before a stop in good order. All in them can still be called off.
+PREPARING = (Phase.PREFLIGHT, Phase.STANDBY, Phase.CHECKPOINTING, Phase.SNAPSHOTTING)
+
+
 class After(StrEnum):
     """What the stop that is under way is for."""
 
@@ -61,9 +65,11 @@ class State:
 
     phase: Phase = Phase.DOWN
     deadline: float | None = None
-    # The job that is waited for: its number, and whether its result is still to come.
+    # The jobs: the highest number given out, and those whose results are still to come.
     ticket: int = 0
-    awaits: bool = False
+    job: int | None = None  # what the phase itself waits for
+    preflight: int | None = None
+    copying: int | None = None  # the snapshot before the stop
     wanted_up: bool = False
     paused: bool = False
     operation: Operation | None = None
@@ -82,12 +88,19 @@ class State:
     # The copies that wait until it has flushed, by their reason; "": somebody else's.
     flushing: tuple[str, ...] = ()
 
+    # What runs side by side before a stop, and must be complete first: see `Preparing`.
+    compiled: bool = False
+    turn: Literal["", "asked", "given"] = ""
+    flush: Literal["", "asked", "done"] = ""
+    copied_at: float | None = None
+
     # The source: `dirty` when it is newer than what the current generation (or the standby that
     # is to follow it) runs, `changed` by which paths, `held` why it was not applied.
     dirty: bool = False
     changed: tuple[str, ...] = ()
     saw: SourceChanged | None = None  # the first of them that nothing runs yet
     held: str = ""
+    settling: bool = False  # the last change may go on
 
     # What the current generation said, and what it is held against.
     reported: str = ""

@@ -4,7 +4,7 @@ A `Turn` collects changes and effects; outside of `step` nobody sees it. Each mo
 must be true when it is made, so that the phases cannot be entered by a side door.
 """
 
-from typing import Any, Literal
+from typing import Any
 
 from supervisor.core.effects import (
     CheckSession,
@@ -18,13 +18,8 @@ from supervisor.core.effects import (
     Operate,
     RefuseOperation,
     ReleaseOwner,
-    RequestCheckpoint,
     RestoreSession,
-    RunPreflight,
     Seal,
-    SpawnStandby,
-    TakeSnapshot,
-    Terminate,
 )
 from supervisor.core.events import Operation
 from supervisor.core.limits import (
@@ -33,11 +28,11 @@ from supervisor.core.limits import (
     RESTORE_JOB_TIMEOUT_S,
     SEAL_TIMEOUT_S,
 )
-from supervisor.core.orders import Orders
-from supervisor.core.state import After, Caps, Phase
+from supervisor.core.preparing import Preparing
+from supervisor.core.state import After, Phase
 
 
-class Turn(Orders):
+class Turn(Preparing):
     """The state as it becomes, and the effects so far."""
 
     # Towards a running bot.
@@ -48,7 +43,8 @@ class Turn(Orders):
             self.kill_again()
             return
         self.forget_all()
-        self.set(dirty=False)  # nothing runs: whatever is started next is started from the newest
+        # Nothing runs: whatever is started next is started from the newest.
+        self.set(dirty=False, settling=False)
         self.go(Phase.CLAIMING, JOB_TIMEOUT_S)
         self.do(ClaimOwner(self.new_ticket()))
 
@@ -56,20 +52,6 @@ class Turn(Orders):
         """Try again, for a change that was collected."""
         self.begin_change()
         self.claim()
-
-    def begin_change(self) -> None:
-        """Open the record of a change: from its first save that nothing runs yet."""
-        saw = self.state.saw
-        known = (
-            {"detected_at": self.now}
-            if saw is None
-            else {
-                "saved_at": saw.saved_at,
-                "detected_at": saw.detected_at,
-                "quiet_at": saw.quiet_at,
-            }
-        )
-        self.begin_record("change", changed=self.state.changed, **known)
 
     def forget_all(self) -> None:
         """Nothing runs: all that was known of the last run has to be looked at anew."""
@@ -160,20 +142,6 @@ class Turn(Orders):
         self.go(Phase.STARTING, self.policy.start_timeout_s)
         self.do(CommitSeat(self.new_ticket(), self.state.generation))
 
-    def forget_generation(self) -> None:
-        """What a generation said is not said of the next one, and decides nothing at its end."""
-        self.set(
-            reported="",
-            identity="",
-            ready=False,
-            proof="",
-            verified=False,
-            fresh_link="",
-            late=False,
-            held="",
-            caps=Caps(),
-        )
-
     def up(self, proof: str) -> None:
         """The start is verified: say so, then act on what came meanwhile."""
         state = self.state
@@ -221,86 +189,6 @@ class Turn(Orders):
 
     # From one generation to the next.
 
-    def preflight(self, reason: Literal["change", "manual"]) -> None:
-        """Begin a restart: first see whether the new code can start at all."""
-        if reason == "change":
-            self.begin_change()
-        else:
-            self.begin_record(reason, changed=self.state.changed, detected_at=self.now)
-        self.set(dirty=False, held="")
-        self.go(Phase.PREFLIGHT, JOB_TIMEOUT_S)
-        self.do(RunPreflight(self.new_ticket(), self.state.changed))
-
-    def stand_by(self) -> None:
-        """Start the new generation beside the old one: never a third beside two."""
-        self.go(Phase.STANDBY, self.policy.start_timeout_s)
-        if not self.state.doomed:
-            self.set(generation=self.state.generation + 1)
-            self.set(standby=self.state.generation, standby_waits=False, standby_caps=Caps())
-            self.do(SpawnStandby(self.state.generation, self.state.changed))
-
-    def leave(self) -> None:
-        """Begin to stop a generation that is up, in good order."""
-        self.kill_standby()
-        self.checkpoint()
-
-    def checkpoint(self) -> None:
-        """Ask the old generation to flush, if it can."""
-        current = self.state.current
-        assert current is not None  # noqa: S101 - the machine's own promise
-        if self.state.caps.checkpoint and self.state.verified:
-            self.go(Phase.CHECKPOINTING, self.policy.checkpoint_timeout_s)
-            self.do(RequestCheckpoint(current))
-        else:
-            self.snapshot()
-
-    def snapshot(self) -> None:
-        """Copy the session while the old generation still runs, if it is worth it."""
-        current = self.state.current
-        assert current is not None  # noqa: S101 - the machine's own promise
-        if self.policy.has_session and self.state.verified:
-            self.go(Phase.SNAPSHOTTING, self.policy.snapshot_timeout_s)
-            self.do(TakeSnapshot(self.new_ticket(), "stop", current))
-        else:
-            self.terminate()
-
-    def terminate(self, why: str = "") -> None:
-        """SIGTERM: from here on the old generation ends, whatever comes."""
-        current = self.state.current
-        assert current is not None  # noqa: S101 - the machine's own promise
-        if self.state.verified and self.policy.has_session:
-            self.set(to_seal=current)
-        self.goes_offline()
-        usual = self.state.after.value if self.state.wanted_up else "asked to stop"
-        self.report("stopping", generation=current, why=why or usual)
-        self.forget_generation()
-        self.forget_job()
-        self.go(Phase.STOPPING, self.policy.stop_timeout_s)
-        self.do(Terminate(current))
-
-    def kill(self, why: str) -> None:
-        """SIGKILL to the seat's holder."""
-        current = self.state.current
-        assert current is not None  # noqa: S101 - the machine's own promise
-        self.goes_offline()
-        self.report("killed", generation=current, why=why)
-        self.forget_generation()
-        self.forget_job()
-        self.go(Phase.KILLING, KILL_TIMEOUT_S)
-        self.do(Kill(current))
-
-    def kill_standby(self) -> None:
-        """Forget the standby: it is dead to us, and soon proved so."""
-        standby = self.state.standby
-        if standby is not None:
-            self.forget_standby()
-            self.set(doomed=self.state.doomed | {standby})
-            self.do(Kill(standby))
-
-    def forget_standby(self) -> None:
-        """There is no standby any more."""
-        self.set(standby=None, standby_waits=False, standby_caps=Caps())
-
     def gone(self) -> None:
         """The old tree and all that was killed are proved gone."""
         self.mark(gone_at=self.now)
@@ -333,7 +221,7 @@ class Turn(Orders):
 
     def give_up(self, why: str) -> None:
         """Work on the session at rest went wrong: fail, when all else is in order."""
-        self.forget_job()
+        self.forget_jobs()
         self.set(after=After.FAIL, why=why)
         self.at_rest()
 
@@ -350,7 +238,7 @@ class Turn(Orders):
         """Give up until a person or a change comes."""
         self.kill_standby()
         self.set(why=why, restart=None)
-        self.forget_job()
+        self.forget_jobs()
         self.report("failed", why=why)
         self.drop_operation(why)
         self.do(NoteState("failed"))

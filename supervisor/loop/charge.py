@@ -16,7 +16,8 @@ from supervisor.core.state import Phase, State
 from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
 from supervisor.loop.jobs import in_words
-from supervisor.loop.rounds import RETAKEN, Rounds
+from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
+from supervisor.loop.turnstile import Turnstile
 from supervisor.process import output
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -29,6 +30,7 @@ class House:
     """What all bots of a supervisor share.
 
     `changed` is called after each step of any bot. `turn`: who has it checks a session's snapshots.
+    `turnstile`: who restarts.
     """
 
     config: Config
@@ -41,6 +43,7 @@ class House:
     print: Callable[[str, str, bytes], None]
     offer: Callable[[dict[str, Any]], None]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    turnstile: Turnstile = field(default_factory=Turnstile)
 
     def watches(self, bot: BotConfig) -> bool:
         """Return whether changed source restarts this bot."""
@@ -79,6 +82,7 @@ class Charge:
                 on_line=self._line,
                 on_prompt=self._prompt,
                 on_qr=self._qr_changed,
+                take_turn=self._take_turn,
                 terminal=house.terminal,
                 stdin=house.dev,
             )
@@ -151,12 +155,17 @@ class Charge:
             self._entered(self.state.phase)
 
     def _entered(self, phase: Phase) -> None:
+        if phase in RESTING:
+            self._house.turnstile.leave(self)
         if phase is Phase.UP:
             self._schedule_snapshot()
             if self.bot.session is not None and not self._house.dev:
                 self.rounds.start()
             if self.watcher is not None and (change := self.watcher.check()) is not None:
                 self._source_changed(change)
+
+    def _take_turn(self) -> None:
+        self._house.turnstile.enter(self, partial(self.post, ev.TurnGiven()))
 
     def _set_timer(self) -> None:
         if self._timer is not None:
@@ -281,5 +290,6 @@ class Charge:
         for timer in (self._timer, self._periodic):
             if timer is not None:
                 timer.cancel()
+        self._house.turnstile.leave(self)
         await self.rounds.close()
         await self.hands.jobs.close()

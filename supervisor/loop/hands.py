@@ -42,6 +42,7 @@ class Tools:
     on_line: Callable[[int, str, bytes], None]
     on_prompt: Callable[[int, str, bytes], None]
     on_qr: Callable[[], None]
+    take_turn: Callable[[], None]
     terminal: bool = False
     stdin: bool = False
 
@@ -111,6 +112,8 @@ class Hands:
                 jobs.job(ticket, partial(session.commit_seat, generation=generation))
             case do.RunPreflight(ticket, paths):
                 jobs.task(self._preflight(ticket, paths))
+            case do.TakeTurn():
+                self._tools.take_turn()
             case do.SpawnStandby(generation, changed):
                 self._spawn(generation, changed, cold=False)
             case do.SpawnCold(generation, changed):
@@ -165,8 +168,7 @@ class Hands:
         python = interpreter(self._bot, root)
         problems = [] if python is None else await preflight(paths, base=root, python=python)
         if problems:
-            self._tools.report("preflight_failed", errors=[asdict(found) for found in problems])
-            self._tools.post(ev.PreflightFailed(ticket))
+            self._tools.post(ev.PreflightFailed(ticket, tuple(map(asdict, problems))))
         else:
             self._tools.post(ev.PreflightPassed(ticket))
 

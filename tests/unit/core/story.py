@@ -10,9 +10,13 @@ DEVICE = "device:fingerprint"
 
 
 class Story:
-    """A machine that is told events, and the orders that it gave at the last of them."""
+    """A machine that is told events, and the orders that it gave at the last of them.
 
-    def __init__(self, policy: Policy | None = None) -> None:
+    It is this bot's turn to restart as soon as it asks, unless the machine is `crowded`.
+    """
+
+    def __init__(self, policy: Policy | None = None, *, crowded: bool = False) -> None:
+        self.crowded = crowded
         self.policy = policy or Policy()
         self.state = State()
         self.now = 100.0
@@ -22,6 +26,10 @@ class Story:
         """Tell events, one after the other."""
         for event in events:
             self.state, self.orders = step(self.state, event, self.now, self.policy)
+            if do.TakeTurn() in self.orders and not self.crowded:
+                asked = self.orders
+                self.tell(ev.TurnGiven())
+                self.orders = (*asked, *self.orders)
         return self
 
     def later(self, seconds: float) -> "Story":
@@ -31,7 +39,7 @@ class Story:
 
     @property
     def ticket(self) -> int:
-        """The job that is waited for."""
+        """The job that was begun last."""
         return self.state.ticket
 
     def reports(self) -> list[str]:
@@ -41,7 +49,7 @@ class Story:
     def acts(self) -> list[do.Effect]:
         """What was ordered at the last event, notes and reports aside."""
         said = (do.Report, do.NoteState, do.NoteVerified, do.NoteLinked, do.NoteQr, do.NoteProof)
-        return [order for order in self.orders if not isinstance(order, said)]
+        return [order for order in self.orders if not isinstance(order, (*said, do.TakeTurn))]
 
     def seated(self, *, linked: bool = True) -> "Story":
         """From nothing to a generation that has just been started with its session."""
@@ -66,8 +74,12 @@ class Story:
         return self.tell(ev.ProofGiven(1, "roundtrip"), ev.BotReady(1))
 
     def saved(self, *paths: str) -> "Story":
-        """A file was saved."""
+        """A file was saved, and nothing moves any more."""
         return self.tell(ev.SourceChanged(paths or ("bot.py",), self.now, self.now, self.now))
+
+    def moved(self, *paths: str) -> "Story":
+        """A file was saved, and more may follow."""
+        return self.tell(ev.SourceChanged(paths or ("bot.py",), self.now, self.now, None))
 
     def standing_by(self) -> "Story":
         """UP, a file saved, and the new generation waits."""

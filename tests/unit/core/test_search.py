@@ -28,6 +28,12 @@ WAITING = {
     "verifying", "preflight", "standby", "checkpointing", "snapshotting", "stopping", "killing",
     "sealing", "activating", "backoff",
 }  # fmt: skip
+BEFORE_A_STOP = {"preflight", "standby", "checkpointing", "snapshotting"}
+# What may be the last thing that a stop by choice waited for.
+CHOSEN = (
+    *(ev.PreflightPassed, ev.TurnGiven, ev.SourceSettled, ev.StandbyReached, ev.Checkpointed),
+    *(ev.SnapshotTaken, ev.TreeGone, ev.DeadlinePassed),
+)
 RESTING = {"up", "pairing", "refused", "failed", "down"}
 # Orders that change nothing but what is known.
 SAID = (do.Report, do.NoteState, do.NoteProof, do.NoteQr, do.NoteLinked, do.NoteVerified)
@@ -46,6 +52,9 @@ class World:
     asked: bool = False  # an operation that a person waits for
     stranger: bool = False  # the session at rest is another device's than the epoch's
     sealing: bool = False
+    unsettled: bool = False  # the last save may still be going on
+    compiled: bool = False  # the source as it is now
+    copied: bool | None = False  # since the stop began to be prepared; None: nothing to copy
 
 
 Node = tuple[State, World]
@@ -77,7 +86,11 @@ def canonical(state: State, world: World) -> Node:
     state = state.but(
         reported="" if state.reported == "connecting" else state.reported,
         deadline=None if state.deadline is None else 0.0,
-        ticket=1,
+        ticket=3,
+        job=None if state.job is None else 1,
+        preflight=None if state.preflight is None else 2,
+        copying=None if state.copying is None else 3,
+        copied_at=None if state.copied_at is None else 0.0,
         operation=None if state.operation is None else ev.Operation("clear"),
         generation=rank.get(state.generation, 0),
         current=fold(state.current),
@@ -95,8 +108,13 @@ def canonical(state: State, world: World) -> Node:
         restart=None,
         saw=None,
     )
+    prepares = state.phase in BEFORE_A_STOP
+    nothing_done = None if world.copied is None else False
     world = replace(
         world,
+        unsettled=world.unsettled and (prepares or state.dirty),
+        compiled=world.compiled and prepares,
+        copied=world.copied if prepares else nothing_done,
         alive=frozenset(rank[n] for n in world.alive),
         ended=frozenset(rank[n] for n in world.ended),
         writers=frozenset(rank[n] for n in world.writers),
@@ -111,6 +129,7 @@ ALWAYS: tuple[ev.Event, ...] = (
     ev.StartRequested(),
     ev.StopRequested(),
     ev.SourceChanged(("bot.py",), 0.0, 0.0, 0.0),
+    ev.SourceChanged(("bot.py",), 0.0, 0.0, None),
 )
 HURRY: tuple[ev.Event, ...] = (ev.StopRequested(hurry=True), ev.RestartRequested())
 PAUSE: tuple[ev.Event, ...] = (ev.PauseRequested(), ev.ResumeRequested())
@@ -135,8 +154,6 @@ def jobs(phase: str, ticket: int) -> list[ev.Event]:
         "operating": [ev.OperationDone(ticket)],
         "starting": [ev.SeatCommitted(ticket)],
         "activating": [ev.SeatCommitted(ticket)],
-        "preflight": [ev.PreflightPassed(ticket), ev.PreflightFailed(ticket)],
-        "snapshotting": [ev.SnapshotTaken(ticket)],
         "sealing": [ev.Sealed(ticket, intact=True), ev.Sealed(ticket, intact=False)],
     }
     return [*results.get(phase, []), ev.JobFailed(ticket, "no")]
@@ -166,8 +183,17 @@ def facts(generation: int, state: State, world: World) -> Iterator[ev.Event]:
 
 def environment(state: State, world: World) -> Iterator[ev.Event]:
     """Everything that may come by itself."""
-    if state.awaits:
-        yield from jobs(state.phase, state.ticket)
+    if state.job is not None:
+        yield from jobs(state.phase, state.job)
+    if (ticket := state.preflight) is not None:
+        yield from (ev.PreflightPassed(ticket), ev.PreflightFailed(ticket))
+        yield ev.JobFailed(ticket, "no")
+    if (ticket := state.copying) is not None:
+        yield from (ev.SnapshotTaken(ticket), ev.JobFailed(ticket, "no"))
+    if state.turn == "asked":
+        yield ev.TurnGiven()
+    if world.unsettled:
+        yield ev.SourceSettled(0.0)
     yield ev.DeadlinePassed()
     yield ev.SnapshotRequested("periodic")
     for generation in sorted(world.alive):
@@ -180,13 +206,24 @@ def environment(state: State, world: World) -> Iterator[ev.Event]:
         yield ev.SpawnFailed(generation, "no such command")
 
 
-def advance(  # noqa: C901 - a table
+def advance(  # noqa: C901, PLR0912 - a table
     world: World, event: ev.Event, before: State, orders: tuple[do.Effect, ...]
 ) -> World:
     """Let the world feel the event and the orders; say where an order was wrong."""
     match event:
         case ev.SourceChanged():
-            world = replace(world, unapplied=True, stale=world.alive)
+            unsettled = event.quiet_at is None
+            world = replace(
+                world, unapplied=True, stale=world.alive, unsettled=unsettled, compiled=False
+            )
+        case ev.SourceSettled():
+            world = replace(world, unsettled=False)
+        case ev.DeadlinePassed() if before.phase == "preflight":
+            world = replace(world, unsettled=False)  # as long as this takes no save
+        case ev.PreflightPassed():
+            world = replace(world, compiled=True)
+        case ev.SnapshotTaken():
+            world = replace(world, copied=True)
         case ev.Exited(generation):
             world = replace(world, ended=world.ended | {generation})
         case ev.TreeGone(generation) | ev.SpawnFailed(generation):
@@ -208,7 +245,13 @@ def advance(  # noqa: C901 - a table
             world = replace(world, stranger=event.foreign)
         case ev.SessionRestored() | ev.NothingToRestore() | ev.OperationDone():
             world = replace(world, stranger=False)
+    restarts = before.wanted_up and before.operation is None
+    by_choice = isinstance(event, CHOSEN) and before.phase in BEFORE_A_STOP
     for order in orders:
+        if isinstance(order, do.Terminate) and restarts and by_choice and before.verified:
+            assert world.compiled, "stopped for code that was not looked at"
+            assert not world.unsettled, "not yet whole"
+            assert world.copied is not False, "stopped uncopied"
         if isinstance(order, (do.SpawnCold, do.SpawnStandby)):
             assert before.wanted_up, "started what nobody wants up"
             assert before.operation is None, "started before a change of its session"
@@ -225,6 +268,7 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: C901, PLR0911 - a ta
             assert not world.sealing, "started while the seal still reads the session"
             return replace(
                 world,
+                unsettled=False,  # what comes after this is told anew
                 alive=frozenset({generation}),
                 writers=frozenset({generation}),
                 unapplied=False,
@@ -283,6 +327,11 @@ def hold(state: State, world: World, event: ev.Event) -> None:
         assert state.operation is None
         assert not state.flushing or state.deadline is not None, "an answer may never come"
     assert not state.flushing or state.phase in ("up", "preflight", "standby"), "who waits?"
+    if state.phase not in BEFORE_A_STOP:
+        side = (state.preflight, state.copying, state.compiled, state.flush, state.turn)
+        assert not any(side), "what was prepared for one stop is taken for the next"
+    if world.unsettled and state.phase in BEFORE_A_STOP:
+        assert state.settling, "a save that may go on is taken for whole"
     if isinstance(event, ev.SourceChanged):
         assert state.standby is None, "a standby outlived its source"
     if state.phase in ("down", "refused"):
@@ -297,7 +346,7 @@ def hold(state: State, world: World, event: ev.Event) -> None:
 def search(policy: Policy, persons: tuple[ev.Event, ...]) -> Graph:
     """Visit all that can be reached from DOWN."""
     graph = Graph()
-    first = canonical(State(), World())
+    first = canonical(State(), World(copied=False if policy.has_session else None))
     queue = deque([first])
     graph.nodes.add(first)
     while queue:

@@ -1,0 +1,47 @@
+"""Lets few bots restart at a time, so that each gap stays short however many were saved at once.
+
+All restarts together take as long either way: they share the same cores. But of two hundred that
+run side by side, each would be offline for most of that time.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+MOST = 2
+# A bot that takes longer (its start may take a minute) does not keep the others waiting.
+WITHIN_S = 2.0
+
+
+class Turnstile:
+    """Gives turns, in the order in which they were asked for. Only in the loop's thread."""
+
+    def __init__(self, most: int = MOST, within_s: float = WITHIN_S) -> None:
+        self._most = most
+        self._within_s = within_s
+        self._inside: dict[object, asyncio.TimerHandle] = {}
+        self._waiting: dict[object, Callable[[], None]] = {}
+
+    def enter(self, who: object, go: Callable[[], None]) -> None:
+        """Call `go` once it is the turn of `who`: at once, if there is room."""
+        if who in self._inside:
+            go()
+        elif len(self._inside) < self._most:
+            self._let_in(who, go)
+        else:
+            self._waiting[who] = go
+
+    def leave(self, who: object) -> None:
+        """Give the turn back, or no longer wait for one."""
+        self._waiting.pop(who, None)
+        timer = self._inside.pop(who, None)
+        if timer is None:
+            return
+        timer.cancel()
+        while self._waiting and len(self._inside) < self._most:
+            following = next(iter(self._waiting))
+            self._let_in(following, self._waiting.pop(following))
+
+    def _let_in(self, who: object, go: Callable[[], None]) -> None:
+        loop = asyncio.get_running_loop()
+        self._inside[who] = loop.call_later(self._within_s, self.leave, who)
+        go()
