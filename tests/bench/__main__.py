@@ -14,13 +14,15 @@ import click
 
 from tests.bench import database, peers, session
 from tests.bench.large import FILES, QUICK_FILES, Large
+from tests.bench.many import picture
+from tests.bench.many import question as many
 from tests.bench.ours import ROOT
 from tests.bench.plot import draw
 from tests.bench.report import Report, columns, say
 from tests.bench.session import Rounds
 from tests.bench.snapshots import measure_starts
 
-QUESTIONS = ("session", "restore", "database", "large", "curves", "memory", "loop")
+QUESTIONS = ("session", "restore", "database", "large", "curves", "memory", "loop", "many")
 FULL = Rounds(first=5, next=7, restore=5)
 QUICK = Rounds(first=2, next=3, restore=2)
 _FREE_BYTES = 15 << 30
@@ -49,7 +51,7 @@ def main(*, only: tuple[str, ...], quick: bool, out: Path) -> None:
     report.facts["machine"]["load_after"] = os.getloadavg()[0]
     result = out / "store.json"
     report.finish(result)
-    say("", *draw(report, out), f"results: {result}")
+    say("", *draw(report, out), *picture.draw(report, out), f"results: {result}")
     load = max(report.facts["machine"]["load_before"], 0.0)
     if load > 0.5:
         say(f"the machine was not idle before (load {load:.1f}): the numbers are rough")
@@ -86,6 +88,8 @@ def _run(scratch: Path, only: set[str], *, quick: bool) -> Report:
             large.memory()
         if "loop" in only:
             large.loop(1 if quick else 3)
+    if "many" in only:
+        many.run(scratch, report, quick=quick)
     return report
 
 
