@@ -1,0 +1,212 @@
+"""Follows a program's imports through the project's own modules, in the order they would run.
+
+Takes what is installed, goes into what is the project's, and ends where a `Stop` is reached.
+"""
+
+# ruff: noqa: PTH123 - paths as the search path has them: text
+
+import functools
+from collections.abc import Iterable, Mapping
+
+from supervisor.watch.imports import libraries
+from supervisor.watch.imports.harmless import REFUSED
+from supervisor.watch.imports.places import Place, Places, Whose
+from supervisor.watch.imports.stamps import Stamp, stamp
+from supervisor.watch.imports.steps import (
+    Attempt,
+    Import,
+    Reading,
+    Step,
+    Stop,
+    Version,
+    WhenMain,
+    read,
+)
+
+
+class Stopped(Exception):  # noqa: N818 - not an error: the walk has an end
+    """Why and where the walk ended."""
+
+
+class _Missing(Exception):  # noqa: N818 - a program's ImportError, foreseen
+    """A module that is surely not there."""
+
+
+@functools.lru_cache(maxsize=4096)
+def _reading(file: str, _: Stamp, version: Version) -> Reading:
+    try:
+        with open(file, "rb") as opened:
+            return read(opened.read(), version)
+    except OSError as error:
+        return Reading((Stop(1, f"it can't be read: {error.strerror}"),), frozenset())
+
+
+class Walk:
+    """One program's imports. `modules`: those taken, in order; `tops`: where they were found."""
+
+    def __init__(
+        self, places: Places, version: Version, *, certain: bool, refused: Mapping[str, str]
+    ) -> None:
+        self.modules: dict[str, None] = {}
+        self.files: dict[str, None] = {}
+        self._places = places
+        self.version = version
+        self._certain = certain
+        self._refused = {**REFUSED, **refused}
+        self._entered: dict[str, Reading] = {}
+        self._at = ""
+
+    def program(self, reading: Reading, shown: str, package: str = "") -> None:
+        """Follow the program's own first module. Raises: Stopped."""
+        try:
+            self._run(reading.steps, shown, package, main=True)
+        except _Missing as error:
+            raise Stopped(f"{self._at}: {error} is not there") from None
+
+    def file(self, file: str, package: str = "") -> None:
+        """Follow a file as the program. Raises: Stopped."""
+        self.program(_reading(file, stamp(file), self.version), file, package)
+
+    def parents(self, name: str) -> Place:
+        """Follow the packages that hold the module `name`, and find it. Raises: Stopped."""
+        try:
+            *parents, last = name.split(".")
+            place = self._dotted(".".join(parents)) if parents else None
+            found = self._places.below(place, last) if place else self._places.top(last)
+        except _Missing as error:
+            raise Stopped(f"-m {name}: {error} is not there") from None
+        if found.whose is Whose.NOBODY:
+            raise Stopped(f"-m {name}: it is not there")
+        return found
+
+    def _run(self, steps: Iterable[Step], file: str, package: str, *, main: bool) -> None:
+        for step in steps:
+            match step:
+                case Stop():
+                    raise Stopped(f"{file}:{step.line}: {step.why}")
+                case WhenMain():
+                    self._run(step.body if main else step.orelse, file, package, main=main)
+                case Import():
+                    self._at = f"{file}:{step.line}"
+                    self._import(step, package)
+                case Attempt():
+                    self._attempt(step, file, package, main=main)
+
+    def _attempt(self, step: Attempt, file: str, package: str, *, main: bool) -> None:
+        try:
+            self._run(step.body, file, package, main=main)
+        except _Missing:
+            if step.handler is None:
+                raise
+            self._run(step.handler, file, package, main=main)
+        else:
+            if step.fragile:
+                raise Stopped(f"{file}:{step.line}: it may fail, and then imports something else")
+            self._run(step.orelse, file, package, main=main)
+        self._run(step.final, file, package, main=main)
+
+    def _import(self, step: Import, package: str) -> None:
+        module = step.module
+        if step.level:
+            parts = package.split(".") if package else []
+            if step.level > len(parts):
+                raise Stopped(f"{self._at}: it leads out of its package")
+            parts = parts[: len(parts) - step.level + 1]
+            module = ".".join([*parts, *([module] if module else [])])
+        at = self._at
+        place = self._dotted(module)
+        for name in step.names:
+            self._at = at
+            self._attribute(module, place, name)
+
+    def _dotted(self, module: str) -> Place:
+        """Import each part of a dotted name. Raises: _Missing, Stopped."""
+        parts = module.split(".")
+        place = self._places.top(parts[0])
+        for count in range(1, len(parts) + 1):
+            name = ".".join(parts[:count])
+            if count > 1:
+                if self._places.is_loaded(name):
+                    place = Place(Whose.THERE)
+                    continue
+                place, parent = self._places.below(place, parts[count - 1]), place
+                if place.whose is Whose.NOBODY and parent.whose is not Whose.PROJECT:
+                    raise Stopped(f"{self._at}: {name} is not seen in its package")
+            self._enter(name, place)
+        return place
+
+    def _enter(self, name: str, place: Place) -> None:
+        match place.whose:
+            case Whose.NOBODY:
+                if self._certain:
+                    raise _Missing(name)
+                raise Stopped(f"{self._at}: {name} is not on the search path")
+            case Whose.LIBRARY:
+                self._take(name, place.file)
+            case Whose.PROJECT:
+                self._own(name, place)
+            case Whose.THERE:
+                pass
+
+    def _take(self, name: str, file: str) -> None:
+        if name in self.modules:
+            return
+        top = name.partition(".")[0]
+        why = self._refused.get(name) or self._refused.get(top)
+        if why:
+            raise Stopped(f"{self._at}: {name} is not loaded ahead: {why}")
+        if libraries.asks_for_main(file):
+            raise Stopped(f"{self._at}: {name} looks at the main program")
+        self.modules[name] = None
+        self.files[file] = None
+
+    def _own(self, name: str, place: Place) -> None:
+        if name in self._entered:
+            return
+        file = place.file
+        if not file:
+            if not place.folders:
+                raise Stopped(f"{self._at}: {name} is the project's, and found in a way of its own")
+            self._entered[name] = Reading((), frozenset())
+            return
+        if not file.endswith(".py"):
+            raise Stopped(f"{self._at}: {name} is compiled")
+        reading = _reading(file, stamp(file), self.version)
+        self._entered[name] = reading
+        at = self._at
+        try:
+            package = name if place.folders else name.rpartition(".")[0]
+            self._run(reading.steps, file, package, main=False)
+        except _Missing:
+            del self._entered[name]
+            raise
+        self._at = at
+
+    def _attribute(self, module: str, place: Place, name: str) -> None:
+        """Import what `from module import name` may import."""
+        own = place.whose is Whose.PROJECT
+        if name == "*":
+            self._star(module, place)
+            return
+        if not place.folders or self._places.is_loaded(f"{module}.{name}"):
+            return
+        below = self._places.below(place, name)
+        if below.whose is Whose.NOBODY:
+            return
+        bound = name in self._entered[module].bound if own else libraries.is_name(place.file, name)
+        if own and bound and f"{module}.{name}" in self._entered:
+            return
+        if bound is None:
+            raise Stopped(f"{self._at}: {module}.{name} may be a module or not")
+        if not bound:
+            self._enter(f"{module}.{name}", below)
+
+    def _star(self, module: str, place: Place) -> None:
+        if not place.folders:
+            return
+        if place.whose is not Whose.PROJECT:
+            raise Stopped(f"{self._at}: what {module} gives is not known before")
+        for listed in self._entered[module].listed:
+            if listed == "?":
+                raise Stopped(f"{self._at}: what {module} gives is not written down")
+            self._attribute(module, place, listed)

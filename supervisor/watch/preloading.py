@@ -1,0 +1,177 @@
+"""What a spare may load before its program begins, and whether what it loaded still holds.
+
+Decides by reading; imports and runs nothing of the project. A list that is too short costs time,
+one that is wrong costs the bot's behaviour: what can't be judged ends the list.
+"""
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from supervisor.core.errors import SupervisorError
+from supervisor.watch.imports.entry import Entry, Kind, entry_of
+from supervisor.watch.imports.facts import Facts, interpreter_facts
+from supervisor.watch.imports.places import Places, Whose
+from supervisor.watch.imports.stamps import Stamp, stamp
+from supervisor.watch.imports.steps import read
+from supervisor.watch.imports.walk import Stopped, Walk
+
+
+@dataclass(frozen=True, slots=True)
+class Fingerprint:
+    """What a list was made of. `stamps`: of paths; `env`: a hash that only this process knows."""
+
+    stamps: Mapping[str, Stamp]
+    cwd: tuple[int, int]
+    env: int
+
+
+@dataclass(frozen=True, slots=True)
+class Preload:
+    """What to import, in order, before the program begins.
+
+    `stopped`: why the list ends where it ends, as `file:line: reason`; "" at the program's end.
+    `own_names`: top-level names that no import may ask for meanwhile (`Places.own_names`).
+    """
+
+    modules: tuple[str, ...]
+    stopped: str
+    own_names: tuple[str, ...]
+    fingerprint: Fingerprint
+    asked: "Question" = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What `plan` was asked."""
+
+    command: tuple[str, ...]
+    cwd: Path
+    env: Mapping[str, str]
+    sources: frozenset[str]
+    refused: Mapping[str, str]
+
+
+def plan(
+    command: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    sources: Collection[Path] = (),
+    refused: Mapping[str, str] | None = None,
+) -> Preload:
+    """Return what a spare of this command may load ahead.
+
+    `env`: all that the bot is started with, but what each generation gets anew. `sources`: the
+    watched files, never loaded ahead, wherever they lie. `refused`: further modules or top-level
+    names that end the list, with the reason: those that have spoiled a spare. Blocks: 25 ms for an
+    interpreter that is new, then a few for what has changed. Never raises: an empty list says why.
+    """
+    question = Question(
+        tuple(command), cwd, dict(env), frozenset(map(str, sources)), dict(refused or {})
+    )
+    return _answer(question)
+
+
+def stale(preload: Preload, *, env: Mapping[str, str] | None = None) -> str:
+    """Return why a spare that loaded this no longer stands for a cold start; "" if it does.
+
+    `env`: the bot's environment as it is now, if it may be another one. Reads anew only the files
+    of the project that have changed. What may now be loaded beyond the list is no reason.
+    """
+    asked = preload.asked
+    if env is not None and _hashed(env) != preload.fingerprint.env:
+        return "the environment is another one"
+    now = _answer(asked)
+    was = preload.fingerprint
+    if now.fingerprint.cwd != was.cwd:
+        return f"{asked.cwd} is another folder"
+    for path, before in was.stamps.items():
+        if now.fingerprint.stamps.get(path, before) != before or stamp(path) != before:
+            return f"{path} has changed"
+    if now.modules[: len(preload.modules)] != preload.modules:
+        return "the program imports other modules" + (now.stopped and f" ({now.stopped})")
+    if new := set(now.own_names) - set(preload.own_names):
+        return f"the project has a new module, {min(new)}"
+    return ""
+
+
+def _answer(asked: Question) -> Preload:
+    entry = entry_of(asked.command, cwd=asked.cwd, env=asked.env)
+    if isinstance(entry, str):
+        return _nothing(asked, entry)
+    try:
+        facts = interpreter_facts(entry, cwd=asked.cwd, env=asked.env)
+    except SupervisorError as error:
+        return _nothing(asked, error.message)
+    places = Places(facts, entry.first, asked.sources)
+    if archive := places.archive():
+        return _nothing(asked, f"{archive} is an archive: its names are not looked at")
+    own_names = places.own_names()
+    if hiding := places.shadowed(own_names):
+        return _nothing(asked, f"the project's {hiding} stands before the installed {hiding}")
+    walk = Walk(places, facts.version, certain=not facts.finders, refused=asked.refused)
+    stopped = ""
+    try:
+        _follow(walk, entry)
+    except Stopped as error:
+        stopped = str(error)
+    paths = (os.path.realpath(entry.python), *facts.watched, *_of_libraries(walk, facts))
+    return Preload(tuple(walk.modules), stopped, own_names, _fingerprint(asked, paths), asked)
+
+
+def _follow(walk: Walk, entry: Entry) -> None:
+    match entry.kind:
+        case Kind.CODE:
+            walk.program(read(entry.what.encode(), walk.version), "-c")
+        case Kind.SCRIPT:
+            walk.file(entry.what)
+        case Kind.FOLDER:
+            walk.file(os.path.join(entry.what, "__main__.py"))  # noqa: PTH118 - paths are text here
+        case Kind.MODULE:
+            _follow_module(walk, entry.what)
+
+
+def _follow_module(walk: Walk, name: str) -> None:
+    place = walk.parents(name)
+    package = name.rpartition(".")[0]
+    if place.folders:
+        package, name = name, f"{name}.__main__"
+        place = walk.parents(name)
+    if place.whose is not Whose.PROJECT and not name.endswith(".__main__"):
+        # runpy complains of a module that was imported before it is run.
+        raise Stopped(f"-m {name}: the program is no file of the project")
+    if not place.file.endswith(".py"):
+        raise Stopped(f"-m {name}: it has no source")
+    walk.file(place.file, package)
+
+
+def _of_libraries(walk: Walk, facts: Facts) -> list[str]:
+    # A package that is replaced gets a new folder; a file of it that is edited a new time.
+    found: dict[str, None] = {}
+    for file in filter(None, walk.files):
+        if facts.is_standard(file):
+            continue
+        found[file] = None
+        if os.path.basename(file).startswith("__init__."):  # noqa: PTH119 - paths are text here
+            found[os.path.dirname(file)] = None  # noqa: PTH120 - the same
+    return list(found)
+
+
+def _nothing(asked: Question, why: str) -> Preload:
+    return Preload((), why, (), _fingerprint(asked, ()), asked)
+
+
+def _fingerprint(asked: Question, paths: Sequence[str]) -> Fingerprint:
+    try:
+        status = asked.cwd.stat()
+        cwd = (status.st_dev, status.st_ino)
+    except OSError:
+        cwd = (0, 0)
+    return Fingerprint({path: stamp(path) for path in paths}, cwd, _hashed(asked.env))
+
+
+def _hashed(env: Mapping[str, str]) -> int:
+    # Salted anew in each process: it tells nothing of the values.
+    return hash(frozenset(env.items()))
