@@ -80,16 +80,16 @@ def stale(preload: Preload, *, env: Mapping[str, str] | None = None) -> str:
     `env`: the bot's environment as it is now, if it may be another one. Reads anew only the files
     of the project that have changed. What may now be loaded beyond the list is no reason.
     """
-    asked = preload.asked
-    if env is not None and _hashed(env) != preload.fingerprint.env:
+    asked, was = preload.asked, preload.fingerprint
+    if env is not None and _hashed(env) != was.env:
         return "the environment is another one"
-    now = _answer(asked)
-    was = preload.fingerprint
-    if now.fingerprint.cwd != was.cwd:
+    if _folder(asked.cwd) != was.cwd:
         return f"{asked.cwd} is another folder"
     for path, before in was.stamps.items():
-        if now.fingerprint.stamps.get(path, before) != before or stamp(path) != before:
+        if stamp(path) != before:
             return f"{path} has changed"
+    # Not before: an interpreter that has changed would have to be asked anew.
+    now = _answer(asked)
     if now.modules[: len(preload.modules)] != preload.modules:
         return "the program imports other modules" + (now.stopped and f" ({now.stopped})")
     if new := set(now.own_names) - set(preload.own_names):
@@ -164,12 +164,17 @@ def _nothing(asked: Question, why: str) -> Preload:
 
 
 def _fingerprint(asked: Question, paths: Sequence[str]) -> Fingerprint:
+    return Fingerprint(
+        {path: stamp(path) for path in paths}, _folder(asked.cwd), _hashed(asked.env)
+    )
+
+
+def _folder(path: Path) -> tuple[int, int]:
     try:
-        status = asked.cwd.stat()
-        cwd = (status.st_dev, status.st_ino)
+        status = path.stat()
     except OSError:
-        cwd = (0, 0)
-    return Fingerprint({path: stamp(path) for path in paths}, cwd, _hashed(asked.env))
+        return 0, 0
+    return status.st_dev, status.st_ino
 
 
 def _hashed(env: Mapping[str, str]) -> int:

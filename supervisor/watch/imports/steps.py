@@ -4,7 +4,6 @@ Reads the text alone: no path is looked up and nothing is run. What can't be jud
 """
 
 import ast
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -13,6 +12,7 @@ from supervisor.watch.imports.harmless import (
     CALLED_BY_ENUMS,
     METACLASSES,
 )
+from supervisor.watch.imports.parsing import parsed
 from supervisor.watch.imports.values import Unsure, Values, truth
 
 CATCHES_IMPORTS = {"ImportError", "ModuleNotFoundError", "Exception", "BaseException"}
@@ -66,25 +66,22 @@ Step = Import | Stop | Attempt | WhenMain
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The steps of a file, and the names that it binds at its top level."""
+    """The steps of a file, and what its __all__ names; "?" for what is not written down."""
 
     steps: tuple[Step, ...]
-    bound: frozenset[str]
-    listed: tuple[str, ...] = ()  # what __all__ names; "?" for what is not written down
+    listed: tuple[str, ...] = ()
 
 
 def read(source: bytes, version: Version) -> Reading:
     """Read a file as an interpreter of this version would run it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            tree = ast.parse(source)
+        tree = parsed(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = getattr(error, "lineno", None) or 1
-        return Reading((Stop(line, "it can't be compiled"),), frozenset())
+        return Reading((Stop(line, "it can't be compiled"),))
     reader = _Reader(version)
     steps = reader.block(tree.body)
-    return Reading(tuple(steps), frozenset(reader.values.bound), tuple(reader.listed))
+    return Reading(tuple(steps), tuple(reader.listed))
 
 
 class _Reader:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 
 from supervisor.watch.imports import libraries
 from supervisor.watch.imports.harmless import REFUSED
+from supervisor.watch.imports.libraries import Meaning
 from supervisor.watch.imports.places import Place, Places, Whose
 from supervisor.watch.imports.stamps import Stamp, stamp
 from supervisor.watch.imports.steps import (
@@ -38,7 +39,7 @@ def _reading(file: str, _: Stamp, version: Version) -> Reading:
         with open(file, "rb") as opened:
             return read(opened.read(), version)
     except OSError as error:
-        return Reading((Stop(1, f"it can't be read: {error.strerror}"),), frozenset())
+        return Reading((Stop(1, f"it can't be read: {error.strerror}"),))
 
 
 class Walk:
@@ -54,6 +55,7 @@ class Walk:
         self._certain = certain
         self._refused = {**REFUSED, **refused}
         self._entered: dict[str, Reading] = {}
+        self._running: set[str] = set()
         self._at = ""
 
     def program(self, reading: Reading, shown: str, package: str = "") -> None:
@@ -167,12 +169,13 @@ class Walk:
         if not file:
             if not place.folders:
                 raise Stopped(f"{self._at}: {name} is the project's, and found in a way of its own")
-            self._entered[name] = Reading((), frozenset())
+            self._entered[name] = Reading(())
             return
         if not file.endswith(".py"):
             raise Stopped(f"{self._at}: {name} is compiled")
         reading = _reading(file, stamp(file), self.version)
         self._entered[name] = reading
+        self._running.add(name)
         at = self._at
         try:
             package = name if place.folders else name.rpartition(".")[0]
@@ -180,26 +183,27 @@ class Walk:
         except _Missing:
             del self._entered[name]
             raise
+        finally:
+            self._running.discard(name)
         self._at = at
 
     def _attribute(self, module: str, place: Place, name: str) -> None:
         """Import what `from module import name` may import."""
-        own = place.whose is Whose.PROJECT
         if name == "*":
             self._star(module, place)
             return
-        if not place.folders or self._places.is_loaded(f"{module}.{name}"):
+        full = f"{module}.{name}"
+        if not place.folders or self._places.is_loaded(full):
             return
         below = self._places.below(place, name)
         if below.whose is Whose.NOBODY:
             return
-        bound = name in self._entered[module].bound if own else libraries.is_name(place.file, name)
-        if own and bound and f"{module}.{name}" in self._entered:
-            return
-        if bound is None:
-            raise Stopped(f"{self._at}: {module}.{name} may be a module or not")
-        if not bound:
-            self._enter(f"{module}.{name}", below)
+        said = libraries.meaning(place.file, module, name)
+        # A package that is still running may not have come to what binds the name.
+        if said is Meaning.EITHER or (said is Meaning.VALUE and module in self._running):
+            raise Stopped(f"{self._at}: {full} may be a module or not")
+        if said is Meaning.SUBMODULE:
+            self._enter(full, below)
 
     def _star(self, module: str, place: Place) -> None:
         if not place.folders:
