@@ -98,7 +98,10 @@ def _parsed(
         if word == "--":
             break
         if word.startswith("--"):
-            word, rest = "", rest[1:] if word == "--check-hash-based-pycs" else ["-"]
+            if word != "--check-hash-based-pycs":
+                return f"the option {word} is not one that starts a program"
+            del rest[:1]
+            continue
         named = _option(word[1:], rest, flags)
         if isinstance(named, str):
             return named
