@@ -124,6 +124,7 @@ def test_a_real_fleet_is_measured(tmp_path: Path) -> None:
     project = Project(tmp_path, 2)
     left, right = project.names
     with Fleet.running(project, "dev") as fleet:
+        assert fleet.started().missing == 0
         value, saved_ns = project.save(left)
         assert fleet.await_saved(value, saved_ns, 20)
         found = outcome(fleet.traces.lives(left), saved_ns[left], value)
@@ -177,6 +178,7 @@ def test_zombies_and_helpers_are_counted_bots_are_not() -> None:
 def rest_row(bots: int, mode: str) -> dict[str, object]:
     """Return a row of the first table."""
     return {"bots": bots, "mode": mode, "all online s": 1.0, "idle %": 1.0, "PSS MB": 40.0} | {
+        "not online": bots // 50,
         "helpers": 1,
         "helpers' PSS MB": 6.0,
         "threads": 3,
@@ -203,6 +205,7 @@ def test_each_promise_can_be_missed(tmp_path: Path) -> None:
         "50 bots, dev: memory, helpers too",
         "one of 50: gap over that of one alone",
         "50 at once: longest gap",
+        "bots that did not start, all starts together",
         "stale, all saves together",
     ]
     question.tell(report, rest, {1: few, 50: many})

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 from supervisor.control.client import Client
-from supervisor.core.errors import SupervisorError
 from tests.bench import clock
 from tests.bench.many import proc
 from tests.bench.many.project import Project
@@ -27,6 +26,13 @@ _QUIET_SHARE, _QUIET_TIMES = 0.05, 2.0
 _QUIET_MOST_S = 60.0
 # Where readings are taken by turns, what a restart leaves to be done afterwards is done by then.
 SETTLE_S = 1.5
+
+
+class Started(NamedTuple):
+    """Seconds until the last bot came online, and how many never did."""
+
+    last_s: float
+    missing: int
 
 
 class Fleet:
@@ -54,24 +60,25 @@ class Fleet:
     def running(
         cls, project: Project, mode: str, env: Mapping[str, str] | None = None
     ) -> Iterator[Self]:
-        """Run one for the block, all its bots online at the beginning."""
+        """Run one for the block."""
         fleet = cls(project, mode, env)
         try:
-            fleet.await_online(fleet.begin_ns)
             yield fleet
         finally:
             fleet.end()
 
-    def await_online(self, since_ns: int) -> float:
-        """Wait until all bots came online since then; return seconds until the last did.
-
-        Raises: SupervisorError after `START_S`.
-        """
+    def started(self) -> Started:
+        """Wait until all bots are online, at most `START_S`."""
         names = self.project.names
-        if not self._await_each(dict.fromkeys(names, since_ns), None, START_S):
-            last = self.log.read_text(errors="replace")[-2000:]
-            raise SupervisorError(f"not all of {len(names)} bots came online:\n{last}")
-        return (self._last_online(since_ns) - since_ns) / 1e9
+        self._await_each(dict.fromkeys(names, self.begin_ns), None, START_S)
+        first_ns = [
+            next(online, 0)
+            for online in (
+                (life.online for life in self.traces.lives(name) if life.online >= self.begin_ns)
+                for name in names
+            )
+        ]
+        return Started((max(first_ns) - self.begin_ns) / 1e9, first_ns.count(0))
 
     def await_saved(self, value: int, saved_ns: Mapping[str, int], within_s: float) -> bool:
         """Wait until the saved code is online; say whether it is for all within that time."""
@@ -132,10 +139,4 @@ class Fleet:
         return all(
             self.wait(partial(self.traces.online, name, ns, value), until_s - time.monotonic())
             for name, ns in since_ns.items()
-        )
-
-    def _last_online(self, since_ns: int) -> int:
-        return max(
-            next(life.online for life in self.traces.lives(name) if life.online >= since_ns)
-            for name in self.project.names
         )

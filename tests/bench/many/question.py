@@ -93,14 +93,15 @@ def run(scratch: Path, report: Report, *, quick: bool) -> None:
 
 
 def _at_rest(fleet: Fleet, mode: str, *, window_s: float) -> dict[str, Any]:
-    started_s = fleet.await_online(fleet.begin_ns)
+    started = fleet.started()
     fleet.settle()
     share = fleet.idle_share(window_s)
     found: proc.Reading = fleet.reading()
     return {
         "bots": len(fleet.project.names),
         "mode": mode,
-        "all online s": started_s,
+        "all online s": started.last_s,
+        "not online": started.missing,
         "idle %": share * 100,
         "PSS MB": found.pss_bytes / 1e6,
         "helpers": found.helpers,
@@ -179,6 +180,8 @@ def judge(
     report.bar("many", f"one of {most}: gap over that of one alone", _OVER_ONE_S, over_s, "s")
     longest_s = max(together.gaps.values, default=None)
     report.bar("many", f"{most} at once: longest gap", ALL_GAP_S, longest_s, "s")
+    missing = sum(row["not online"] for row in rest)
+    report.bar("many", "bots that did not start, all starts together", 0.0, float(missing), "")
     for wrong in ("overlaps", "missed", "extra", "stale"):
         count = sum(getattr(found, wrong) for kinds in saves.values() for found in kinds.values())
         report.bar("many", f"{wrong}, all saves together", 0.0, float(count), "")
