@@ -105,6 +105,8 @@ def _answer(asked: Question) -> Preload:
         facts = interpreter_facts(entry, cwd=asked.cwd, env=asked.env)
     except SupervisorError as error:
         return _nothing(asked, error.message)
+    if "usercustomize" in facts.loaded:
+        return _nothing(asked, "a usercustomize runs before the program, and after a spare loads")
     places = Places(facts, entry.first, asked.sources)
     if archive := places.archive():
         return _nothing(asked, f"{archive} is an archive: its names are not looked at")

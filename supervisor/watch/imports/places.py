@@ -101,6 +101,10 @@ class Places:
             return Place(Whose.PROJECT)
         return self._find(name, self._path) or Place(Whose.NOBODY)
 
+    def is_standard(self, file: str) -> bool:
+        """Return whether a file is of the standard library."""
+        return self._facts.is_standard(file)
+
     def _library_path(self) -> tuple[str, ...]:
         return tuple(each for each in self._path if each in self._libraries)
 

@@ -42,7 +42,7 @@ class Stop:
 class Attempt:
     """A `try` with imports: `handler` runs when a module is missing (None: nobody catches that).
 
-    `fragile`: something else in `body` may fail as well, and a handler would then import.
+    `plain`: nothing in `body` can fail but for that. `risky`: a handler does more than give up.
     """
 
     line: int
@@ -50,7 +50,8 @@ class Attempt:
     handler: "tuple[Step, ...] | None"
     orelse: "tuple[Step, ...]"
     final: "tuple[Step, ...]"
-    fragile: bool
+    plain: bool
+    risky: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +231,7 @@ class _Reader:
 
     def _if(self, node: ast.If) -> list[Step]:
         if _asks_for_main(node.test):
-            body, orelse = self._branches(node, node.body, node.orelse)
+            (body,), (orelse,) = self._branches(node, [node.body], [node.orelse])
             return [WhenMain(body, orelse)]
         known = truth(node.test, self.values, self.version)
         if known is not None:
@@ -264,9 +265,10 @@ class _Reader:
 
     def _try(self, node: ast.Try) -> list[Step]:
         handlers = node.handlers
-        body, orelse, *handled = self._branches(
-            node, node.body, node.orelse, *(each.body for each in handlers)
+        (body, orelse), *others = self._branches(
+            node, [node.body, node.orelse], *([each.body] for each in handlers)
         )
+        handled = [steps for (steps,) in others]
         final = self._branch(node.finalbody)
         if not (body or orelse or final or any(handled)):
             return []
@@ -274,18 +276,21 @@ class _Reader:
             (steps for each, steps in zip(handlers, handled, strict=True) if _catches(each)), None
         )
         plain = all(isinstance(each, ast.Import) for each in node.body)
-        fragile = not plain and any(
+        risky = any(
             steps and not _ends(each) for each, steps in zip(handlers, handled, strict=True)
         )
-        return [Attempt(node.lineno, body, caught, orelse, final, fragile)]
+        return [Attempt(node.lineno, body, caught, orelse, final, plain, risky)]
 
-    def _branches(self, node: ast.stmt, *blocks: Sequence[ast.stmt]) -> list[tuple[Step, ...]]:
-        # A name keeps its meaning only where all ways through give it the same.
+    def _branches(
+        self, node: ast.stmt, *ways: Sequence[Sequence[ast.stmt]]
+    ) -> list[list[tuple[Step, ...]]]:
+        # Each way is blocks that run one after the other. A name keeps its meaning only where all
+        # ways give it the same.
         self._forget(node)
         before, ends, found = dict(self.values.origins), [], []
-        for block in blocks:
+        for blocks in ways:
             self.values.origins = dict(before)
-            found.append(self._branch(block))
+            found.append([self._branch(block) for block in blocks])
             ends.append(set(self.values.origins.items()))
         self.values.origins = dict(set.intersection(*ends))
         self._forget(node)

@@ -170,8 +170,8 @@ class Values:
             raise Unsure(node, f"@{self._said(node)} is called")
 
     def _call(self, node: ast.Call) -> None:
-        if any(keyword.arg == "key" for keyword in node.keywords):
-            raise Unsure(node, f"{self._said(node.func)} calls what it is given")
+        if any(keyword.arg in {"key", None} for keyword in node.keywords):
+            raise Unsure(node, f"{self._said(node.func)} may call what it is given")
         name = self.dotted(node.func) or ""
         if name == "collections.defaultdict":
             # It calls its first argument later, and `d[x]` does not look like a call.

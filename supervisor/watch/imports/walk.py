@@ -95,6 +95,7 @@ class Walk:
                     self._attempt(step, file, package, main=main)
 
     def _attempt(self, step: Attempt, file: str, package: str, *, main: bool) -> None:
+        before = len(self._entered)
         try:
             self._run(step.body, file, package, main=main)
         except _Missing:
@@ -102,7 +103,8 @@ class Walk:
                 raise
             self._run(step.handler, file, package, main=main)
         else:
-            if step.fragile:
+            # Of a library it is known whether it is there; a file of the project may fail anyhow.
+            if step.risky and not (step.plain and len(self._entered) == before):
                 raise Stopped(f"{file}:{step.line}: it may fail, and then imports something else")
             self._run(step.orelse, file, package, main=main)
         self._run(step.final, file, package, main=main)
@@ -148,7 +150,8 @@ class Walk:
             case Whose.PROJECT:
                 self._own(name, place)
             case Whose.THERE:
-                pass
+                if not self._places.is_loaded(name):
+                    self._take(name, place.file)
 
     def _take(self, name: str, file: str) -> None:
         if name in self.modules:
@@ -157,7 +160,8 @@ class Walk:
         why = self._refused.get(name) or self._refused.get(top)
         if why:
             raise Stopped(f"{self._at}: {name} is not loaded ahead: {why}")
-        if libraries.asks_for_main(file):
+        # Python's own modules (multiprocessing) only hold on to it.
+        if not self._places.is_standard(file) and libraries.asks_for_main(file):
             raise Stopped(f"{self._at}: {name} looks at the main program")
         self.modules[name] = None
         self.files[file] = None

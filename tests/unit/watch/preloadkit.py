@@ -53,7 +53,7 @@ class Project:
     def run(self, modules: Sequence[str], *command: str) -> tuple[list[str], list[str], str]:
         """Run the program with these loaded ahead: the modules looked for then, later, its output.
 
-        Names of the project and `not_there` are left out, and each name is told once.
+        Names of the project and of what is not there are left out, and each name is told once.
         """
         log = self._early / "log"
         log.write_text("")
@@ -69,7 +69,9 @@ class Project:
             timeout=30,
             check=False,
         )
-        own = {"not_there"} | {each.name.removesuffix(".py") for each in self.root.iterdir()}
+        own = {"not_there", "usercustomize"} | {
+            each.name.removesuffix(".py") for each in self.root.iterdir()
+        }
         looked = [n for n in log.read_text().split() if n.partition(".")[0] not in own]
         at = looked.index("-")
         ahead = list(dict.fromkeys(looked[:at]))

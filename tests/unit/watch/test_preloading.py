@@ -218,3 +218,14 @@ def test_no_text_of_the_program_but_names_is_told(project: Project) -> None:
     assert planned.stopped == f"{project.root}/x.py:2: bots.get(...)[...].start is called"
     project.env["ANYTHING"] = "s3cret"
     assert "s3cret" not in repr(project.plan())
+
+
+def test_a_usercustomize_comes_between(project: Project) -> None:
+    """It runs once a spare has loaded all, and could have decided what that should see."""
+    project.write({"x.py": TWO})
+    project.write({"user/usercustomize.py": "import os\nos.environ['LEVEL'] = 'user'\n"})
+    project.env["PYTHONPATH"] += f":{project.root}/user"
+    project.python = sys._base_executable  # type: ignore[attr-defined] # a venv has no user site
+    planned = project.plan()
+    assert planned.modules == ()
+    assert planned.stopped.startswith("a usercustomize runs before the program")
