@@ -3,7 +3,7 @@
 Knows nothing of the program. The question runs `site`, with all that the bot's start runs there.
 """
 
-import json
+import ast
 import os
 import subprocess
 from collections.abc import Mapping
@@ -20,18 +20,18 @@ ANSWER_S = 20.0
 _UNASKED = {"PYTHONINSPECT", "PYTHONVERBOSE", "PYTHONDEBUG", "PYTHONPROFILEIMPORTTIME"}
 # Finders that claim only what is named after them, and that no bot imports.
 _KNOWN_FINDERS = "_distutils_hack"
+# Imports nothing that is not loaded at the start: the project may have a module of that name.
 _QUESTION = """
 import sys
 loaded = {name: getattr(module, "__file__", None) for name, module in list(sys.modules.items())}
 path = sys.path[:] if sys.flags.safe_path else sys.path[1:]
 finders = [each if isinstance(each, type) else type(each) for each in sys.meta_path]
-import _imp, json, os
-from importlib.machinery import EXTENSION_SUFFIXES
+import _imp, os
 editable = [
     name for key, module in list(sys.modules.items()) if key.startswith("__editable__")
     for name in [*getattr(module, "MAPPING", ()), *getattr(module, "NAMESPACES", ())]
 ]
-json.dump({
+print(ascii({
     "version": list(sys.version_info[:2]),
     "path": [os.path.abspath(each) for each in path],
     "standard": os.path.dirname(os.__file__),
@@ -41,13 +41,13 @@ json.dump({
         | set(sys.builtin_module_names) | set(loaded)
     ),
     "loaded": loaded,
-    "suffixes": EXTENSION_SUFFIXES,
+    "suffixes": _imp.extension_suffixes(),
     "finders": sorted({
         each.__module__ for each in finders if not each.__module__.startswith("_frozen_importlib")
     }),
     "editable": editable,
     "prefix": sys.prefix,
-}, sys.stdout)
+}))
 """
 
 
@@ -138,7 +138,7 @@ def _ask(entry: Entry, cwd: Path, env: Mapping[str, str]) -> Any:
             cwd=cwd,
             env={key: value for key, value in env.items() if key not in _UNASKED},
         )
-        return json.loads(done.stdout)
+        return ast.literal_eval(done.stdout.decode("ascii"))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
         # Not the error's own text: it would show the question.
         raise SupervisorError(

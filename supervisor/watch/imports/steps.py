@@ -4,6 +4,7 @@ Reads the text alone: no path is looked up and nothing is run. What can't be jud
 """
 
 import ast
+import builtins
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -272,9 +273,12 @@ class _Reader:
         final = self._branch(node.finalbody)
         if not (body or orelse or final or any(handled)):
             return []
-        caught = next(
-            (steps for each, steps in zip(handlers, handled, strict=True) if _catches(each)), None
-        )
+        caught = None
+        for each, steps in zip(handlers, handled, strict=True):
+            catches = _catches(each)
+            if catches is not False:
+                caught = steps if catches else (Stop(each.lineno, "what it catches is not known"),)
+                break
         plain = all(isinstance(each, ast.Import) for each in node.body)
         risky = any(
             steps and not _ends(each) for each, steps in zip(handlers, handled, strict=True)
@@ -301,11 +305,15 @@ class _Reader:
 
     def _forget(self, node: ast.stmt) -> None:
         # What runs once, never or often may have any of these values by then.
-        self.values.kinds.clear()
         for each in ast.walk(node):
+            name = None
             if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store | ast.Del):
-                self.values.unbind(each.id)
-                self.values.bound.add(each.id)
+                name = each.id
+            elif isinstance(each, ast.ExceptHandler):
+                name = each.name
+            if name is not None:
+                self.values.unbind(name)
+                self.values.bound.add(name)
 
     def _quiet(self, node: ast.stmt, *blocks: Sequence[ast.stmt]) -> None:
         for block in blocks:
@@ -325,12 +333,13 @@ def _asks_for_main(test: ast.expr) -> bool:
     return False
 
 
-def _catches(handler: ast.ExceptHandler) -> bool:
+def _catches(handler: ast.ExceptHandler) -> bool | None:
+    # None: it may catch a missing module, or not.
     kinds = handler.type.elts if isinstance(handler.type, ast.Tuple) else [handler.type]
-    return any(
-        kind is None or (isinstance(kind, ast.Name) and kind.id in CATCHES_IMPORTS)
-        for kind in kinds
-    )
+    names = {kind.id if isinstance(kind, ast.Name) else "" for kind in kinds if kind is not None}
+    if None in kinds or names & CATCHES_IMPORTS:
+        return True
+    return False if all(hasattr(builtins, name) for name in names) else None
 
 
 def _ends(handler: ast.ExceptHandler) -> bool:

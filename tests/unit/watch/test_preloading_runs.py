@@ -143,6 +143,10 @@ def test_a_project_file_that_fails_leads_elsewhere(tmp_path: Path) -> None:
     assert project.plan().modules == ("lib",)
     project.write({"x.py": text.replace("own", "lib")})
     assert project.plan().modules == ("lib", "colorsys")
+    project.write({"x.py": text.replace("ImportError", "errors.Any").replace("own", "gone")})
+    assert project.plan().stopped.endswith("x.py:3: what it catches is not known")
+    project.write({"x.py": text.replace("ImportError", "ValueError").replace("own", "gone")})
+    assert project.plan().stopped.endswith("x.py:2: gone is not there")
     project.write({"x.py": text.replace("import json", "raise")})
     assert project.plan().modules == ("lib", "colorsys")
 

@@ -93,6 +93,11 @@ def test_another_interpreter_is_seen(tmp_path: Path, project: Project) -> None:
     config = venv / "pyvenv.cfg"
     config.write_text(config.read_text() + "# touched\n")
     assert stale(planned) == f"{config} has changed"
+    project.write({"x.py": "import extra\n", "more/extra.py": "import colorsys\n"})
+    assert project.plan().modules == ()
+    link = next(venv.glob("lib/python*/site-packages")) / "more.pth"
+    link.write_text(f"{project.root}/more\n")
+    assert project.plan().modules == ("colorsys",)
 
 
 def test_what_the_site_loads_of_the_project_is_part_of_it(project: Project) -> None:

@@ -40,6 +40,7 @@ class A(x=evil()): pass
 class A: x = evil()
 class A: __init_subclass__ = 1
 class A: global z
+from enum import Enum; class A(Enum):; def __init__(self): evil()
 def f(x=evil()): pass
 def f(*, x=evil()): pass
 def f(x: evil()): pass
@@ -100,14 +101,16 @@ assert x, "y"
 
 
 def stops(steps: tuple[Step, ...]) -> bool:
-    """Return whether there is an end among the steps."""
-    return any(isinstance(step, Stop) for step in steps)
+    """Return whether there is an end among the steps, or where a `try` may have failed."""
+    return any(isinstance(s, Stop) or (isinstance(s, Attempt) and s.risky) for s in steps)
 
 
 @pytest.mark.parametrize("line", MEDDLING)
 def test_what_may_reach_others_ends_it(line: str) -> None:
     """What follows such a statement is not read as if nothing had been."""
-    text = line.replace("; @", "\n@") + ("\ndef g(): pass" if "@" in line else "")
+    text = line.replace("; @", "\n@").replace("; class", "\nclass").replace("; def", "\n def") + (
+        "\ndef g(): pass" if "@" in line else ""
+    )
     assert stops(read(text.encode() + b"\nimport last\n", (3, 11)).steps)
 
 
@@ -134,7 +137,27 @@ def test_a_name_means_what_all_ways_through_agree_on() -> None:
     steps = read(text.encode(), (3, 11)).steps
     assert isinstance(steps[0], Attempt)
     assert steps[1] == Stop(5, "json.dumps is called")
-    assert not stops(read(text.replace("fast as ", "").encode(), (3, 11)).steps)
+    assert len(read(text.replace("fast as ", "").encode(), (3, 11)).steps) == 1
+    text = "try:\n    import json\nexcept ImportError:\n    import slow as json\njson.dumps(1)\n"
+    assert read(text.encode(), (3, 11)).steps[1] == Stop(5, "json.dumps is called")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "import re\nfor x in y:\n    re.compile(1)\n    re = x\n",
+        "import re\nwhile x:\n    re.compile(1)\n    re = x\n",
+        "import re\nfor re in x:\n    re.compile(1)\n",
+        "import re\nif x:\n    re = x\nre.compile(1)\n",
+        "import re\ntry:\n    x\nexcept E as re:\n    re.compile(1)\n",
+        "d = {}\nif x:\n    d = x\nd['y'] = 1\n",
+        "d = {}\nfor x in y:\n    d['y'] = 1\n    d = x\n",
+        "if x:\n    d = {}\nd['y'] = 1\n",
+    ],
+)
+def test_what_may_have_run_before_counts(text: str) -> None:
+    """A branch that was taken, or the round before."""
+    assert stops(read(text.encode(), (3, 11)).steps)
 
 
 def test_the_programs_own_part_is_kept_apart() -> None:
