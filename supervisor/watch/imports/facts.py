@@ -16,8 +16,6 @@ from supervisor.watch.imports.entry import Entry
 from supervisor.watch.imports.stamps import Stamp, stamp
 
 ANSWER_S = 20.0
-# What would make the asked one wait for input, or say more than the answer.
-_UNASKED = {"PYTHONINSPECT", "PYTHONVERBOSE", "PYTHONDEBUG", "PYTHONPROFILEIMPORTTIME"}
 # Finders that claim only what is named after them, and that no bot imports.
 _KNOWN_FINDERS = "_distutils_hack"
 # Imports nothing that is not loaded at the start: the project may have a module of that name.
@@ -91,7 +89,7 @@ def interpreter_facts(entry: Entry, *, cwd: Path, env: Mapping[str, str]) -> Fac
 
     Raises: SupervisorError if it can't be run, or does not know what is asked (Python < 3.11).
     """
-    steering = {k: v for k, v in env.items() if k.startswith("PYTHON") and k not in _UNASKED}
+    steering = {k: v for k, v in env.items() if k.startswith("PYTHON")}
     steering |= {key: env[key] for key in ("HOME", "VIRTUAL_ENV") if key in env}
     key = (entry.python, entry.options, str(cwd), frozenset(steering.items()))
     known = _KNOWN.get(key)
@@ -136,7 +134,7 @@ def _ask(entry: Entry, cwd: Path, env: Mapping[str, str]) -> Any:
             timeout=ANSWER_S,
             check=True,
             cwd=cwd,
-            env={key: value for key, value in env.items() if key not in _UNASKED},
+            env=dict(env),
         )
         return ast.literal_eval(done.stdout.decode("ascii"))
     except (OSError, subprocess.SubprocessError, ValueError) as error:
