@@ -93,7 +93,7 @@ class Preparing(Stopping):
     def stands_by(self) -> bool:
         """Whether the new generation of this restart is to wait beside the old one."""
         state = self.state
-        able = state.caps.standby and state.verified and self.policy.standby != "off"
+        able = state.caps.standby and state.verified and self.policy.standby in ("auto", "bot")
         return able and not state.cold_once
 
     def _stand_by(self) -> None:

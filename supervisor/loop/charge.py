@@ -85,6 +85,7 @@ class Charge:
                 take_turn=self._take_turn,
                 terminal=house.terminal,
                 stdin=house.dev,
+                spare=self._wants_spare(),
             )
         )
 
@@ -108,6 +109,11 @@ class Charge:
         )
         self.hands.session.judged = rounds.judged
         return rounds
+
+    def _wants_spare(self) -> bool:
+        bot = self.bot
+        often = bot.standby == "auto" and self._house.dev and self._house.watches(bot)
+        return bot.session is not None and (bot.standby == "warm" or often)
 
     def _doing(self) -> str:
         """Say what takes long, where the session room does not."""
@@ -157,7 +163,10 @@ class Charge:
     def _entered(self, phase: Phase) -> None:
         if phase in RESTING:
             self._house.turnstile.leave(self)
+            if phase is not Phase.UP:
+                self.hands.spares.drop()
         if phase is Phase.UP:
+            self.hands.spares.expect()
             self._schedule_snapshot()
             if self.bot.session is not None and not self._house.dev:
                 self.rounds.start()
@@ -282,6 +291,7 @@ class Charge:
             "why": self.state.why or None,
             "status": None if child is None else child.heard.status or None,
             "session": session,
+            "spare": self.hands.spares.status(),
             "last_restart": self.last_restart,
         }
 
@@ -292,4 +302,5 @@ class Charge:
                 timer.cancel()
         self._house.turnstile.leave(self)
         await self.rounds.close()
+        await self.hands.spares.close()
         await self.hands.jobs.close()

@@ -1,7 +1,6 @@
 """The hands of one bot: they perform the core's effects, and tell what came of them as events."""
 
 import asyncio
-import json
 import os
 import re
 import time
@@ -11,16 +10,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any, assert_never
 
-from supervisor.config import BotConfig, Config, interpreter, resolved_command
-from supervisor.control import paths
+from supervisor.config import BotConfig, Config
 from supervisor.core import effects as do
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.loop.jobs import Jobs, in_words
 from supervisor.loop.session_work import SessionWork
-from supervisor.process import environment, probes
-from supervisor.process.child import Child, Plan
-from supervisor.session import files
+from supervisor.loop.spares import Spares
+from supervisor.loop.starts import Starts
+from supervisor.process import probes
+from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.watch import bytecode
 from supervisor.watch.preflight import preflight
@@ -45,6 +44,7 @@ class Tools:
     take_turn: Callable[[], None]
     terminal: bool = False
     stdin: bool = False
+    spare: bool = False  # whether a warm spare is worth its memory
 
 
 class Hands:
@@ -65,13 +65,43 @@ class Hands:
             report=tools.report,
             members=self.members,
         )
+        self.starts = self._make_starts()
+        self.spares = Spares(
+            self.starts,
+            tools.bot,
+            self.jobs,
+            wanted=tools.spare,
+            sources=self._sources,
+            report=tools.report,
+        )
+
+    def _make_starts(self) -> Starts:
+        tools, session = self._tools, self.session
+        return Starts(
+            tools.config,
+            tools.bot,
+            lock=session.lock,
+            token_prefix=session.token_prefix,
+            folder=session.folder if session.id else None,
+            socket_dir=tools.socket_dir,
+            watched=tools.watcher is not None,
+            terminal=tools.terminal,
+            stdin=tools.stdin,
+            emit=self._heard,
+            on_line=self._line,
+            on_prompt=tools.on_prompt,
+            on_qr=tools.on_qr,
+        )
+
+    def _sources(self) -> list[Path]:
+        return [] if self._tools.watcher is None else self._tools.watcher.sources()
 
     # What others may look at.
 
     @property
     def pids(self) -> list[int]:
         """The main processes that somebody waits for."""
-        return [child.pid for child in self._children.values()]
+        return [*(child.pid for child in self._children.values()), *self.spares.pids]
 
     def child(self, generation: int | None) -> Child | None:
         """Return a generation that is not yet gone."""
@@ -89,7 +119,8 @@ class Hands:
         session, jobs = self.session, self.jobs
         match effect:
             case do.ClaimOwner(ticket):
-                jobs.job(ticket, session.claim)
+                self.spares.drop()  # what is swept then must be others'
+                jobs.job(ticket, self._claim)
             case do.ReleaseOwner():
                 jobs.note(session.commit_seals)
                 jobs.note(session.validate)
@@ -153,6 +184,13 @@ class Hands:
             case _:
                 assert_never(effect)
 
+    def _claim(self, ticket: int) -> ev.Event:
+        # Once for all files; from then on the preflight does it for those that changed.
+        folder, python = self.starts.bytecode_folder, self.starts.python
+        if folder is not None and python is not None:
+            bytecode.refresh(self._sources(), folder, python)
+        return self.session.claim(ticket)
+
     def snapshot(self, ticket: int, reason: str, generation: int) -> None:
         """Copy the session of a running bot; with ticket 0 nobody waits, and it is judged at once.
 
@@ -164,9 +202,11 @@ class Hands:
             self.jobs.note(self.session.validate)
 
     async def _preflight(self, ticket: int, paths: tuple[str, ...]) -> None:
-        root = self._tools.config.root
-        python = interpreter(self._bot, root)
-        problems = [] if python is None else await preflight(paths, base=root, python=python)
+        root, python = self._tools.config.root, self.starts.python
+        problems = []
+        if python is not None:
+            folder = self.starts.bytecode_folder
+            problems = await preflight(paths, base=root, python=python, prefix=folder)
         if problems:
             self._tools.post(ev.PreflightFailed(ticket, tuple(map(asdict, problems))))
         else:
@@ -185,43 +225,31 @@ class Hands:
     # Generations.
 
     def _spawn(self, generation: int, changed: tuple[str, ...], *, cold: bool) -> None:
-        tools = self._tools
-        lock_fd: int | None = None
+        tools, session = self._tools, self.session
         try:
             self._look_at_source()
-            lock_fd = self.session.lock.generation_fd(generation)
-            self.session.prepare_folder()
-            self._prepare_sockets()
-            plan = self._plan(generation, changed, lock_fd, cold=cold)
-            child = Child(
-                plan,
-                emit=self._heard,
-                on_line=partial(self._line, generation),
-                on_qr=tools.on_qr,
-                on_prompt=partial(tools.on_prompt, generation) if tools.stdin else None,
-            )
+            session.prepare_folder()
+            self.starts.list_changed(changed)
+            folder = session.folder if cold and session.id else None
+            child = self.spares.take(generation, session_dir=folder)
+            from_spare = child is not None
+            if child is None:
+                lock_fd = session.lock.generation_fd(generation)
+                try:
+                    child = self.starts.start(generation, lock_fd, cold=cold)
+                finally:
+                    os.close(lock_fd)
         except Exception as error:  # noqa: BLE001 - whatever it was: the core waits for a process
             if not isinstance(error, (SupervisorError, OSError)):
                 self._loop.call_exception_handler({"message": "no spawn", "exception": error})
             self._loop.call_soon(tools.post, ev.SpawnFailed(generation, in_words(error)))
             return
-        finally:
-            if lock_fd is not None:
-                os.close(lock_fd)
         self._children[generation] = child
-        mode = "cold" if cold else "standby"
-        tools.report("spawned", generation=generation, pid=child.pid, mode=mode)
-        self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid))
+        mode = "standby" if not cold else "warm" if from_spare else "cold"
+        tools.report("spawned", generation=generation, pid=child.pid, mode=mode, spare=from_spare)
+        self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid, spare=from_spare))
         if self._bot.ready.kind not in ("notify", "log"):
             self.jobs.task(self._probe(child, time.time_ns()))
-
-    def _prepare_sockets(self) -> None:
-        """Make the sockets' folder anew if it is gone: what cleans /tmp goes by age, not by use."""
-        folder = self._tools.socket_dir
-        if not folder.is_dir():
-            paths.prepare(folder.parent)
-            folder.mkdir(mode=0o700)
-            files.hold(folder)  # until we end: another supervisor sweeps what nobody holds
 
     def _look_at_source(self) -> None:
         """See what changed since the last look: this generation may have it, or be dirty soon."""
@@ -231,44 +259,6 @@ class Hands:
                 change.paths, change.saved_at, change.detected_at, change.quiet_at
             )
             self._loop.call_soon(self._tools.post, event)
-
-    def _plan(self, generation: int, changed: tuple[str, ...], lock_fd: int, *, cold: bool) -> Plan:
-        tools, bot, session = self._tools, self._bot, self.session
-        return Plan(
-            generation=generation,
-            token_prefix=session.token_prefix,
-            command=resolved_command(bot, tools.config.root),
-            cwd=bot.cwd,
-            env={**self._environment(), "STILLHERE_CHANGED": self._list_changed(changed)},
-            session_id=session.id or bot.name,
-            session_dir=session.folder if cold and session.id else None,
-            notify=bot.ready.kind == "notify",
-            can_stand_by=bool(session.id),
-            socket_dir=tools.socket_dir,
-            lock=session.lock,
-            lock_fd=lock_fd,
-            stop_signal=bot.stop_signal,
-            terminal=tools.terminal,
-            stdin=tools.stdin,
-        )
-
-    def _list_changed(self, changed: tuple[str, ...]) -> str:
-        """Write down for the new generation what changed; return the file's path."""
-        path = self._tools.socket_dir / f"{self._bot.name}.changed.json"
-        path.write_text(json.dumps({"changed": list(changed)}), errors="surrogateescape")
-        return str(path)
-
-    def _environment(self) -> dict[str, str]:
-        tools, bot = self._tools, self._bot
-        env = environment.base(bot.env, bot.env_file)
-        python = interpreter(bot, tools.config.root)
-        # Where nothing is watched, nothing is saved twice within a second either.
-        if python is not None and tools.watcher is not None:
-            folder = bytecode.prefix()
-            if extra := bytecode.variables(env, folder):
-                bytecode.refresh(tools.watcher.sources(), folder, python)
-                env.update(extra)
-        return env
 
     def _heard(self, event: ev.Event) -> None:
         if isinstance(event, ev.Exited) and (child := self.child(event.generation)):

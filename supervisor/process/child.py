@@ -10,21 +10,20 @@ import secrets
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.events import Event, Exited, TreeGone
-from supervisor.process import output
+from supervisor.process import output, spare
 from supervisor.process.command import death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
+from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
 from supervisor.process.tree import TOKEN, lock_holders, members
-from supervisor.session.lock import OwnerLock
 
 _TAIL_CHARS = 2000
 _RECHECK_S = 0.02
@@ -32,41 +31,21 @@ _RECHECK_MAX_S = 1.0
 _SEEN_MAX = 4096
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """How to start one generation.
-
-    `lock_fd` is inherited: the generation's byte of `lock`, which is free once all of it is gone.
-    """
-
-    generation: int
-    token_prefix: str
-    command: Sequence[str]
-    cwd: Path
-    env: Mapping[str, str]
-    session_id: str
-    session_dir: Path | None  # None: it stands by, and is told later
-    notify: bool
-    can_stand_by: bool = True
-    socket_dir: Path
-    lock: OwnerLock | None = None
-    lock_fd: int | None = None
-    stop_signal: signal.Signals = signal.SIGTERM
-    terminal: bool = False
-    stdin: bool = False
-
-
 class Child:
-    """A started generation. Raises SupervisorError from the constructor when it can't start."""
+    """A started generation. Raises SupervisorError from the constructor when it can't start.
+
+    Of a spare nothing is told but `on_spare`: "" once it waits, else why it can't be used.
+    """
 
     def __init__(
         self,
         plan: Plan,
         *,
         emit: Callable[[Event], None],
-        on_line: Callable[[str, bytes], None],
+        on_line: Callable[[int, str, bytes], None],
         on_qr: Callable[[], None],
-        on_prompt: Callable[[str, bytes], None] | None = None,
+        on_prompt: Callable[[int, str, bytes], None] | None = None,
+        on_spare: Callable[[str], None] = lambda _: None,
     ) -> None:
         self.plan = plan
         self.generation = plan.generation
@@ -75,7 +54,9 @@ class Child:
         self.started_at = time.monotonic()
         self.status: int | None = None
         self.gone = False
-        self._emit = emit
+        self._tell = emit
+        self._on_spare = on_spare
+        self._line_to_spare: spare.Line | None = None
         self._on_line = on_line
         self._on_qr = on_qr
         self._on_prompt = on_prompt
@@ -124,6 +105,9 @@ class Child:
             if plan.session_dir is not None:
                 env["STILLHERE_SESSION_DIR"] = str(plan.session_dir)
                 self._write_activation(plan.session_dir)
+            if plan.paused is not None:
+                env["STILLHERE_SESSION_DIR"] = ""  # in its place among the others; see `release`
+                env = self._pause(plan.paused, env, inherited, close_after)
             channels = self._channels(close_after)
             return subprocess.Popen(
                 [*death_signal(), str(where), *plan.command[1:]],
@@ -141,6 +125,15 @@ class Child:
         finally:
             for fd in close_after:
                 os.close(fd)
+
+    def _pause(
+        self, ahead: Ahead, env: dict[str, str], inherited: list[int], close_after: list[int]
+    ) -> dict[str, str]:
+        line = spare.Line(ahead.own_names, ahead.modules, self._spare_said)
+        self._line_to_spare = line
+        inherited.append(line.theirs)
+        close_after.append(line.theirs)
+        return spare.environment(env, line.theirs)
 
     def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
         if self.plan.terminal:
@@ -161,19 +154,61 @@ class Child:
         return ends.childs
 
     def _line(self, stream: str, line: bytes) -> None:
+        if self.spare:
+            self._spare_said("what was loaded ahead printed a line")
+            return
         line = self._blot(line)
         self.heard.tail.append(line[:_TAIL_CHARS].decode("utf-8", "replace"))
-        self._on_line(stream, line)
+        self._on_line(self.generation, stream, line)
 
     def _prompt(self, stream: str, text: bytes) -> None:
-        if self._on_prompt is not None:
-            self._on_prompt(stream, self._blot(text))
+        if self._on_prompt is not None and not self.spare:
+            self._on_prompt(self.generation, stream, self._blot(text))
 
     def _blot(self, text: bytes) -> bytes:
         """Blot out what is secret."""
         for payload in self.heard.payloads:
             text = text.replace(payload, b"[QR code]")
         return text if self._input is None else self._input.blot(text)
+
+    # While it is a spare.
+
+    @property
+    def spare(self) -> bool:
+        """Whether it waits before its first line, and is no generation yet."""
+        return self.plan.paused is not None and self.generation == 0
+
+    @property
+    def loaded(self) -> int:
+        """How many modules were loaded ahead."""
+        return 0 if self._line_to_spare is None else self._line_to_spare.loaded
+
+    def release(self, generation: int, session_dir: Path | None) -> None:
+        """Make a spare this generation, with the session, or as a standby.
+
+        Raises: OSError when it is gone.
+        """
+        assert self._line_to_spare is not None  # noqa: S101 - only a spare is released
+        self.generation = generation
+        self.started_at = time.monotonic()
+        if session_dir is not None:
+            self._write_activation(session_dir)
+        self._line_to_spare.release(
+            {
+                "STILLHERE_GENERATION": str(generation),
+                "STILLHERE_SESSION_DIR": None if session_dir is None else str(session_dir),
+            }
+        )
+
+    def _spare_said(self, why: str) -> None:
+        if self.spare:
+            self._on_spare(why)
+
+    def _emit(self, event: Event) -> None:
+        if not self.spare:
+            self._tell(event)
+        elif isinstance(event, Exited):
+            self._spare_said("it ended while it waited")
 
     # Towards the bot.
 
@@ -237,13 +272,14 @@ class Child:
         """
         found = members(self.pid, self.token)
         lock = self.plan.lock
-        if not found and lock is not None and not lock.free(self.generation):
+        if not found and not self._byte_free() and lock is not None:
             found = lock_holders(lock.path, [self.generation])
         self._seen = self._seen.union(found) if len(self._seen) < _SEEN_MAX else set(found)
         return found
 
     def _byte_free(self) -> bool:
-        return self.plan.lock is None or self.plan.lock.free(self.generation)
+        lock = self.plan.lock
+        return lock is None or self.spare or lock.free(self.generation)
 
     # From the bot.
 
@@ -314,6 +350,8 @@ class Child:
             reader.close()
         if self._input is not None:
             self._input.close()
+        if self._line_to_spare is not None:
+            self._line_to_spare.close()
         if self._standby_pipe is not None:
             os.close(self._standby_pipe)
             self._standby_pipe = None

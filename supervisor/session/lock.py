@@ -106,6 +106,21 @@ class OwnerLock:
         with self._opened() as fd:
             return _blocking(fd, generation, generation + 1) is None
 
+    def spare_fd(self) -> int:
+        """Open the file anew for a child who has no generation yet; see `give`."""
+        return self._open()
+
+    def give(self, fd: int, generation: int) -> None:
+        """Lock byte `generation` for who has inherited `fd`: a lock is of the open file.
+
+        Raises: SessionBusy when somebody already holds that byte.
+        """
+        if not _set(fd, fcntl.F_WRLCK, generation, 1):
+            raise SessionBusy(
+                f"generation {generation} of session {self.session_id} is already running",
+                "stop the process that holds the session, then start again",
+            )
+
     def generation_fd(self, generation: int) -> int:
         """Open the file anew with byte `generation` locked: for one child, who inherits it.
 
@@ -113,12 +128,11 @@ class OwnerLock:
         Raises: SessionBusy when somebody already holds that byte.
         """
         fd = self._open()
-        if not _set(fd, fcntl.F_WRLCK, generation, 1):
+        try:
+            self.give(fd, generation)
+        except SessionBusy:
             os.close(fd)
-            raise SessionBusy(
-                f"generation {generation} of session {self.session_id} is already running",
-                "stop the process that holds the session, then start again",
-            )
+            raise
         return fd
 
     def __enter__(self) -> Self:

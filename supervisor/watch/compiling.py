@@ -6,15 +6,17 @@ as a program when it is another version than ours: a JSON request on stdin, the 
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH107, PTH110, PTH116, PTH118, PTH123 - thousands of plain strings
+# ruff: noqa: PTH100, PTH103, PTH105, PTH107, PTH110, PTH116, PTH118, PTH120, PTH123 - thousands of plain strings
 import contextlib
 import json
+import marshal
 import os
 import py_compile
 import sys
 import threading
 import warnings
 from importlib.util import MAGIC_NUMBER, source_hash
+from types import CodeType
 
 # A pyc's header: the magic number, the flags (1: hash-based, 2: checked), the source's hash.
 HEADER_BYTES = 16
@@ -26,10 +28,11 @@ CERTAIN_S = 2.0
 _warnings = threading.Lock()
 
 
-def judge(path: str) -> tuple[int | None, str] | None:
+def judge(path: str, prefix: str = "") -> tuple[int | None, str] | None:
     """Return the line and text of what keeps a file from compiling; None: it compiles, or is gone.
 
-    Warnings are the bot's affair, also where a filter would make errors of them.
+    With `prefix`, what was compiled is left below it for the next start: compiled once. Warnings
+    are the bot's affair, also where a filter would make errors of them.
     """
     try:
         with open(path, "rb") as file:
@@ -41,13 +44,33 @@ def judge(path: str) -> tuple[int | None, str] | None:
     try:
         with _warnings, warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            compile(source, path, "exec", dont_inherit=True)
+            code = compile(source, path, "exec", dont_inherit=True, optimize=0)
     except SyntaxError as error:
         return error.lineno or _nul_line(source), f"{type(error).__name__}: {error.msg}"
     except (ValueError, RecursionError, MemoryError, OverflowError) as error:
         text = str(error) or "too much for the compiler"
         return _nul_line(source), f"{type(error).__name__}: {text}"
+    if prefix:
+        with contextlib.suppress(OSError):  # the bot then compiles by itself
+            _keep(code, source, bytecode_path(path, prefix))
+        refresh(path, prefix)  # where there is some of `python -O`
     return None
+
+
+def _keep(code: CodeType, source: bytes, target: str) -> None:
+    """Write bytecode that is checked by content: the layout is PEP 552's."""
+    flags = CHECKED_HASH.to_bytes(4, "little")
+    data = MAGIC_NUMBER + flags + source_hash(source) + marshal.dumps(code)
+    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+    beside = f"{target}.{threading.get_ident()}"
+    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(beside, target)
+    except OSError:
+        _discard(beside)
+        raise
 
 
 def _nul_line(source: bytes) -> int | None:
@@ -113,10 +136,10 @@ def _discard(target: str) -> None:
 
 
 def main() -> None:
-    """Answer one request: `{"judge": [paths]}` or `{"refresh": [paths], "prefix": folder}`."""
+    """Answer one request: `{"judge": [paths]}` or `{"refresh": [paths]}`, with a "prefix"."""
     request = json.load(sys.stdin)
     if "judge" in request:
-        json.dump([judge(path) for path in request["judge"]], sys.stdout)
+        json.dump([judge(path, request["prefix"]) for path in request["judge"]], sys.stdout)
     else:
         json.dump([refresh(path, request["prefix"]) for path in request["refresh"]], sys.stdout)
 

@@ -23,24 +23,28 @@ class Problem:
     text: str
 
 
-async def preflight(paths: Iterable[str], *, base: Path, python: str) -> list[Problem]:
+async def preflight(
+    paths: Iterable[str], *, base: Path, python: str, prefix: Path | None = None
+) -> list[Problem]:
     """Compile the Python files among `paths` (relative to `base`) as the bot's `python` would.
 
-    Deleted files and other kinds are not judged. Returns the problems in the order of the paths;
-    an interpreter that can't be run is one too.
+    With `prefix`, the next start finds below it what was compiled here (see bytecode.py). Deleted
+    files and other kinds are not judged. Returns the problems in the order of the paths; an
+    interpreter that can't be run is one too.
     """
     chosen = [path for path in paths if path.endswith((".py", ".pyw"))]
-    return await asyncio.to_thread(_judge, chosen, base, python) if chosen else []
+    keep = "" if prefix is None else str(prefix)
+    return await asyncio.to_thread(_judge, chosen, base, python, keep) if chosen else []
 
 
-def _judge(paths: list[str], base: Path, python: str) -> list[Problem]:
+def _judge(paths: list[str], base: Path, python: str, prefix: str) -> list[Problem]:
     # Not base / path: a name need not be Unicode, and ".." has to stay as it is.
     files = [os.path.join(base, path) for path in paths]  # noqa: PTH118 - said above
     try:
         if interpreters.same_version(python):
-            found = [judge(file) for file in files]
+            found = [judge(file, prefix) for file in files]
         else:
-            found = interpreters.ask(python, {"judge": files})
+            found = interpreters.ask(python, {"judge": files, "prefix": prefix})
     except SupervisorError as error:
         return [Problem(python, None, error.message)]
     return [Problem(path, *why) for path, why in zip(paths, found, strict=True) if why]

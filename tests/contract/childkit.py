@@ -15,7 +15,8 @@ import pytest
 
 from supervisor.core import events as ev
 from supervisor.process import environment, tree
-from supervisor.process.child import Child, Plan
+from supervisor.process.child import Child
+from supervisor.process.plan import Plan
 
 PATIENCE_S = 15.0
 PYTHON = (sys.executable, "-I", "-S", "-c")
@@ -82,7 +83,7 @@ class Watched:
         self.events.append(event)
         self._changed.set()
 
-    def _line(self, stream: str, line: bytes) -> None:
+    def _line(self, _generation: int, stream: str, line: bytes) -> None:
         self.lines.append((stream, line))
         self._changed.set()
 

@@ -103,7 +103,7 @@ async def main():
                cwd=folder, env={}, session_id="x", session_dir=None, notify=True,
                socket_dir=folder),
           emit=lambda event: None, on_qr=lambda: None,
-          on_line=lambda stream, line: print(line.decode(), flush=True))
+          on_line=lambda _, stream, line: print(line.decode(), flush=True))
     await asyncio.Event().wait()
 asyncio.run(main())
 """

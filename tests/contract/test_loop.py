@@ -144,7 +144,7 @@ def test_a_spawn_that_goes_wrong_in_any_way_is_a_failed_spawn(
         async with cared(tmp_path) as bot:
             asyncio.get_running_loop().set_exception_handler(lambda *_: None)
             with monkeypatch.context() as patch:
-                patch.setattr(bot.charge.hands, "_list_changed", broken)
+                patch.setattr(bot.charge.hands.starts, "list_changed", broken)
                 bot.charge.post(ev.RestartRequested())
                 await bot.reach(Phase.BACKOFF)
             assert bot.charge.state.current is None

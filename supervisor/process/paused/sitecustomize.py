@@ -1,0 +1,161 @@
+"""Pauses an interpreter before the first line of its program, and leaves no trace when it goes on.
+
+Runs in the bot's own interpreter, where `site` imports it as the last thing before the program. It
+may need nothing but what `site` has loaded already, and must never let the program begin unasked.
+What a program can still find out is listed in docs/decisions/015-the-warm-spare.md.
+
+On its line (supervisor/process/spare.py has the other end) it gets two lists of names: of the
+project's own modules, and of those to load. It answers with one line of text, and waits for the
+variables that the program is to see. The end of the line is the end of the process.
+"""
+
+# Also run by interpreters that we have no types for; `os` has no other way to leave at once.
+import os
+import sys
+
+SPOILED = 77
+
+
+class _Guard:
+    """Sees whether an import asks for a name that the program would find in its own folder."""
+
+    def __init__(self, names: frozenset[str]) -> None:
+        self.names = names
+        self.asked = ""
+
+    def find_spec(self, name: str, path: object = None, _target: object = None) -> None:
+        if path is None and name in self.names:
+            self.asked = name
+
+
+def _read(line: int, length: int) -> bytes:
+    data = b""
+    while len(data) < length:
+        chunk = os.read(line, length - len(data))
+        if not chunk:
+            os._exit(0)
+        data += chunk
+    return data
+
+
+def _words(line: int) -> list[str]:
+    """Read one list: its length in four bytes, then words with a NUL between them."""
+    data = _read(line, int.from_bytes(_read(line, 4), "little"))
+    return [os.fsdecode(word) for word in data.split(b"\0")] if data else []
+
+
+def _say(line: int, text: str) -> None:
+    os.write(line, text.replace("\n", " ").encode("utf-8", "replace") + b"\n")
+
+
+def _spoil(line: int, why: str) -> None:
+    _say(line, "spoiled " + why)
+    os._exit(SPOILED)
+
+
+def _set(name: str, value: str | None) -> None:
+    """Set or remove a variable, also in the copy of all of them that `posix` keeps."""
+    posix = sys.modules["posix"]
+    if value is None:
+        os.environ.pop(name, None)
+        posix.environ.pop(os.fsencode(name), None)
+    else:
+        os.environ[name] = value
+        posix.environ[os.fsencode(name)] = os.fsencode(value)
+
+
+def _undo() -> int:
+    """Make the environment and the search path what they are without us; return the line."""
+    line = int(os.environ["STILLHERE_SPARE_FD"])
+    os.set_inheritable(line, False)  # noqa: FBT003 - positional only
+    ours = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is not loaded yet
+    _set("STILLHERE_SPARE_FD", None)
+    _set("PYTHONPATH", os.environ["PYTHONPATH"][len(ours) + 1 :] or None)
+    sys.path.remove(ours)
+    sys.path_importer_cache.pop(ours, None)
+    return line
+
+
+def _users_own() -> bool:
+    """Import the sitecustomize that is found without us; return whether there is one."""
+    sys.modules.pop("sitecustomize")
+    try:
+        __import__("sitecustomize")  # another one than this
+    except ImportError as error:
+        if error.name != "sitecustomize":
+            raise
+        return False
+    return True
+
+
+def _load(line: int) -> int:
+    """Import what is asked for, in order; return how many modules that made."""
+    guard = _Guard(frozenset(_words(line)))
+    handlers = _handlers()
+    before = len(sys.modules)
+    sys.meta_path.insert(0, guard)
+    for module in _words(line):
+        try:
+            __import__(module)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, it is not for the bot's eyes
+            _spoil(line, f"{module} ends in {type(error).__name__}")
+        if guard.asked:
+            _spoil(line, f"{module} imports {guard.asked}, which the project has too")
+    sys.meta_path.remove(guard)
+    if _handlers() != handlers:
+        _spoil(line, "what was loaded handles a signal")
+    if len(os.listdir("/proc/self/task")) > 1:
+        _spoil(line, "what was loaded has started a thread")
+    return len(sys.modules) - before
+
+
+def _handlers() -> list[object]:
+    signal = sys.modules["_signal"]
+    return [signal.getsignal(number) for number in range(1, 32)]
+
+
+def _freeze() -> None:
+    """Take all that there is out of the collector's sight.
+
+    The gap begins with the old generation's last moments: what is frozen is not looked at then.
+    """
+    there = "gc" in sys.modules
+    import gc  # noqa: PLC0415 - unknown before, and again after
+
+    gc.collect()
+    gc.freeze()
+    if not there:
+        del sys.modules["gc"]
+
+
+def _go_on(line: int) -> None:
+    """Take the program's variables, and be as fresh as an interpreter that has just started."""
+    for word in _words(line):
+        name, equals, value = word.partition("=")
+        _set(name, value if equals else None)
+    os.close(line)
+    logging, time = sys.modules.get("logging"), sys.modules.get("time")
+    if logging is not None and time is not None:
+        in_ns = isinstance(vars(logging)["_startTime"], int)  # from 3.13 on
+        vars(logging)["_startTime"] = time.time_ns() if in_ns else time.time()
+    for finder in list(sys.path_importer_cache.values()):
+        invalidate = getattr(finder, "invalidate_caches", None)
+        if invalidate is not None:
+            invalidate()
+
+
+try:
+    _line = _undo()
+    try:
+        _there_is_one = _users_own()
+    except BaseException as _error:  # noqa: BLE001 - `site` would go on, and run the program
+        _spoil(_line, "the project's sitecustomize ends in " + type(_error).__name__)
+    _count = _load(_line)
+    _freeze()
+    _say(_line, f"paused {_count}")
+    _go_on(_line)
+except BaseException:  # noqa: BLE001 - the same: nobody has asked for the program to run
+    os._exit(SPOILED)
+if not _there_is_one:
+    # What `site` expects where there is none (Lib/site.py, execsitecustomize).
+    raise ImportError("No module named 'sitecustomize'", name="sitecustomize")

@@ -1,0 +1,42 @@
+"""How one generation is started, and how a spare is. Decided elsewhere; `Child` does it."""
+
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from supervisor.session.lock import OwnerLock
+
+
+@dataclass(frozen=True, slots=True)
+class Ahead:
+    """What a spare loads before its program begins, and the names that this may not ask for."""
+
+    modules: tuple[str, ...] = ()
+    own_names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How to start one generation.
+
+    `lock_fd` is inherited: the generation's byte of `lock`, which is free once all of it is gone.
+    `paused`: what a spare loads ahead; then it is generation 0 until it is released.
+    """
+
+    generation: int
+    token_prefix: str
+    command: Sequence[str]
+    cwd: Path
+    env: Mapping[str, str]
+    session_id: str
+    session_dir: Path | None  # None: it stands by, and is told later
+    notify: bool
+    can_stand_by: bool = True
+    socket_dir: Path
+    lock: OwnerLock | None = None
+    lock_fd: int | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    terminal: bool = False
+    stdin: bool = False
+    paused: Ahead | None = None
