@@ -292,7 +292,7 @@ def test_the_contract_names_all_that_the_bot_may_say_and_find() -> None:
     """Each variable that the supervisor reads or sets stands in docs/contract.md."""
     word = re.compile(r"\b(?:X_)?STILLHERE_[A-Z_]+\b")
     used: set[str] = set()
-    for name in ("process/child.py", "process/contract.py", "process/tree.py", "loop/hands.py"):
+    for name in ("process/child.py", "process/contract.py", "process/tree.py", "loop/starts.py"):
         used |= set(word.findall((ROOT / "supervisor" / name).read_text()))
     assert used == set(word.findall(CONTRACT.read_text()))
 

@@ -22,6 +22,7 @@ from supervisor.process import output
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
+from supervisor.watch.shared import Watch
 from supervisor.watch.watcher import Change, Watcher
 
 
@@ -30,7 +31,7 @@ class House:
     """What all bots of a supervisor share.
 
     `changed` is called after each step of any bot. `turn`: who has it checks a session's snapshots.
-    `turnstile`: who restarts.
+    `turnstile`: who restarts. `watch`: the one watch of the source of all.
     """
 
     config: Config
@@ -44,6 +45,7 @@ class House:
     offer: Callable[[dict[str, Any]], None]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     turnstile: Turnstile = field(default_factory=Turnstile)
+    watch: Watch = field(default_factory=Watch)
 
     def watches(self, bot: BotConfig) -> bool:
         """Return whether changed source restarts this bot."""
@@ -133,6 +135,7 @@ class Charge:
             ignore=self.bot.ignore,
             never=never,
             on_problem=lambda text: self.report("watch_degraded", why=text),
+            watch=self._house.watch,
         )
 
     # The loop.
@@ -217,7 +220,7 @@ class Charge:
         if self.watcher is None:
             return
         try:
-            await self.watcher.run(self._source_changed)
+            await self.watcher.run(self._source_changed, self._source_settled)
         except Exception as error:  # noqa: BLE001 - the bot goes on without it, and it is said
             self.report("watch_degraded", why=f"changes are not seen any more: {in_words(error)}")
             context = {"message": "the watcher ended", "exception": error}
@@ -228,6 +231,9 @@ class Charge:
         self.post(
             ev.SourceChanged(change.paths, change.saved_at, change.detected_at, change.quiet_at)
         )
+
+    def _source_settled(self, at: float) -> None:
+        self.post(ev.SourceSettled(at))
 
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         text = line.decode("utf-8", "replace")

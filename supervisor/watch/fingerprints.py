@@ -15,7 +15,7 @@ import stat
 import threading
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blake3 import blake3
@@ -30,6 +30,8 @@ ALWAYS_IGNORED = (
 RACY_NS = 2_000_000_000
 # Above this, content is not read: size and time have to do.
 LARGEST_HASHED = 64 * 1024 * 1024
+# A file that is looked at between two other things is no larger.
+GLANCE_BYTES = 1024 * 1024
 UNREADABLE = b"unreadable"
 GONE = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
@@ -287,6 +289,30 @@ def compare(
             newest_ns = max(newest_ns, stamp[3])
             saved_ns = max(saved_ns, stamp[0])
     return Diff(now, tuple(changed), newest_ns, saved_ns, torn)
+
+
+def glance(known: Mapping[str, Known], paths: Iterable[str]) -> Diff | None:
+    """Compare only some paths, if they are known files that are still there, or nothing at all.
+
+    None: that is not all that they are, and everything has to be looked at.
+    Raises: OSError as `Tree.scan` does.
+    """
+    files: dict[str, Stamp] = {}
+    for path in paths:
+        try:
+            status = os.stat(path)
+        except OSError as error:
+            _only(error, GONE)
+            if path in known or os.path.lexists(path):
+                return None
+            continue  # it came and went
+        if path not in known or not stat.S_ISREG(status.st_mode):
+            return None
+        if status.st_size > GLANCE_BYTES:
+            return None
+        files[path] = stamp_of(status)
+    diff = compare({path: known[path] for path in files}, files)
+    return replace(diff, known={**known, **diff.known})
 
 
 def fingerprint(path: str, stamp: Stamp) -> tuple[bytes | None, bool]:

@@ -39,9 +39,10 @@ STANDING_BY = [
     ("activating", "activating", 1),
     ("verifying", "verifying", 2),
 ]
+# The standby starts meanwhile, and the phase is its own until it waits.
+SIDE_BY_SIDE = ("checkpointing", "snapshotting")
 COLD = [
     ("sealing", "sealing", 1),
-    ("checking", "checking session", 1),
     ("activating", "starting", 1),
     ("verifying", "verifying", 2),
 ]
@@ -78,6 +79,7 @@ def takeovers(supervisor: Running, mark: int) -> list[Event]:
     return [
         *supervisor.seen("activated", mark),
         *supervisor.seen("spawned", mark, mode="cold", bot="echo"),
+        *supervisor.seen("spawned", mark, mode="warm", bot="echo"),
     ]
 
 
@@ -98,6 +100,8 @@ def test_a_change_in_the_middle_of_any_phase(
                 mark = supervisor.mark_now()
                 save(folder, number + 1)
                 gate.reached()
+                if phase in SIDE_BY_SIDE:
+                    supervisor.wait("standby_waiting", mark)
                 assert supervisor.status()["phase"] == phase
                 middle = supervisor.mark_now()
                 save(folder, number + 2)

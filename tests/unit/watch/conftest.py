@@ -2,7 +2,7 @@
 
 import pytest
 
-from supervisor.watch import watcher as module
+from supervisor.watch import shared as module
 
 
 @pytest.fixture

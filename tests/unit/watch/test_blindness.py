@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from watchfiles._rust_notify import WatchfilesRustInternalError
 
-from supervisor.watch import kernel
+from supervisor.watch import kernel, shared
 from supervisor.watch import watcher as module
 from supervisor.watch.kernel import Events, Notify, rust_notify
 from tests.unit.watch.watched import watching
@@ -24,7 +24,7 @@ ENOSPC_TEXT = "OS file watch limit reached. about [...] (Error { kind: MaxFilesW
 @pytest.fixture(autouse=True)
 def quick_polls(monkeypatch: pytest.MonkeyPatch) -> None:
     """Only the polling of a blind watcher finds anything, and it does not take half a second."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 3600.0)
+    monkeypatch.setattr(shared, "LOOK_EVERY_S", 3600.0)
     monkeypatch.setattr(module, "POLL_EVERY_S", 0.02)
 
 
@@ -158,7 +158,7 @@ def test_a_tree_that_cant_be_read_is_not_an_empty_tree(
 ) -> None:
     """With no file descriptors left a look fails; the files are not taken for deleted."""
     (tmp_path / "a.py").write_text("1")
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(shared, "LOOK_EVERY_S", 0.02)
     real, failing = os.scandir, [False, False]
 
     def scandir(path: str) -> object:

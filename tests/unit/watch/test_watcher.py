@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.watch import watcher as module
+from supervisor.watch import shared
 from supervisor.watch.kernel import Notify, rust_notify
 from supervisor.watch.watcher import Change
 from tests.unit.watch.watched import Watched, atomic, looked, watching
@@ -35,6 +35,7 @@ def test_a_save_is_told_with_its_times(tmp_path: Path, save: object) -> None:
     began, change, alone = asyncio.run(main())
     assert change.paths == ("src/bot.py",)
     assert alone
+    assert change.quiet_at is not None
     # The clock of file times lags by a tick.
     assert began - 0.02 <= change.saved_at <= change.detected_at < change.quiet_at
     assert change.quiet_at - change.saved_at >= 0.05
@@ -226,6 +227,7 @@ def test_what_check_returns_is_told_nobody_else(tmp_path: Path) -> None:
     first, second, told = asyncio.run(main())
     assert first is not None
     assert first.paths == ("a.py",)
+    assert first.quiet_at is not None
     assert first.saved_at <= first.detected_at <= first.quiet_at
     assert second is None
     assert told == ("b.py",)
@@ -254,7 +256,7 @@ def test_lost_events_are_made_up_for_by_a_look(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The kernel says nothing at all (its queue ran over, say): found, and watched anew."""
-    monkeypatch.setattr(module, "LOOK_EVERY_S", 0.02)
+    monkeypatch.setattr(shared, "LOOK_EVERY_S", 0.02)
 
     async def main() -> tuple[tuple[str, ...], int]:
         elsewhere = tmp_path / "elsewhere"
