@@ -103,11 +103,14 @@ class Copier(Owner):
 
     def seal(self, ticket: int, *, generation: int) -> ev.Event:
         """Capture the session at rest, and see whether anything of it is missing or torn."""
+        found = None
         with suppress(NothingToCopy):
-            self._seals.append(
-                self._manager.capture(self.id, reason="sealed", generation=generation, hot=False)
+            capture = self._manager.capture(
+                self.id, reason="sealed", generation=generation, hot=False
             )
-        check = self._manager.check(self.id, quick=True)
+            self._seals.append(capture)
+            found = capture.copies.found
+        check = self._manager.check(self.id, quick=True, found=found)
         # Another device's session is not handed over unseen: the full check is to tell of it.
         return ev.Sealed(ticket, intact=check.verdict == "passed" and not check.foreign)
 

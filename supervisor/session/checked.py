@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from supervisor.session import epochs, files
+from supervisor.session.copying.stat_boot import has_device
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
 from supervisor.session.model import MEND, Check, Unjudged, UnreadableBlob, barred_from
@@ -49,11 +50,14 @@ class Live:
 class Checks(Quarantined):
     """Looks at the live session, and at trees of ours that are to become it."""
 
-    def check(self, session_id: str, *, full: bool = True, quick: bool = False) -> Check:
+    def check(
+        self, session_id: str, *, full: bool = True, quick: bool = False, found: Scan | None = None
+    ) -> Check:
         """Look at the live session; never writes into it.
 
         Not `full`: a session whose files are, by stat, those of its seal passes at once.
         `quick`: no database is opened; what is missing, empty or torn is seen all the same.
+        `found`: what a walk has just found, where nobody writes.
         Raises: SupervisorError, OSError.
         """
         self.store.prepare()
@@ -61,19 +65,22 @@ class Checks(Quarantined):
             self.recover(session_id)
         elif next(writers(self.folder(session_id)), None) is not None:
             quick = True  # a raw copy of a database that is being written looks torn
-        return self._check(session_id, "quick" if quick else "full" if full else "cheap")
+        depth: Depth = "quick" if quick else "full" if full else "cheap"
+        return self._looked_at(session_id, depth, found)[0]
 
     def _check(self, session_id: str, depth: Depth) -> Check:
         return self._looked_at(session_id, depth)[0]
 
-    def _looked_at(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
+    def _looked_at(
+        self, session_id: str, depth: Depth, found: Scan | None = None
+    ) -> tuple[Check, Live | None]:
         """Return what is said of the live session, and what was looked at for that.
 
         Raises: Unjudged where something in it is not for us to read, or we lack what that takes;
         UnreadableBlob where that takes a snapshot that can't be read now.
         """
         try:
-            return self._seen_as(session_id, depth)
+            return self._seen_as(session_id, depth, found)
         except (Unjudged, UnreadableBlob) as error:
             raise type(error)(f"session {session_id}: {error.message}", error.hint) from error
         except OSError as error:
@@ -83,13 +90,16 @@ class Checks(Quarantined):
             what = f"session {session_id}: {where} can't be read: {error.strerror}"
             raise barred_from(what) from error
 
-    def _seen_as(self, session_id: str, depth: Depth) -> tuple[Check, Live | None]:
+    def _seen_as(
+        self, session_id: str, depth: Depth, found: Scan | None
+    ) -> tuple[Check, Live | None]:
         folder = self.folder(session_id)
         record = self._state.read(session_id)
         listing = self.store.listing(session_id)
         newest = self._newest(listing, record)
         profile = self._profile_of(session_id, newest)
-        found = scan(folder, profile.excludes, self._entries(newest))
+        if found is None:
+            found = scan(folder, profile.excludes, self._entries(newest))
         linked = record.state == "linked"
         if not self._owned and swap.read_intent(self.store.root, session_id):
             half = "a restore or clear was interrupted; the next start finishes it"
@@ -236,7 +246,8 @@ class Checks(Quarantined):
         stored = self._stored(base) if base is not None and base.verdict == "good" else None
         if stored is None or stored.boot != boot_id():
             return frozenset()
-        return frozenset(stored.same(live.found.seen)) - live.found.elsewhere
+        same = stored.same(live.found.seen, fine=has_device(live.folder))
+        return frozenset(same) - live.found.elsewhere
 
 
 def _has_journal(path: str, seen: Mapping[str, Seen], known: Mapping[str, Entry]) -> bool:

@@ -21,8 +21,11 @@ from supervisor.session.storage.manifest import Counters
 
 VERSION = 1
 _MAX_BYTES = 64 << 20
-# Younger than this, it may have been written twice with the same times.
+# Younger than this, it may have been written twice with the same times. Each writing is a new file:
+# to have its number and its size as well, two of them have to fall into one tick of the clock.
 _YOUNG_NS = 2_000_000_000
+_YOUNG_FINE_NS = 50_000_000
+_COARSE_NS = 1_000_000
 
 
 @dataclass(slots=True, kw_only=True)
@@ -250,6 +253,7 @@ def _look(path: Path) -> tuple[int, ...]:
     except OSError:
         return ()
     changed_ns = max(status.st_mtime_ns, status.st_ctime_ns)
-    if time_ns() - changed_ns < _YOUNG_NS:
+    exact = os.major(status.st_dev) != 0 and status.st_ctime_ns % _COARSE_NS != 0
+    if time_ns() - changed_ns < (_YOUNG_FINE_NS if exact else _YOUNG_NS):
         return ()
     return status.st_ino, status.st_dev, status.st_size, status.st_mtime_ns, status.st_ctime_ns

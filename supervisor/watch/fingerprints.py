@@ -294,16 +294,17 @@ def compare(
 def glance(known: Mapping[str, Known], paths: Iterable[str]) -> Diff | None:
     """Compare only some paths, if they are known files that are still there, or nothing at all.
 
-    None: that is not all that they are, and everything has to be looked at.
+    None: that is not all that they are (a link may lead elsewhere now), and everything has to be
+    looked at.
     Raises: OSError as `Tree.scan` does.
     """
     files: dict[str, Stamp] = {}
     for path in paths:
         try:
-            status = os.stat(path)
+            status = os.lstat(path)
         except OSError as error:
             _only(error, GONE)
-            if path in known or os.path.lexists(path):
+            if path in known:
                 return None
             continue  # it came and went
         if path not in known or not stat.S_ISREG(status.st_mode):

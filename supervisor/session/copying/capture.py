@@ -14,7 +14,7 @@ from time import time_ns
 
 from supervisor.session.copying.pieces import LARGEST_BYTES, Copied, Piece, read_pieces
 from supervisor.session.copying.spool import Spool, SpoolFailed
-from supervisor.session.copying.stat_boot import stat_boot
+from supervisor.session.copying.stat_boot import has_device, stat_boot
 from supervisor.session.copying.tray import Tray
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
@@ -22,7 +22,13 @@ from supervisor.session.scan import OUR_LACKS, Scan, Seen, leading_out, remember
 from supervisor.session.storage.entries import Entry
 
 # Younger than this when it was last looked at, a file may have changed again in the same tick.
+# What changed so shortly before a look may have changed after it, with the same times: FAT counts
+# in two seconds, and another machine's clock may be behind ours.
 YOUNG_NS = 2_000_000_000
+# Where times are of our own clock and finer than a millisecond, they are those of the kernel's
+# tick: 10 ms at most (CONFIG_HZ of 100).
+YOUNG_FINE_NS = 50_000_000
+_COARSE_NS = 1_000_000
 _TRIES = 3
 # The disk does not give back this file, or what it says of it makes no sense.
 _SICK = (
@@ -47,17 +53,20 @@ class Stored:
     entries: Mapping[str, Entry]
     whole: bool = True
 
-    def same(self, seen: Mapping[str, Seen]) -> dict[str, Entry]:
+    def same(self, seen: Mapping[str, Seen], *, fine: bool) -> dict[str, Entry]:
         """Return the stored entries of what, as stat proves, has not changed since.
 
-        It proves that only in the boot that `boot` names.
+        It proves that only in the boot that `boot` names. `fine`: see `young`.
         """
         entries, old = self.entries, self.scan_ns - YOUNG_NS
+        # Most are old by either measure: this is done for each file at each look.
         return {
             path: entry
             for path, now in seen.items()
-            if now.mtime_ns <= old
-            and now.ctime_ns <= old
+            if (
+                (now.mtime_ns <= old and now.ctime_ns <= old)
+                or not young(now, self.scan_ns, fine=fine)
+            )
             and (entry := entries.get(path)) is not None
             and (entry.seen is now or entry.seen == now)
         }
@@ -69,7 +78,7 @@ class Copies:
 
     `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
     in haste, with what was known of it: `hot.look_through` makes it `copied`. `lacking`: files
-    that are there, and could not be copied.
+    that are there, and could not be copied. `fine`: see `young`. `found`: the walk.
     """
 
     spool: Spool
@@ -85,10 +94,12 @@ class Copies:
     tray: Tray | None = None
     late: dict[str, tuple[memoryview, tuple[Piece, ...]]] = field(default_factory=dict)
     lacking: set[str] = field(default_factory=set)
+    fine: bool = False
+    found: Scan = field(default_factory=Scan)
 
     def same(self, path: str, seen: Seen) -> bool:
         """Return whether stat proves that the file has not changed since it was copied."""
-        return self.seen[path] == seen and not young(seen, self.scan_ns)
+        return self.seen[path] == seen and not young(seen, self.scan_ns, fine=self.fine)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -144,14 +155,14 @@ def copy_changes(
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
-    result = Copies(spool, time_ns(), boot, base, mapped=mapped)
+    result = Copies(spool, time_ns(), boot, base, mapped=mapped, fine=has_device(root))
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
     _note(root, profile, found, result)
-    result.seen = found.seen
+    result.seen, result.found = found.seen, found
     if base is not None and boot and base.boot == boot:
-        result.reused = base.same(found.seen)
+        result.reused = base.same(found.seen, fine=result.fine)
     reread = remembering(profile.reread)
     some = mapped or found.elsewhere
     to_copy: list[str] = []
@@ -312,6 +323,11 @@ def _doubted(seen: Seen, size: int) -> Seen:
     return seen._replace(size=size, ctime_ns=0)
 
 
-def young(seen: Seen, looked_ns: int) -> bool:
-    """Return whether the file may have changed after that look, with the same times."""
-    return max(seen.mtime_ns, seen.ctime_ns) > looked_ns - YOUNG_NS
+def young(seen: Seen, looked_ns: int, *, fine: bool) -> bool:
+    """Return whether the file may have changed after that look, with the same times.
+
+    `fine`: its times are of our own clock (see `has_device`).
+    """
+    exact = fine and seen.ctime_ns % _COARSE_NS != 0
+    within_ns = min(YOUNG_FINE_NS, YOUNG_NS) if exact else YOUNG_NS
+    return max(seen.mtime_ns, seen.ctime_ns) > looked_ns - within_ns

@@ -46,7 +46,7 @@ def prepare_haste(profile: Profile, copies: Copies) -> None:
     again = (
         copies.seen[path].size
         for path in copies.copied
-        if young(copies.seen[path], copies.scan_ns)
+        if young(copies.seen[path], copies.scan_ns, fine=copies.fine)
         or copies.seen[path].inode in copies.mapped
         or reread(path)
     )

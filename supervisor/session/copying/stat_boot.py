@@ -26,6 +26,18 @@ def stat_boot(folder: Path) -> str:
     return "" if _in_memory(folder) else boot_id()
 
 
+def has_device(folder: Path) -> bool:
+    """Return whether a folder lies on a device of this machine, whose times are of our own clock.
+
+    Not so on network filesystems, in memory, on overlays and on btrfs: those have no device number
+    of their own (major 0).
+    """
+    try:
+        return os.major(folder.stat().st_dev) != 0
+    except OSError:
+        return False
+
+
 def _in_memory(folder: Path) -> bool:
     try:
         device = folder.stat().st_dev
