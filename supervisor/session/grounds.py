@@ -17,10 +17,23 @@ from supervisor.session.uncollected import uncollected
 
 
 class Grounds(Base):
-    """Keeps in mind the entries of each session's newest snapshot."""
+    """Keeps in mind the entries of each session's newest snapshot, and of one before it.
+
+    While the newest waits for its verdict, the one before says what its files held.
+    """
 
     # By session: the entries, as fresh as they were last looked at.
     _looked: Mapping[str, Stored] = {}
+    _before: Mapping[str, Stored] = {}
+
+    def _keep_entries(self, session_id: str, stored: Stored) -> None:
+        last = self._looked.get(session_id)
+        if last is not None and stored.seq < last.seq:
+            self._before = {**self._before, session_id: stored}
+            return
+        if last is not None and last.seq < stored.seq:
+            self._before = {**self._before, session_id: last}
+        self._looked = {**self._looked, session_id: stored}
 
     def _ground(
         self, session_id: str, record: Record, listing: Listing
@@ -49,16 +62,16 @@ class Grounds(Base):
     def _look(self, manifest: Manifest) -> Stored | None:
         """Return a snapshot's entries; None when they can't be read. The newest's are kept."""
         looked = self._looked.get(manifest.id)
-        if looked is not None and looked.name == manifest.name:
-            return looked
+        for kept in (looked, self._before.get(manifest.id)):
+            if kept is not None and kept.name == manifest.name:
+                return kept
         try:
             with uncollected(f"entries of {manifest.id}", when=looked is None):
                 entries = entries_of(manifest)
         except DamagedBlob:
             return None
         found = Stored(manifest.name, manifest.seq, manifest.scan_ns, manifest.boot, entries)
-        if looked is None or looked.seq < manifest.seq:
-            self._looked = {**self._looked, manifest.id: found}
+        self._keep_entries(manifest.id, found)
         return found
 
     def _entries(self, manifest: Manifest | None) -> Mapping[str, Entry]:

@@ -92,7 +92,7 @@ class Restores(Anew):
             stat_boot(self.folder(manifest.id)),
             {**looked.entries, **fresh},
         )
-        self._looked = {**self._looked, manifest.id: built}
+        self._keep_entries(manifest.id, built)
 
     def _tried(self, manifest: Manifest, because: Because) -> None:
         """Write down, before anything is done, that this one is tried: all is ready for it."""

@@ -121,7 +121,7 @@ class Snapshots(Verdicts):
                 looked = Stored(
                     manifest.name, manifest.seq, copies.scan_ns, copies.boot, done.entries
                 )
-                self._looked = {**self._looked, session_id: looked}
+                self._keep_entries(session_id, looked)
                 if not done.new and epochs.stronger(proof, manifest.proof):
                     manifest = self.store.amend(manifest, proof=proof)
                 if capture.seals and not done.new and record.sealed != manifest.seq:
