@@ -142,6 +142,7 @@ class Hands:
             case do.CommitSeat(ticket, generation):
                 jobs.job(ticket, partial(session.commit_seat, generation=generation))
             case do.RunPreflight(ticket, paths):
+                self.spares.doubt()
                 jobs.task(self._preflight(ticket, paths))
             case do.TakeTurn():
                 self._tools.take_turn()
@@ -164,6 +165,7 @@ class Hands:
             case do.Terminate(generation):
                 if child := self.child(generation):
                     child.terminate()
+                    self._loop.call_soon(self.spares.look)  # while that one stops
             case do.Kill(generation):
                 if child := self.child(generation):
                     child.kill()

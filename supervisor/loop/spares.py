@@ -5,7 +5,9 @@ stands for a cold start in every respect, and starts cold otherwise.
 """
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
@@ -27,6 +29,8 @@ AFTER_S = 0.3
 # Nobody has saved for so long: the memory is worth more.
 IDLE_S = 1800.0
 GONE_S = 2.0
+# So long a look holds: libraries are not replaced in between.
+FIT_S = 1.0
 
 
 class Spares:
@@ -55,6 +59,7 @@ class Spares:
         self._child: Child | None = None
         self._lock_fd = -1
         self._waits = False
+        self._fit_at = -math.inf  # when it was last seen to be fit
         self._preload: preloading.Preload | None = None
         self._dying: list[Child] = []
         self._making: asyncio.TimerHandle | None = None
@@ -154,8 +159,7 @@ class Spares:
         child = self._child
         if child is None or not self._waits:
             return None
-        if why := self._unfit(child):
-            self.drop(why)
+        if self.look() is None:
             return None
         try:
             self._starts.lock.give(self._lock_fd, generation)
@@ -164,6 +168,26 @@ class Spares:
             self.drop(in_words(error))
             return None
         self._forget()
+        return child
+
+    def doubt(self) -> None:
+        """The source has changed: whether it is fit has to be seen anew."""
+        self._fit_at = -math.inf
+
+    def look(self) -> Child | None:
+        """Drop a spare that does not stand for a cold start any more; return it if it does.
+
+        Takes some ms: whoever will want it soon may ask before, for a second.
+        """
+        child = self._child
+        if child is None or not self._waits:
+            return None
+        now = time.monotonic()
+        if now - self._fit_at > FIT_S:
+            if why := self._unfit(child):
+                self.drop(why)
+                return None
+            self._fit_at = time.monotonic()
         return child
 
     def _unfit(self, child: Child) -> str:
@@ -194,6 +218,7 @@ class Spares:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._child, self._lock_fd, self._waits = None, -1, False
+        self._fit_at = -math.inf
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None

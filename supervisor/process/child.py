@@ -243,10 +243,9 @@ class Child:
 
         Thawed first, a process could go back to sleep over the signal (see `frozen`).
         """
+        self._signal_main(self.plan.stop_signal)  # first: to find the others takes a moment
         alive = self.members()
-        if self.status is None:
-            self._signal_main(self.plan.stop_signal)
-        else:
+        if self.status is not None:
             for pid in alive:
                 send(pid, self.plan.stop_signal)
         for pid in alive:
@@ -254,11 +253,10 @@ class Child:
 
     def kill(self) -> None:
         """SIGKILL to the whole tree, twice: what was forked meanwhile dies too."""
+        self._signal_main(signal.SIGKILL)  # first: to find the others takes a moment
         for _ in range(2):
             for pid in self.members():
                 send(pid, signal.SIGKILL)
-        if self.status is None:
-            self._signal_main(signal.SIGKILL)
 
     def _signal_main(self, number: signal.Signals) -> None:
         if self.status is None:

@@ -27,7 +27,7 @@ from supervisor.session.storage.entries import Entry
 YOUNG_NS = 2_000_000_000
 # Where times are of our own clock and finer than a millisecond, they are those of the kernel's
 # tick: 10 ms at most (CONFIG_HZ of 100).
-YOUNG_FINE_NS = 50_000_000
+YOUNG_FINE_NS = 20_000_000
 _COARSE_NS = 1_000_000
 _TRIES = 3
 # The disk does not give back this file, or what it says of it makes no sense.
