@@ -31,6 +31,8 @@ IDLE_S = 1800.0
 GONE_S = 2.0
 # So long a look holds: libraries are not replaced in between.
 FIT_S = 1.0
+# After so many that spoiled one, it is not worth the next try.
+REFUSED_MAX = 5
 
 
 class Spares:
@@ -64,7 +66,8 @@ class Spares:
         self._dying: list[Child] = []
         self._making: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
-        self._alone = False  # what it loaded ahead spoiled one: the next loads nothing
+        self._refused: dict[str, str] = {}  # the modules that spoiled one, and how
+        self._alone = False  # others did: the next one loads nothing
         self._why_not = ""
 
     # What others may look at.
@@ -135,7 +138,7 @@ class Spares:
             return entry
         if why := spare.pauses(entry.python, entry.options, cwd=cwd, env=env):
             return why
-        return preloading.plan(command, cwd=cwd, env=env, sources=sources)
+        return preloading.plan(command, cwd=cwd, env=env, sources=sources, refused=self._refused)
 
     def _said(self, why: str) -> None:
         child = self._child
@@ -146,11 +149,16 @@ class Spares:
             stopped = "" if self._preload is None else self._preload.stopped
             self._report("spare_ready", pid=child.pid, modules=child.loaded, stopped=stopped)
             return
-        while_loading = not self._waits
+        loading, ahead = not self._waits, self._preload
         self.drop(why)
-        if while_loading and not self._alone:
+        if not loading or self._alone:
+            return
+        module, _, how = why.partition(": ")
+        if ahead is not None and module in ahead.modules and len(self._refused) < REFUSED_MAX:
+            self._refused[module] = how
+        else:
             self._alone = True
-            self.expect()
+        self.expect()
 
     # Taking it, and letting it go.
 

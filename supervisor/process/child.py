@@ -45,7 +45,7 @@ class Child:
         on_line: Callable[[int, str, bytes], None],
         on_qr: Callable[[], None],
         on_prompt: Callable[[int, str, bytes], None] | None = None,
-        on_spare: Callable[[str], None] = lambda _: None,
+        on_spare: Callable[[str], object] = lambda _: None,
     ) -> None:
         self.plan = plan
         self.generation = plan.generation

@@ -59,7 +59,14 @@ def live(pids: Iterable[int]) -> list[int]:
 class Watched:
     """A child, and all that it said."""
 
-    def __init__(self, folder: Path, script: str, **plan: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        script: str,
+        *,
+        on_spare: Callable[[str], object] = lambda _: None,
+        **plan: Any,
+    ) -> None:
         self.events: list[ev.Event] = []
         self.lines: list[tuple[str, bytes]] = []
         self.qr_changes = 0
@@ -76,7 +83,11 @@ class Watched:
             "socket_dir": folder,
         }
         self.child = Child(
-            Plan(**(known | plan)), emit=self._heard, on_line=self._line, on_qr=self._qr
+            Plan(**(known | plan)),
+            emit=self._heard,
+            on_line=self._line,
+            on_qr=self._qr,
+            on_spare=on_spare,
         )
 
     def _heard(self, event: ev.Event) -> None:

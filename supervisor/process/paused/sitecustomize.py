@@ -98,14 +98,14 @@ def _load(line: int) -> int:
         try:
             __import__(module)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is not for the bot's eyes
-            _spoil(line, f"{module} ends in {type(error).__name__}")
+            _spoil(line, f"{module}: its import ends in {type(error).__name__}")
         if guard.asked:
-            _spoil(line, f"{module} imports {guard.asked}, which the project has too")
+            _spoil(line, f"{module}: it imports {guard.asked}, which the project has too")
+        if _handlers() != handlers:
+            _spoil(line, f"{module}: it handles a signal")
+        if len(os.listdir("/proc/self/task")) > 1:
+            _spoil(line, f"{module}: it has started a thread")
     sys.meta_path.remove(guard)
-    if _handlers() != handlers:
-        _spoil(line, "what was loaded handles a signal")
-    if len(os.listdir("/proc/self/task")) > 1:
-        _spoil(line, "what was loaded has started a thread")
     return len(sys.modules) - before
 
 
