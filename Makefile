@@ -12,6 +12,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	2>/dev/null && echo "$$python" && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 3
+PEERS := build/bench/peers
 
 .PHONY: help dev scan chat test soak bench format check clean
 
@@ -21,7 +22,7 @@ help:
 	@echo 'make chat   talk to it'
 	@echo 'make test   format, lint, types and tests'
 	@echo 'make soak   the tests that take minutes'
-	@echo 'make bench  the session store beside rsync, restic, borg, cp, tar and zip'
+	@echo 'make bench  our restarts beside nodemon, pm2, watchfiles, ..., our store beside rsync, restic, ...'
 	@echo 'make clean  remove the environment (sessions and snapshots stay)'
 
 dev: $(VENV)/.ready
@@ -41,8 +42,8 @@ soak: $(VENV)/.ready-for-tests
 	@echo 'soak: the tests that take minutes'
 	@$(BIN)/python -m pytest -n $(WORKERS) -m long
 
-# BENCH='--quick', or '--only session --only restore'; all of it: --help.
-bench: $(VENV)/.ready-for-tests
+# BENCH='--quick', or '--only restart', or '--only session --only restore'; all of it: --help.
+bench: $(VENV)/.ready-for-tests $(PEERS)/.ready
 	@$(BIN)/python -m tests.bench $(BENCH)
 
 check: $(VENV)/.ready-for-tests
@@ -68,6 +69,10 @@ $(VENV)/.ready: pyproject.toml | $(VENV)/bin/python
 	@echo 'setup: stillhere and what it needs (once; about ten seconds)'
 	@$(PIP) install --editable '.[bot]'
 	@touch $@
+
+$(PEERS)/.ready: tests/bench/install-peers | $(VENV)/bin/python
+	@echo 'setup: the tools that restarts are compared with, in $(PEERS)/ (once; half a minute)'
+	@tests/bench/install-peers $(PEERS) $(BIN)/python
 
 $(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
 	@echo 'setup: stillhere and the tools that test it (once; about twenty seconds)'

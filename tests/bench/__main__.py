@@ -1,4 +1,4 @@
-"""`make bench`: our store and the others on the same sessions, and what is promised of ours."""
+"""`make bench`: ours and the others on the same bots and sessions, and what is promised of ours."""
 
 import os
 import platform
@@ -19,10 +19,25 @@ from tests.bench.many import question as many
 from tests.bench.ours import ROOT
 from tests.bench.plot import draw
 from tests.bench.report import Report, columns, say
+from tests.bench.restart import picture as restart_picture
+from tests.bench.restart import question as restart
+from tests.bench.restart.tools import Places
 from tests.bench.session import Rounds
 from tests.bench.snapshots import measure_starts
 
-QUESTIONS = ("session", "restore", "database", "large", "curves", "memory", "loop", "many")
+QUESTIONS = (
+    "session",
+    "restore",
+    "database",
+    "large",
+    "curves",
+    "memory",
+    "loop",
+    "many",
+    "restart",
+)
+# Where `install-peers` puts what restarts are compared with, and matplotlib.
+PEERS = ROOT / "build" / "bench" / "peers"
 FULL = Rounds(first=5, next=7, restore=5)
 QUICK = Rounds(first=2, next=3, restore=2)
 _FREE_BYTES = 15 << 30
@@ -39,7 +54,7 @@ _FREE_BYTES = 15 << 30
     help="Where results go, and the scratch folder: its filesystem is what is measured.",
 )
 def main(*, only: tuple[str, ...], quick: bool, out: Path) -> None:
-    """Compare the session store with rsync, restic, borg, cp, tar and zip; hold it to its bars."""
+    """Compare our restarts and our session store with other tools; hold them to their bars."""
     signal.signal(signal.SIGTERM, _end)
     out.mkdir(parents=True, exist_ok=True)
     if shutil.disk_usage(out).free < _FREE_BYTES:
@@ -51,7 +66,9 @@ def main(*, only: tuple[str, ...], quick: bool, out: Path) -> None:
     report.facts["machine"]["load_after"] = os.getloadavg()[0]
     result = out / "store.json"
     report.finish(result)
-    say("", *draw(report, out), *picture.draw(report, out), f"results: {result}")
+    sys.path += Places(PEERS).site_packages()  # at the end: matplotlib only, if we have none
+    pictures = [*draw(report, out), *picture.draw(report, out), *restart_picture.draw(report, out)]
+    say("", *pictures, f"results: {result}")
     load = max(report.facts["machine"]["load_before"], 0.0)
     if load > 0.5:
         say(f"the machine was not idle before (load {load:.1f}): the numbers are rough")
@@ -90,6 +107,8 @@ def _run(scratch: Path, only: set[str], *, quick: bool) -> Report:
             large.loop(1 if quick else 3)
     if "many" in only:
         many.run(scratch, report, quick=quick)
+    if "restart" in only:
+        restart.run(scratch, report, Places(PEERS), quick=quick)
     return report
 
 

@@ -1,0 +1,170 @@
+"""Many changes at once, slow ones, quick ones, and many files: how often the bot is restarted."""
+
+import subprocess
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.bench import clock
+from tests.bench.restart import procs
+from tests.bench.restart.lives import outcome, overlaps
+from tests.bench.restart.project import Project
+from tests.bench.restart.race import FIRST_SETTLE_S, START_S, wait
+from tests.bench.restart.tools import Tool
+
+BURST_FILES, BRANCH_FILES, MANY_FILES = 1000, 500, 10_000
+QUICK_BACK_S = 5.0
+# Nothing began for so long: it is over. And it is not waited for longer than this.
+_QUIET_S, _MOST_S = 3.0, 20.0
+_BRANCHES = ("first", "second")
+
+
+@dataclass(slots=True)
+class Crowd:
+    """What came of one change of many files, or of a slow one. `back`: the bot ended up online.
+
+    `starts`: processes that began; `restarts`: those that came online; `torn`: 1 if the first of
+    them did not have the whole of what was written.
+    """
+
+    starts: int
+    restarts: int
+    torn: int
+    back: bool
+    overlaps: int
+
+
+def measure(tool: Tool) -> dict[str, Any]:
+    """Return one row: 1,000 files written at once, another branch checked out, a slow save."""
+    with tool.running():
+        if not wait(lambda: tool.trace.online(0) is not None, START_S):
+            return {"": tool.name, "wrong": "the bot never came online"}
+        clock.wait(FIRST_SETTLE_S)
+        burst = _crowd(tool, lambda: _burst(tool.project))
+        branch = _crowd(tool, lambda: _git(tool.project.root, "checkout", "-q", _BRANCHES[1]))
+        slow = _crowd(tool, tool.project.save_slowly)
+    return {
+        "": tool.name,
+        "burst": burst.restarts,
+        "branch": branch.restarts,
+        "slow save": slow.restarts,
+        "slow: torn": slow.torn,
+        "failed starts": sum(each.starts - each.restarts for each in (burst, branch, slow)),
+        "two at once": sum(each.overlaps for each in (burst, branch, slow)),
+        "offline at the end": sum(not each.back for each in (burst, branch, slow)),
+        "ours": tool.ours,
+    }
+
+
+def prepare(project: Project) -> None:
+    """Put the files there that will change: 1,000, and 500 with two branches in git."""
+    (project.app / "burst").mkdir()
+    _burst(project)
+    tree = project.app / "tree"
+    tree.mkdir()
+    _git(project.root, "init", "-q")
+    for branch in _BRANCHES:
+        for number in range(BRANCH_FILES):
+            (tree / f"file_{number:03}.py").write_text(f"BRANCH = {branch!r}\nNUMBER = {number}\n")
+        _git(project.root, "checkout", "-q", "-b", branch)
+        _git(project.root, "add", "app/tree")
+        _git(project.root, *_AUTHOR, "commit", "-q", "-m", branch)
+    _git(project.root, "checkout", "-q", _BRANCHES[0])
+
+
+def quick_saves(tool: Tool, saves: int) -> dict[str, Any]:
+    """Save again as soon as the bot is back, always as many bytes: most within the same second."""
+    missed = extra = stale = 0
+    begin_s = time.monotonic()
+    with tool.running():
+        wait(lambda: tool.trace.online(0) is not None, START_S)
+        clock.wait(FIRST_SETTLE_S)
+        saved: list[tuple[int, int]] = []
+        begin_s = time.monotonic()
+        for _ in range(saves):
+            saved_ns = tool.project.save()
+            saved.append((saved_ns, tool.project.value))
+            wait(lambda: tool.trace.online(*saved[-1]) is not None, QUICK_BACK_S)
+        took_s = time.monotonic() - begin_s
+        clock.wait(_QUIET_S)
+        lives = tool.trace.read()
+    for number, (saved_ns, value) in enumerate(saved):
+        until_ns = saved[number + 1][0] if number + 1 < len(saved) else time.monotonic_ns()
+        found = outcome([life for life in lives if life.online < until_ns], saved_ns, value)
+        missed += found.missed
+        extra += found.extra
+        stale += found.stale
+    return {
+        "": tool.name,
+        "saves": saves,
+        "s": took_s,
+        "two at once": overlaps(lives, waits=tool.project.contract),
+        "missed": missed,
+        "extra": extra,
+        "stale": stale,
+    }
+
+
+def many_files(tool: Tool, idle_s: float) -> dict[str, Any]:
+    """Look at a tool that watches 10,000 files, at rest."""
+    for number in range(MANY_FILES):
+        folder = tool.project.app / f"many_{number // 100:03}"
+        folder.mkdir(exist_ok=True)
+        (folder / f"file_{number:05}.py").write_text(f"NUMBER = {number}\n")
+    with tool.running():
+        wait(lambda: tool.trace.online(0) is not None, START_S)
+        clock.wait(2 * FIRST_SETTLE_S)
+        pids = procs.tree(tool.pid, {life.pid for life in tool.trace.read()})
+        share = procs.idle_share(pids, idle_s)
+        return {
+            "": tool.name,
+            "files": MANY_FILES,
+            "idle %": share * 100,
+            "PSS MB": procs.pss_bytes(pids) / 1e6,
+            "processes": len(pids),
+        }
+
+
+def _crowd(tool: Tool, change: Callable[[], object]) -> Crowd:
+    before = len(tool.trace.read())
+    since_ns = time.monotonic_ns()
+    change()
+    _await_quiet(tool)
+    lives = tool.trace.read()
+    new = lives[before:]
+    online = [life for life in new if life.online >= since_ns]
+    last = tool.trace.current()
+    return Crowd(
+        starts=len(new),
+        restarts=len(online),
+        torn=int(bool(online) and online[0].value != tool.project.value),
+        back=last is not None and Path(f"/proc/{last.pid}").exists(),
+        overlaps=overlaps(lives[max(before - 1, 0) :], waits=tool.project.contract),
+    )
+
+
+def _await_quiet(tool: Tool) -> None:
+    """Wait until no process of the bot has begun for a while, and one is online."""
+    begin_s = changed_s = time.monotonic()
+    count = len(tool.trace.read())
+    while time.monotonic() - begin_s < _MOST_S:
+        clock.wait(0.05)
+        if len(tool.trace.read()) != count:
+            count, changed_s = len(tool.trace.lives), time.monotonic()
+        if time.monotonic() - changed_s > _QUIET_S and tool.trace.current() is not None:
+            return
+
+
+def _burst(project: Project) -> None:
+    stamp = time.monotonic_ns()
+    for number in range(BURST_FILES):
+        (project.app / "burst" / f"file_{number:04}.py").write_text(f"STAMP = {stamp}\n")
+
+
+_AUTHOR = ("-c", "user.name=bench", "-c", "user.email=bench@localhost", "-c", "commit.gpgsign=no")
+
+
+def _git(folder: Path, *words: str) -> None:
+    subprocess.run(["git", *words], cwd=folder, check=True, capture_output=True)
