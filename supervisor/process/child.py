@@ -23,7 +23,7 @@ from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
-from supervisor.process.tree import TOKEN, lock_holders, members
+from supervisor.process.tree import TOKEN, lock_holders, mains, members
 
 _TAIL_CHARS = 2000
 _RECHECK_S = 0.02
@@ -78,6 +78,7 @@ class Child:
             self._process.wait()
             self._close_channels()
             raise _cannot_start(plan, error) from error
+        mains.add(self.pid)
         self._loop.add_reader(self._pidfd, self._ended)
 
     # Starting.
@@ -333,6 +334,7 @@ class Child:
             self.gone = True
             self._drain()
             self._close_channels()
+            mains.discard(self.pid)  # before its number can be another's
             os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
             os.close(self._pidfd)
             self._emit(TreeGone(self.generation))

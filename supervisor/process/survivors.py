@@ -4,13 +4,12 @@ And who else uses a session: only found, for it is not ours to end.
 """
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from supervisor.process.signals import send
-from supervisor.process.tree import descendants, lock_holders, marked, with_descendants
+from supervisor.process.tree import lives_elsewhere, lock_holders, marked, with_descendants
 from supervisor.session.copying.writers import users
 
 _POLL_S = 0.02
@@ -18,19 +17,15 @@ _POLL_S = 0.02
 
 def find(token_prefix: str, held: Iterable[int], lock: Path) -> list[int]:
     """Return the pids of survivors: by the token, and by a held byte of the lock."""
-    own = {os.getpid(), *descendants(os.getpid())}
     found = marked(token_prefix + ".")
     if held := list(held):
         found += [pid for pid in lock_holders(lock, held) if pid not in found]
-    return [pid for pid in with_descendants(found) if pid not in own]
+    return [pid for pid in with_descendants(found) if lives_elsewhere(pid)]
 
 
 def copies(folder: Path) -> list[int]:
     """Return who else has a file below `folder` open, as far as we may look."""
-    own = {os.getpid(), *descendants(os.getpid())}
-    found = set(users(folder.resolve())) - own
-    # Once more: a helper of ours may have been started while that was looked for.
-    return sorted(found.difference(descendants(os.getpid())) if found else found)
+    return sorted(filter(lives_elsewhere, set(users(folder.resolve()))))
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:

@@ -14,6 +14,12 @@ from pathlib import Path
 PR_SET_CHILD_SUBREAPER = 36
 TOKEN = "STILLHERE_TOKEN"  # noqa: S105 - a mark, no secret
 
+_PIECE_BYTES = 65536
+
+# The main processes of all our bots, each from its start until it is reaped. Nothing that hangs
+# below one can come to hang below another, so who asks for one tree need not look into theirs.
+mains: set[int] = set()
+
 
 def become_subreaper() -> None:
     """Adopt the orphans of our descendants. Raises: OSError."""
@@ -23,14 +29,25 @@ def become_subreaper() -> None:
         raise OSError(number, os.strerror(number))
 
 
+def _read(path: str) -> bytes:
+    """Return what a file of /proc says, in a third of the time that a `Path` takes."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = b""
+        while piece := os.read(fd, _PIECE_BYTES):  # a short one is not yet the end in /proc
+            data += piece
+        return data
+    finally:
+        os.close(fd)
+
+
 def children(pid: int) -> list[int]:
     """Return the direct children of `pid`, zombies included; none when it is gone."""
     found: list[int] = []
     with suppress(OSError):
         for task in os.listdir(f"/proc/{pid}/task"):
             with suppress(OSError):
-                text = Path(f"/proc/{pid}/task/{task}/children").read_text()
-                found.extend(int(word) for word in text.split())
+                found.extend(map(int, _read(f"/proc/{pid}/task/{task}/children").split()))
     return found
 
 
@@ -47,11 +64,11 @@ class Stat:
     def __init__(self, pid: int) -> None:
         """Raises: ProcessLookupError when there is no such process."""
         try:
-            text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+            text = _read(f"/proc/{pid}/stat")
         except OSError as error:
             raise ProcessLookupError(pid) from error
-        words = text.rpartition(")")[2].split()
-        self.state = words[0]
+        words = text.rpartition(b")")[2].split(None, 4)
+        self.state = words[0].decode()
         self.parent = int(words[1])
         self.session = int(words[3])
 
@@ -59,7 +76,7 @@ class Stat:
 def environment_has(pid: int, mark: bytes) -> bool:
     """Return whether an entry of the environment that `pid` was started with begins so."""
     try:
-        data = Path(f"/proc/{pid}/environ").read_bytes()
+        data = _read(f"/proc/{pid}/environ")
     except OSError:
         return False
     return data.startswith(mark) or b"\0" + mark in data
@@ -68,36 +85,61 @@ def environment_has(pid: int, mark: bytes) -> bool:
 def members(root: int, token: str) -> list[int]:
     """Return what lives of the tree that began with `root`, parents first, zombies left out.
 
-    A process belongs to it when it hangs below `root`, or hangs below us and has the tree's
-    session or its token.
+    A process belongs to it when it hangs below one that does, or hangs below us and has the
+    tree's session or its token. What is below another bot's main process is not looked at.
     """
     mark = f"{TOKEN}={token}".encode()
-    below = {root, *descendants(root)}
     found: list[int] = []
-    for pid in descendants(os.getpid()):
-        try:
-            stat = Stat(pid)
-        except ProcessLookupError:
-            continue
-        if stat.state in "ZX":
-            continue
-        ours = pid in below or stat.parent in below or stat.session == root
-        if ours or environment_has(pid, mark):
-            below.add(pid)
-            found.append(pid)
-    return found
+    known = mains - {root}
+    # Whose parent ends meanwhile becomes our child: only a look that finds nobody new is the last.
+    while fresh := [pid for pid in children(os.getpid()) if pid not in known]:
+        known.update(fresh)
+        todo = [(pid, pid == root) for pid in fresh]
+        while todo:
+            pid, belongs = todo.pop()
+            try:
+                stat = Stat(pid)
+            except ProcessLookupError:
+                continue
+            belongs = belongs or stat.session == root or environment_has(pid, mark)
+            if belongs and stat.state not in "ZX":
+                found.append(pid)
+            todo += [(child, belongs) for child in children(pid)]
+    return list(dict.fromkeys(found))
 
 
 def marked(prefix: str) -> list[int]:
-    """Return the live processes anywhere whose token begins with `prefix`, ourselves not."""
+    """Return the live processes anywhere whose token begins with `prefix`.
+
+    Neither ourselves nor our bots' main processes: who asks looks for others'.
+    """
     mark = f"{TOKEN}={prefix}".encode()
     found: list[int] = []
-    for name in os.listdir("/proc"):
-        if name.isdigit() and int(name) != os.getpid() and environment_has(int(name), mark):
+    pids = {int(name) for name in os.listdir("/proc") if name.isdigit()}
+    for pid in pids - mains - {os.getpid()}:
+        if environment_has(pid, mark):
             with suppress(ProcessLookupError):
-                if Stat(int(name)).state not in "ZX":
-                    found.append(int(name))
+                if Stat(pid).state not in "ZX":
+                    found.append(pid)
     return sorted(found)
+
+
+def lives_elsewhere(pid: int) -> bool:
+    """Return whether it is a live process, neither us nor one that hangs below us.
+
+    That is asked from below: what hangs below us may be much.
+    """
+    above = pid
+    while above > 1:
+        if above == os.getpid():
+            return False
+        try:
+            above = Stat(above).parent
+        except ProcessLookupError:
+            if above == pid:
+                return False  # it is gone
+            above = pid  # one between ended meanwhile: who hung below it has another parent now
+    return True
 
 
 def lock_holders(lock: Path, held: Iterable[int]) -> list[int]:
@@ -138,14 +180,14 @@ def with_descendants(pids: Iterable[int]) -> list[int]:
     return list(found)
 
 
-def reap_orphans(known: Iterable[int]) -> None:
+def reap_orphans(known: Iterable[int] = ()) -> None:
     """Collect the zombies that bots left to us.
 
-    Only what is foreign is touched: our own helpers share our session (setsid(2)), and `known`
-    are main processes that somebody waits for.
+    Only what is foreign is touched: our own helpers share our session (setsid(2)), and somebody
+    waits for our bots' main processes, and for those that are `known`.
     """
     own_session = os.getsid(0)
-    spared = set(known)
+    spared = mains.union(known)
     for pid in children(os.getpid()):
         if pid in spared:
             continue
