@@ -281,6 +281,21 @@ def test_the_picture_is_drawn_or_said_to_be_missing(tmp_path: Path) -> None:
     assert "restart" in said
 
 
+def test_what_was_compared_with_is_known_by_its_version(tmp_path: Path) -> None:
+    """Of Node's packages and of Python's; what the system has is not ours to say."""
+    described = tmp_path / "node" / "node_modules" / "nodemon" / "package.json"
+    described.parent.mkdir(parents=True)
+    described.write_text('{"version": "3.1.4"}')
+    meta = (
+        tmp_path / "tools" / "lib" / "python3.11" / "site-packages" / "watchfiles-1.3.0.dist-info"
+    )
+    meta.mkdir(parents=True)
+    (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: watchfiles\nVersion: 1.3.0\n")
+    places = Places(tmp_path)
+    versions = [places.version(name) for name in ("nodemon", "watchfiles", "entr")]
+    assert versions == ["3.1.4", "1.3.0", ""]
+
+
 def test_what_installs_the_peers_is_a_shell_program() -> None:
     """It can be read by any shell, and wants a folder."""
     script = Path(__file__).with_name("install-peers")

@@ -13,7 +13,7 @@ class NodemonExec(Tool):
     """Nodemon with `exec`, so that its signal reaches the bot and it waits for its end."""
 
     name = "nodemon, exec form"
-    program = "nodemon"
+    program = package = "nodemon"
 
     def argv(self) -> list[str]:
         """Watch the program's folder for .py; SIGTERM, as all others."""
@@ -38,7 +38,7 @@ class Pm2(Tool):
     """PM2: a daemon of its own, with its home in the project."""
 
     name = "pm2 --watch"
-    program = "pm2"
+    program = package = "pm2"
 
     def argv(self) -> list[str]:
         """Start the daemon and the bot; the command itself ends."""
@@ -76,7 +76,7 @@ class Watchfiles(Tool):
     """The command of the library that we use as well."""
 
     name = "watchfiles"
-    program = "watchfiles"
+    program = package = "watchfiles"
 
     def argv(self) -> list[str]:
         """Watch Python files, its own filter for that."""
@@ -104,6 +104,7 @@ class Watchmedo(Tool):
 
     name = "watchmedo auto-restart"
     program = "watchmedo"
+    package = "watchdog"
 
     def argv(self) -> list[str]:
         """Watch .py at all depths: since watchdog 7.1 `*.py` alone is the top folder only."""
@@ -124,6 +125,7 @@ class Supervisord(Tool):
 
     name = "supervisorctl restart"
     program = "supervisord"
+    package = "supervisor"
     watches = False
 
     def argv(self) -> list[str]:

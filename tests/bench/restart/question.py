@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.clock import Samples
-from tests.bench.report import Report, ratio, say
+from tests.bench.report import Report, columns, ratio, say
 from tests.bench.restart import crowds, race
 from tests.bench.restart.peers import PEERS
 from tests.bench.restart.project import LIGHT, REALISTIC, Kind, Project
@@ -74,6 +74,9 @@ class Question:
         self._report.facts.setdefault("missing", {}).update(missing)
         for name, program in missing.items():
             say(f"  {name}: not installed ({program} is not found)")
+        versions = {kind.name: self._places.version(kind.package) for kind in there}
+        self._report.facts.setdefault("versions", {}).update(versions)
+        say(*columns([[name, version or "of the system"] for name, version in versions.items()]))
         for bot in kinds:
             self._race(bot, [*OURS, *there])
         for tool in (*OURS[:2], *(kind for kind in there if kind.watches)):

@@ -3,6 +3,7 @@
 Each is called as its own documentation says for a program in Python.
 """
 
+import json
 import os
 import shutil
 import signal
@@ -10,6 +11,7 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Self
 
@@ -41,6 +43,14 @@ class Places:
         path = self.folder / "bots" / "bin" / "python"
         return path if path.exists() else None
 
+    def version(self, package: str) -> str:
+        """Return the version of what was installed there; "" if the system has it, or nobody."""
+        described = self.folder / "node" / "node_modules" / package / "package.json"
+        if described.exists():
+            return str(json.loads(described.read_text())["version"])
+        found = metadata.distributions(name=package, path=self.site_packages())
+        return next((each.version for each in found), "")
+
     def site_packages(self) -> list[str]:
         """Return where the tools' own libraries are: matplotlib for the pictures."""
         return [str(path) for path in self.folder.glob("tools/lib/python*/site-packages")]
@@ -51,6 +61,7 @@ class Tool:
 
     name = ""
     program = ""
+    package = ""
     ours = False
     # What is asked for each save by a command of its own, since the tool does not watch.
     watches = True
