@@ -24,6 +24,7 @@ from supervisor.cli.tell import (
     which,
 )
 from supervisor.cli.tell_checks import CHECKS
+from supervisor.cli.tell_spares import SPARES
 from supervisor.cli.words import get
 
 
@@ -59,6 +60,7 @@ class Console:
         self._told: dict[str, Teller] = {
             **TELL,
             **CHECKS,
+            **SPARES,
             "paused": self._paused,
             "session_checked": self._session_checked,
             "session_restored": self._session_restored,

@@ -141,6 +141,7 @@ def test_a_look_opens_only_what_is_not_known_yet(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The quick check is part of the gap: of ten thousand media files it opens the new ones."""
+    monkeypatch.setattr("supervisor.session.copying.capture.YOUNG_FINE_NS", 2 * 10**9)
     fill(place.live)
     for name in ("old", "new"):
         (place.live / name).write_bytes(bytes(500))

@@ -267,6 +267,7 @@ def test_an_old_file_is_read_once_until_another_comes(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Who changes what it got changes nothing; what another process wrote is seen at once."""
+    monkeypatch.setattr(state, "_YOUNG_FINE_NS", 2 * 10**9)
     manager, other = place.linked(), place.manager()
     read: list[Path] = []
     really = files.read_file
