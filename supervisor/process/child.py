@@ -190,8 +190,6 @@ class Child:
         Raises: OSError when it is gone.
         """
         assert self._line_to_spare is not None  # noqa: S101 - only a spare is released
-        self.generation = generation
-        self.started_at = time.monotonic()
         if session_dir is not None:
             self._write_activation(session_dir)
         self._line_to_spare.release(
@@ -200,6 +198,9 @@ class Child:
                 "STILLHERE_SESSION_DIR": None if session_dir is None else str(session_dir),
             }
         )
+        # Not before: what is gone stays a spare, and its end no generation's.
+        self.generation = generation
+        self.started_at = time.monotonic()
 
     def _spare_said(self, why: str) -> None:
         if self.spare:

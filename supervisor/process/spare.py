@@ -14,15 +14,20 @@ from pathlib import Path
 
 PAUSED = Path(__file__).parent / "paused"
 LINE = "STILLHERE_SPARE_FD"
+PATH = "STILLHERE_SPARE_PATH"  # the PYTHONPATH that the program is to see, where it is to see one
+# Nothing that a program surely imports first takes so long; it may wait for something for ever.
+LOADS_S = 30.0
 _PROBE_S = 10.0
 _SAID_BYTES = 4096
 
 
 def environment(env: Mapping[str, str], line: int) -> dict[str, str]:
     """Return what a paused interpreter is started with: `env`, and the way to our sitecustomize."""
-    rest = env.get("PYTHONPATH", "")
-    paths = f"{PAUSED}{os.pathsep}{rest}" if rest else str(PAUSED)
-    return {**env, "PYTHONPATH": paths, LINE: str(line)}
+    before = env.get("PYTHONPATH")
+    # An empty one would add an empty part, which means the current folder.
+    paths = [str(PAUSED), before] if before else [str(PAUSED)]
+    known = {**env, "PYTHONPATH": os.pathsep.join(paths), LINE: str(line)}
+    return known if before is None else {**known, PATH: before}
 
 
 def message(words: Sequence[str]) -> bytes:
@@ -75,15 +80,23 @@ class Line:
         self, own_names: Sequence[str], modules: Sequence[str], told: Callable[[str], None]
     ) -> None:
         self._socket, theirs = socket.socketpair()
+        self._socket.setblocking(False)  # noqa: FBT003 - positional only
+        try:
+            # Small enough for a socket's buffer, which takes 200 KiB (socket(7), wmem_default).
+            self._socket.sendall(message(own_names) + message(modules))
+        except OSError:
+            self._socket.close()
+            theirs.close()
+            raise
         self.theirs = theirs.detach()
         self.loaded = 0  # modules
         self._told = told
         self._said = b""
-        self._socket.setblocking(False)  # noqa: FBT003 - positional only
         self._loop = asyncio.get_running_loop()
-        # Small enough for a socket's buffer, which takes 200 KiB (socket(7), wmem_default).
-        self._socket.sendall(message(own_names) + message(modules))
         self._loop.add_reader(self._socket, self._hear)
+        self._late = self._loop.call_later(
+            LOADS_S, self._tell, f"it does not wait after {LOADS_S:.0f} s"
+        )
 
     def release(self, variables: Mapping[str, str | None]) -> None:
         """Let the program begin, with these variables set, or removed where None.
@@ -98,8 +111,7 @@ class Line:
 
     def close(self) -> None:
         """Hang up: an interpreter that still waits ends."""
-        with suppress(ValueError):  # closed already
-            self._loop.remove_reader(self._socket)
+        self._stop_hearing()
         self._socket.close()
 
     def _hear(self) -> None:
@@ -112,10 +124,18 @@ class Line:
         self._said += chunk
         if chunk and b"\n" not in self._said:
             return
-        self._loop.remove_reader(self._socket)
         word, _, rest = self._said.decode("utf-8", "replace").partition("\n")[0].partition(" ")
         if word == "paused":
             self.loaded = int(rest)
-            self._told("")
+            self._tell("")
         else:
-            self._told(rest or "it ended before it waited")
+            self._tell(rest or "it ended before it waited")
+
+    def _tell(self, answer: str) -> None:
+        self._stop_hearing()
+        self._told(answer)
+
+    def _stop_hearing(self) -> None:
+        self._late.cancel()
+        with suppress(ValueError):  # closed already
+            self._loop.remove_reader(self._socket)

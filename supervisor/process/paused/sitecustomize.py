@@ -16,18 +16,6 @@ import sys
 SPOILED = 77
 
 
-class _Guard:
-    """Sees whether an import asks for a name that the program would find in its own folder."""
-
-    def __init__(self, names: frozenset[str]) -> None:
-        self.names = names
-        self.asked = ""
-
-    def find_spec(self, name: str, path: object = None, _target: object = None) -> None:
-        if path is None and name in self.names:
-            self.asked = name
-
-
 def _read(line: int, length: int) -> bytes:
     data = b""
     while len(data) < length:
@@ -69,8 +57,9 @@ def _undo() -> int:
     line = int(os.environ["STILLHERE_SPARE_FD"])
     os.set_inheritable(line, False)  # noqa: FBT003 - positional only
     ours = os.path.dirname(__file__)  # noqa: PTH120 - pathlib is not loaded yet
+    _set("PYTHONPATH", os.environ.get("STILLHERE_SPARE_PATH"))
+    _set("STILLHERE_SPARE_PATH", None)
     _set("STILLHERE_SPARE_FD", None)
-    _set("PYTHONPATH", os.environ["PYTHONPATH"][len(ours) + 1 :] or None)
     sys.path.remove(ours)
     sys.path_importer_cache.pop(ours, None)
     return line
@@ -88,9 +77,27 @@ def _users_own() -> bool:
     return True
 
 
+def _threads() -> int:
+    return len(os.listdir("/proc/self/task"))
+
+
+def _observed() -> bool:
+    """Return whether somebody counts lines or calls, who would see ours among them."""
+    tool = getattr(getattr(sys, "monitoring", None), "get_tool", lambda _: None)  # from 3.12 on
+    return bool(sys.gettrace() or sys.getprofile() or any(map(tool, range(6))))
+
+
 def _load(line: int) -> int:
     """Import what is asked for, in order; return how many modules that made."""
-    guard = _Guard(frozenset(_words(line)))
+    own_names, asked = frozenset(_words(line)), []
+
+    def see(name: str, path: object = None, _target: object = None) -> None:
+        # Asked for what the program would find in its own folder, which no library may be given.
+        if path is None and name in own_names:
+            asked.append(name)
+
+    # A class of ours would stay among the subclasses of `object`; this one is there already.
+    guard = type(sys.implementation)(find_spec=see)  # type: ignore[call-arg] # a SimpleNamespace
     handlers = _handlers()
     before = len(sys.modules)
     sys.meta_path.insert(0, guard)
@@ -99,11 +106,11 @@ def _load(line: int) -> int:
             __import__(module)
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is not for the bot's eyes
             _spoil(line, f"{module}: its import ends in {type(error).__name__}")
-        if guard.asked:
-            _spoil(line, f"{module}: it imports {guard.asked}, which the project has too")
+        if asked:
+            _spoil(line, f"{module}: it imports {asked[0]}, which the project has too")
         if _handlers() != handlers:
             _spoil(line, f"{module}: it handles a signal")
-        if len(os.listdir("/proc/self/task")) > 1:
+        if _threads() > 1:
             _spoil(line, f"{module}: it has started a thread")
     sys.meta_path.remove(guard)
     return len(sys.modules) - before
@@ -138,10 +145,12 @@ def _go_on(line: int) -> None:
     if logging is not None and time is not None:
         in_ns = isinstance(vars(logging)["_startTime"], int)  # from 3.13 on
         vars(logging)["_startTime"] = time.time_ns() if in_ns else time.time()
-    for finder in list(sys.path_importer_cache.values()):
-        invalidate = getattr(finder, "invalidate_caches", None)
-        if invalidate is not None:
-            invalidate()
+    for path, finder in list(sys.path_importer_cache.items()):
+        if finder is None:
+            if os.access(path, os.F_OK):
+                del sys.path_importer_cache[path]  # there was nothing before
+        elif hasattr(finder, "invalidate_caches"):
+            finder.invalidate_caches()
 
 
 try:
@@ -150,6 +159,10 @@ try:
         _there_is_one = _users_own()
     except BaseException as _error:  # noqa: BLE001 - `site` would go on, and run the program
         _spoil(_line, "the project's sitecustomize ends in " + type(_error).__name__)
+    if _threads() > 1:
+        _spoil(_line, "a .pth file or the project's sitecustomize has started a thread")
+    if _observed():
+        _spoil(_line, "a .pth file or the project's sitecustomize traces what is run")
     _count = _load(_line)
     _freeze()
     _say(_line, f"paused {_count}")
