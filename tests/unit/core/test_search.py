@@ -129,8 +129,8 @@ ALWAYS: tuple[ev.Event, ...] = (
     ev.StartRequested(),
     ev.StopRequested(),
     ev.SourceChanged(("bot.py",), 0.0, 0.0, 0.0),
-    ev.SourceChanged(("bot.py",), 0.0, 0.0, None),
 )
+MOVING: tuple[ev.Event, ...] = (ev.SourceChanged(("bot.py",), 0.0, 0.0, None),)
 HURRY: tuple[ev.Event, ...] = (ev.StopRequested(hurry=True), ev.RestartRequested())
 PAUSE: tuple[ev.Event, ...] = (ev.PauseRequested(), ev.ResumeRequested())
 OPERATE: tuple[ev.Event, ...] = (ev.OperationRequested(ev.Operation("clear")),)
@@ -391,8 +391,8 @@ def leading_to(graph: Graph, phases: set[str]) -> set[Node]:
 
 
 # Each on its own takes up to half a minute; a few at every test, all of them in `make soak`.
-USUAL = [(COMPANION, PAUSE), (SERVICE, OPERATE), (DEV, HURRY)]
-REST = [(p, a) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)]
+USUAL = [(COMPANION, (*PAUSE, *MOVING)), (SERVICE, OPERATE), (DEV, (*HURRY, *MOVING))]
+REST = [(p, (*a, *MOVING)) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)]
 LONG = (pytest.mark.long, pytest.mark.timeout(600))  # a busy machine takes minutes
 
 
