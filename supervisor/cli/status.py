@@ -37,6 +37,18 @@ def _row(name: str, bot: dict[str, Any]) -> list[str]:
     ]
 
 
+def _spare(name: str, bot: dict[str, Any]) -> str:
+    spare = bot.get("spare") or {}
+    if not spare:
+        return ""
+    loaded, size = (
+        words.count(spare.get("modules", 0), "module"),
+        words.size(spare.get("pss_bytes")),
+    )
+    pid = words.get(spare, "pid")
+    return f"{words.clean(name)}: a warm spare waits (pid {pid}, {loaded}, {size})"
+
+
 HEAD = ("BOT", "PHASE", "PID", "GENERATION", "RESTARTS", "SESSION", "STATE", "DEVICE", "LAST")
 
 
@@ -63,6 +75,8 @@ def status(ctx: click.Context, *, as_json: bool) -> int:
         up = words.span(supervisor.get("uptime_s"))
         click.echo(f"stillhere {supervisor.get('version')}, pid {supervisor.get('pid')}, up {up}")
         for line in table(HEAD, [_row(name, bot) for name, bot in bots.items()]):
+            click.echo(line)
+        for line in filter(None, (_spare(name, bot) for name, bot in bots.items())):
             click.echo(line)
     phases = [str(bot.get("phase")).upper() for bot in bots.values()]
     return BOT_FAILED if "FAILED" in phases else 0

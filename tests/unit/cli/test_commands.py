@@ -78,6 +78,15 @@ def test_status_for_a_person(capsys: Out) -> None:
     assert out[2].endswith("change, 0.31 s, offline 0.07 s, roundtrip")
 
 
+def test_status_tells_what_a_spare_costs(server: Running, capsys: Out) -> None:
+    """Its process, what it has loaded, and its memory."""
+    spare = {"pid": 901, "modules": 114, "pss_bytes": 17 << 20}
+    server.fake.results["status"] = {"bots": {"echo": {**STATUS["bots"]["echo"], "spare": spare}}}
+    assert execute(["status"]) == 0
+    last = capsys.readouterr().out.splitlines()[-1]
+    assert last == "echo: a warm spare waits (pid 901, 114 modules, 17.0 MB)"
+
+
 def test_status_as_json_and_a_failed_bot(server: Running, capsys: Out) -> None:
     """The JSON is what the supervisor says, whole; a bot in FAILED is exit code 3."""
     assert execute(["status", "--json"]) == 0
