@@ -1,17 +1,17 @@
 """Work that takes a while, kept apart from the loop: its result comes back as an event.
 
-Work on the session runs in one thread per bot, in the order in which it was asked for: no two
-jobs ever touch one session, and the lock is given back last.
+Work on the session runs in one strand per bot, in the order in which it was asked for: no two
+jobs ever touch one session, and the lock is given back last. No bot waits for another's.
 """
 
 import asyncio
 import functools
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
+from supervisor.loop.strand import LINGER_S, Strand
 
 # The last seal is committed in this time: of a large session on a slow disk, too.
 CLOSE_S = 60.0
@@ -26,11 +26,11 @@ class Jobs:
         self._post = post
         self._report = report
         self._loop = asyncio.get_running_loop()
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"session-{name}")
+        self._strand = Strand(f"session-{name}", linger_s=LINGER_S)
         self._running: set[asyncio.Future[Any]] = set()
 
     def job(self, ticket: int, work: Callable[[int], ev.Event | None]) -> None:
-        """Run a job of the core in the session's thread; its event, or JobFailed, follows.
+        """Run a job of the core in the session's strand; its event, or JobFailed, follows.
 
         With ticket 0 the core does not wait: what goes wrong is only reported.
         """
@@ -45,11 +45,11 @@ class Jobs:
             elif error is not None:
                 self._report("snapshot_failed", why=in_words(error))
 
-        self._follow(self._loop.run_in_executor(self._thread, work, ticket), done)
+        self._follow(self._loop.run_in_executor(self._strand, work, ticket), done)
 
     def note(self, work: Callable[[], Any]) -> None:
-        """Run what nobody waits for in the session's thread; what goes wrong is reported."""
-        self._follow(self._loop.run_in_executor(self._thread, work), self._noted)
+        """Run what nobody waits for in the session's strand; what goes wrong is reported."""
+        self._follow(self._loop.run_in_executor(self._strand, work), self._noted)
 
     def task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine of the loop; what goes wrong is reported."""
@@ -61,11 +61,11 @@ class Jobs:
         return not self._running
 
     async def result(self, work: Callable[[], Any]) -> Any:
-        """Run `work` in the session's thread, in turn, and return what it returns."""
-        return await self._loop.run_in_executor(self._thread, work)
+        """Run `work` in the session's strand, in turn, and return what it returns."""
+        return await self._loop.run_in_executor(self._strand, work)
 
     def soon(self, call: Callable[..., None], *args: Any, **fields: Any) -> None:
-        """Call from the session's thread what belongs to the loop's."""
+        """Call from the session's strand what belongs to the loop's."""
         self._loop.call_soon_threadsafe(functools.partial(call, *args, **fields))
 
     async def close(self) -> None:
@@ -73,12 +73,12 @@ class Jobs:
         for future in self._running:
             if isinstance(future, asyncio.Task):
                 future.cancel()
-        # The thread takes one after the other, also what is under way and nobody waits for now.
-        last = self._loop.run_in_executor(self._thread, int)
+        # The strand takes one after the other, also what is under way and nobody waits for now.
+        last = self._loop.run_in_executor(self._strand, int)
         _, left = await asyncio.wait({last, *self._running}, timeout=CLOSE_S)
         if left:
             self._report("note_failed", why=f"work on the session did not end in {CLOSE_S:g} s")
-        self._thread.shutdown(wait=False, cancel_futures=True)
+        self._strand.shutdown(wait=False, cancel_futures=True)
 
     def _noted(self, error: BaseException | None, _result: Any) -> None:
         if error is not None:
