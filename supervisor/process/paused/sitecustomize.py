@@ -160,9 +160,9 @@ try:
     except BaseException as _error:  # noqa: BLE001 - `site` would go on, and run the program
         _spoil(_line, "the project's sitecustomize ends in " + type(_error).__name__)
     if _threads() > 1:
-        _spoil(_line, "a .pth file or the project's sitecustomize has started a thread")
+        _spoil(_line, "a thread runs before the program")
     if _observed():
-        _spoil(_line, "a .pth file or the project's sitecustomize traces what is run")
+        _spoil(_line, "something traces what is run")
     _count = _load(_line)
     _freeze()
     _say(_line, f"paused {_count}")
