@@ -54,7 +54,7 @@ ENDS = {
     "'import os, sys; print(sys.path, list(os.environ.items()), list(sys.modules))']))",
     "pickled": "import pickle\nclass C: pass\nprint(pickle.loads(pickle.dumps(C())).__class__)",
     "main": "import sys; m = sys.modules['__main__']; print(sorted(vars(m)), m is not None)",
-    "asyncio": "import asyncio; print(asyncio.run(asyncio.sleep(0, 3)))",
+    "asyncio": "import asyncio\nasync def f(): return 3\nprint(asyncio.run(f()))",
     "annotations": "x: int = 1\nprint(__annotations__)",
 }
 
