@@ -6,15 +6,15 @@ as a program when it is another version than ours: a JSON request on stdin, the 
 
 from __future__ import annotations
 
-# ruff: noqa: PTH100, PTH103, PTH105, PTH107, PTH110, PTH116, PTH118, PTH120, PTH123 - thousands of plain strings
+# ruff: noqa: PTH100, PTH103, PTH105, PTH107, PTH110, PTH114, PTH116, PTH118, PTH120, PTH123 - thousands of plain strings
 import contextlib
 import json
 import marshal
 import os
-import py_compile
 import sys
 import threading
 import warnings
+from collections.abc import Iterable
 from importlib.util import MAGIC_NUMBER, source_hash
 from types import CodeType
 
@@ -26,51 +26,38 @@ CERTAIN_S = 2.0
 
 # Filters of warnings are the whole process's: one at a time may swap them.
 _warnings = threading.Lock()
+# What the compiler says besides SyntaxError.
+_TOO_MUCH = (ValueError, RecursionError, MemoryError, OverflowError)
 
 
 def judge(path: str, prefix: str = "") -> tuple[int | None, str] | None:
     """Return the line and text of what keeps a file from compiling; None: it compiles, or is gone.
 
-    With `prefix`, what was compiled is left below it for the next start: compiled once. Warnings
-    are the bot's affair, also where a filter would make errors of them.
+    With `prefix`, what was compiled is left below it for the next start: compiled once. What does
+    not compile leaves no bytecode there. Warnings are the bot's affair, also where a filter would
+    make errors of them.
     """
     try:
-        with open(path, "rb") as file:
-            source = file.read()
+        source = _read(path)
     except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
         return None
     except OSError as error:
         return None, f"{type(error).__name__}: can't be read: {error.strerror}"
-    try:
-        with _warnings, warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            code = compile(source, path, "exec", dont_inherit=True, optimize=0)
-    except SyntaxError as error:
-        return error.lineno or _nul_line(source), f"{type(error).__name__}: {error.msg}"
-    except (ValueError, RecursionError, MemoryError, OverflowError) as error:
-        text = str(error) or "too much for the compiler"
-        return _nul_line(source), f"{type(error).__name__}: {text}"
-    if prefix:
-        with contextlib.suppress(OSError):  # the bot then compiles by itself
-            _keep(code, source, bytecode_path(path, prefix))
-        refresh(path, prefix)  # where there is some of `python -O`
-    return None
-
-
-def _keep(code: CodeType, source: bytes, target: str) -> None:
-    """Write bytecode that is checked by content: the layout is PEP 552's."""
-    flags = CHECKED_HASH.to_bytes(4, "little")
-    data = MAGIC_NUMBER + flags + source_hash(source) + marshal.dumps(code)
-    os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-    beside = f"{target}.{threading.get_ident()}"
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-    try:
-        with open(handle, "wb") as file:
-            file.write(data)
-        os.replace(beside, target)
-    except OSError:
-        _discard(beside)
-        raise
+    why = None
+    for level, target in _targets(path, prefix, {}) if prefix else [(0, "")]:
+        try:
+            code = _compiled(source, path, level)
+        except SyntaxError as error:
+            why = error.lineno or _nul_line(source), f"{type(error).__name__}: {error.msg}"
+        except _TOO_MUCH as error:
+            text = str(error) or "too much for the compiler"
+            why = _nul_line(source), f"{type(error).__name__}: {text}"
+        else:
+            if target:
+                _keep(code, source, target)
+            continue
+        _discard(target)
+    return why
 
 
 def _nul_line(source: bytes) -> int | None:
@@ -78,31 +65,90 @@ def _nul_line(source: bytes) -> int | None:
     return source.count(b"\n", 0, source.find(b"\0")) + 1 if b"\0" in source else None
 
 
-def refresh(path: str, prefix: str) -> int:
-    """Write the bytecode of one file below `prefix` where it is missing, stale or unchecked.
+def refresh(paths: Iterable[str], prefix: str) -> int:
+    """Write the bytecode of files below `prefix` where it is missing, stale or unchecked.
 
-    Returns how many files were written. Never raises for what is wrong with the source.
+    Returns how many files were written. Never raises for what is wrong with a source. Others may
+    judge or refresh the same files meanwhile: whatever text the last one read, the bytecode that
+    it leaves is of that text, and is compared with the source at the import.
     """
     written = 0
-    for level, suffix in ((0, ""), (1, ".opt-1"), (2, ".opt-2")):
-        target = bytecode_path(path, prefix, suffix)
-        # Bytecode of `python -O` is replaced where there is any, not made.
-        if (level and not os.path.exists(target)) or is_checked(path, target):
-            continue
-        try:
-            with _warnings, warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                py_compile.compile(
-                    path,
-                    cfile=target,
-                    doraise=True,
-                    optimize=level,
-                    invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH,
-                )
-            written += 1
-        except (py_compile.PyCompileError, OSError, ValueError, RecursionError, MemoryError):
-            _discard(target)
+    resolved: dict[str, str] = {}
+    for path in paths:
+        for level, target in _targets(path, prefix, resolved):
+            if is_checked(path, target):
+                continue
+            try:
+                source = _read(path)
+                written += _keep(_compiled(source, path, level), source, target)
+            except (SyntaxError, OSError, *_TOO_MUCH):
+                _discard(target)
     return written
+
+
+def _targets(path: str, prefix: str, resolved: dict[str, str]) -> list[tuple[int, str]]:
+    """Return level and place of what there should be, under each name that an import may use.
+
+    Bytecode of `python -O` is replaced where there is any.
+    """
+    found = []
+    for name in _names(path, resolved):
+        found.append((0, bytecode_path(name, prefix)))
+        optimized = ((level, bytecode_path(name, prefix, f".opt-{level}")) for level in (1, 2))
+        found += [each for each in optimized if os.path.exists(each[1])]
+    return found
+
+
+def _names(path: str, resolved: dict[str, str]) -> list[str]:
+    """Return the absolute names of a file that differ in how far its links are followed.
+
+    Python follows those of the script's folder and of the current one, and no others.
+    `resolved`: folders, followed once for all files.
+    """
+    name = head = os.path.abspath(path)
+    folder = os.path.dirname(name)
+    if folder not in resolved:
+        resolved[folder] = os.path.realpath(folder)
+    names = [name]
+    if resolved[folder] != folder or os.path.islink(name):
+        rest = ""
+        while head != "/":
+            names.append(os.path.realpath(head) + rest)
+            head, tail = os.path.split(head)
+            rest = f"/{tail}{rest}"
+    return list(dict.fromkeys(names))
+
+
+def _read(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
+
+
+def _compiled(source: bytes, path: str, level: int) -> CodeType:
+    with _warnings, warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return compile(source, path, "exec", dont_inherit=True, optimize=level)
+
+
+def _keep(code: CodeType, source: bytes, target: str) -> bool:
+    """Replace bytecode by one that is checked by content; say whether it could be written.
+
+    The layout is PEP 552's. It takes the old one's place whole or not at all.
+    """
+    flags = CHECKED_HASH.to_bytes(4, "little")
+    data = MAGIC_NUMBER + flags + source_hash(source) + marshal.dumps(code)
+    beside = f"{target}.{os.getpid()}.{threading.get_ident()}"
+    try:
+        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with open(handle, "wb") as file:
+            file.write(data)
+        os.replace(beside, target)
+    except OSError:  # the bot then compiles by itself
+        _discard(beside)
+        _discard(target)
+        return False
+    return True
 
 
 def bytecode_path(path: str, prefix: str, suffix: str = "") -> str:
@@ -123,8 +169,7 @@ def is_checked(path: str, target: str) -> bool:
             return False
         if os.stat(path).st_mtime + CERTAIN_S < made_at:
             return True
-        with open(path, "rb") as file:
-            return header[8:16] == source_hash(file.read())
+        return header[8:16] == source_hash(_read(path))
     except OSError:
         return False
 
@@ -141,7 +186,7 @@ def main() -> None:
     if "judge" in request:
         json.dump([judge(path, request["prefix"]) for path in request["judge"]], sys.stdout)
     else:
-        json.dump([refresh(path, request["prefix"]) for path in request["refresh"]], sys.stdout)
+        json.dump(refresh(request["refresh"], request["prefix"]), sys.stdout)
 
 
 if __name__ == "__main__":

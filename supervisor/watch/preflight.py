@@ -6,12 +6,16 @@ Weak evidence: what compiles may still fail to start. But what does not compile 
 import asyncio
 import os
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
 from supervisor.watch import interpreters
 from supervisor.watch.compiling import judge
+
+# Not asyncio's own pool: there, looks at /proc and waits for programs may take every place.
+_threads = ThreadPoolExecutor(4, thread_name_prefix="preflight")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,10 @@ async def preflight(
     """
     chosen = [path for path in paths if path.endswith((".py", ".pyw"))]
     keep = "" if prefix is None else str(prefix)
-    return await asyncio.to_thread(_judge, chosen, base, python, keep) if chosen else []
+    if not chosen:
+        return []
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(_threads, _judge, chosen, base, python, keep)
 
 
 def _judge(paths: list[str], base: Path, python: str, prefix: str) -> list[Problem]:

@@ -2,15 +2,18 @@
 
 import importlib.util
 import os
+import py_compile
 import stat
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 from supervisor.watch import bytecode, interpreters
 from supervisor.watch.compiling import bytecode_path, is_checked
+from tests.unit.watch.startkit import save, start
 
 SAVES = 20
 
@@ -20,27 +23,6 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Keep the tests out of the user's own cache."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-def start(project: Path, folder: Path) -> str:
-    """Run a real bot of two modules, with bytecode being written, and return what it says."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    done = subprocess.run(
-        [sys.executable, "main.py"],
-        cwd=project,
-        env={**env, "PYTHONPYCACHEPREFIX": str(folder)},
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=True,
-    )
-    return done.stdout.strip()
-
-
-def save(source: Path, n: int) -> None:
-    """Save text of the same length in what the filesystem takes for the same second."""
-    source.write_text(f"VALUE = {n + 100}\n")
-    os.utime(source, (1_700_000_000, 1_700_000_000))
 
 
 def saves_that_ran(project: Path, folder: Path, *, refreshed: bool) -> list[int]:
@@ -129,6 +111,20 @@ def test_bytecode_of_a_file_that_no_longer_compiles_is_taken_away(tmp_path: Path
     assert not Path(bytecode_path(str(source), str(folder))).exists()
 
 
+def test_bytecode_that_cant_be_replaced_is_not_left_unchecked(tmp_path: Path) -> None:
+    """Something is in the way of the new one: rather none than one that Python would trust."""
+    folder = bytecode.prefix()
+    save(tmp_path / "module.py", 1)
+    target = Path(bytecode_path(str(tmp_path / "module.py"), str(folder)))
+    py_compile.compile(str(tmp_path / "module.py"), cfile=str(target))
+    (tmp_path / "main.py").write_text("import module; print(module.VALUE)\n")
+    beside = Path(f"{target}.{os.getpid()}.{threading.get_ident()}")
+    beside.mkdir()
+    save(tmp_path / "module.py", 2)
+    assert bytecode.refresh([tmp_path / "module.py"], folder, sys.executable) == 0
+    assert start(tmp_path, folder) == "102"
+
+
 def test_optimized_bytecode_is_checked_too_where_there_is_any(tmp_path: Path) -> None:
     """A bot that runs under `python -O` has its own."""
     folder = bytecode.prefix()
@@ -175,6 +171,34 @@ def test_where_no_private_folder_can_be_had_there_is_none(tmp_path: Path, own_ca
     assert bytecode.prefix() == bytecode.NOWHERE
 
 
+READ_ONLY = 'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3"'
+
+
+def test_a_folder_that_nothing_can_be_written_to_any_more_is_not_used() -> None:
+    """What lies in it unchecked would stay, and be run."""
+    folder = bytecode.prefix()
+    script = "from supervisor.watch import bytecode; print(bytecode.prefix())"
+    command = [sys.executable, "-c", script]
+    if os.geteuid():
+        folder.chmod(0o500)
+    else:  # root may write whatever the mode: a mount of its own, gone with the process
+        command = [
+            "unshare",
+            "-m",
+            "sh",
+            "-c",
+            READ_ONLY,
+            "sh",
+            str(folder),
+            sys.executable,
+            script,
+        ]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
+    if done.returncode and os.geteuid() == 0:
+        pytest.skip(f"no mounts here: {done.stderr}")
+    assert done.stdout.strip() == str(bytecode.NOWHERE)
+
+
 def test_what_has_lost_its_source_goes_once_a_day(tmp_path: Path) -> None:
     """Else a cache that serves all projects would keep those that are long gone."""
     stays, goes = tmp_path / "stays", tmp_path / "goes"
@@ -188,9 +212,11 @@ def test_what_has_lost_its_source_goes_once_a_day(tmp_path: Path) -> None:
     goes.rmdir()
     bytecode.prefix()
     assert lost.exists(), "it was looked through today already"
+    (kept / "x.pyc.123").touch()  # whoever wrote it was killed
     os.utime(folder / bytecode.SWEPT, (0, 0))
     bytecode.prefix()
     assert (kept.exists(), lost.exists()) == (True, False)
+    assert [path.name for path in kept.iterdir()] == ["x.pyc"]
 
 
 def test_a_bots_own_settings_come_first(tmp_path: Path) -> None:

@@ -1,13 +1,16 @@
 """What can't start is known before anything is stopped for it."""
 
 import asyncio
+import os
 import sys
+import threading
 import warnings
 from pathlib import Path
 
 import pytest
 
 from supervisor.watch import interpreters
+from supervisor.watch.compiling import bytecode_path, is_checked
 from supervisor.watch.preflight import Problem, preflight
 
 
@@ -19,12 +22,12 @@ def python(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> s
     return sys.executable
 
 
-def judged(base: Path, python: str, *paths: str) -> list[Problem]:
+def judged(base: Path, python: str, *paths: str, prefix: Path | None = None) -> list[Problem]:
     """Return the problems of some files."""
 
     async def main() -> list[Problem]:
         async with asyncio.timeout(30):
-            return await preflight(paths, base=base, python=python)
+            return await preflight(paths, base=base, python=python, prefix=prefix)
 
     return asyncio.run(main())
 
@@ -55,6 +58,46 @@ def test_each_file_that_cant_be_compiled_is_told_with_its_line(tmp_path: Path, p
     assert told[0].text == "SyntaxError: '(' was never closed"
     assert told[1].text == "SyntaxError: 'return' outside function"
     assert told[2].text.startswith("TabError: ")
+
+
+def test_what_compiles_is_left_for_the_next_start_and_nothing_else_is(
+    tmp_path: Path, python: str
+) -> None:
+    """Of a file that does not compile, not even the bytecode of what it was before."""
+    prefix, source = tmp_path / "cache", tmp_path / "a.py"
+    target = Path(bytecode_path(str(source), str(prefix)))
+    source.write_text("a = 1\n")
+    assert judged(tmp_path, python, "a.py") == []
+    assert not prefix.exists(), "it was only to be judged"
+    assert judged(tmp_path, python, "a.py", "gone.py", "data.json", prefix=prefix) == []
+    assert [path for path in prefix.rglob("*") if path.is_file()] == [target]
+    assert is_checked(str(source), str(target))
+    for broken in ("a = (\n", "a = '\0'\n"):
+        source.write_text("a = 1\n")
+        judged(tmp_path, python, "a.py", prefix=prefix)
+        assert target.exists()
+        source.write_text(broken)
+        assert len(judged(tmp_path, python, "a.py", prefix=prefix)) == 1
+        assert not target.exists()
+
+
+def test_it_waits_for_no_other_work(tmp_path: Path) -> None:
+    """All places of asyncio's own threads are taken: it is in a restart's way, and has its own."""
+    (tmp_path / "a.py").write_text("a = 1\n")
+    over = threading.Event()
+
+    async def main() -> list[Problem]:
+        loop = asyncio.get_running_loop()
+        places = min(32, (os.cpu_count() or 1) + 4)
+        others = [loop.run_in_executor(None, over.wait) for _ in range(places)]
+        try:
+            async with asyncio.timeout(30):
+                return await preflight(["a.py"], base=tmp_path, python=sys.executable)
+        finally:
+            over.set()
+            await asyncio.gather(*others)
+
+    assert asyncio.run(main()) == []
 
 
 def test_what_is_too_much_for_the_compiler_is_told_and_does_no_harm(
