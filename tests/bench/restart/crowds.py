@@ -21,39 +21,43 @@ _QUIET_S, _MOST_S = 3.0, 20.0
 _BRANCHES = ("first", "second")
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Crowd:
     """What came of one change of many files, or of a slow one. `back`: the bot ended up online.
 
     `starts`: processes that began; `restarts`: those that came online; `torn`: 1 if the first of
-    them did not have the whole of what was written.
+    them did not have the whole of what was written; `back_s`: from the end of the change to the
+    last of them online.
     """
 
     starts: int
     restarts: int
     torn: int
+    back_s: float
     back: bool
     overlaps: int
 
 
 def measure(tool: Tool) -> dict[str, Any]:
-    """Return one row: 1,000 files written at once, another branch checked out, a slow save."""
-    with tool.running():
-        if not wait(lambda: tool.trace.online(0) is not None, START_S):
-            return {"": tool.name, "wrong": "the bot never came online"}
-        clock.wait(FIRST_SETTLE_S)
-        burst = _crowd(tool, lambda: _burst(tool.project))
-        branch = _crowd(tool, lambda: _git(tool.project.root, "checkout", "-q", _BRANCHES[1]))
-        slow = _crowd(tool, tool.project.save_slowly)
+    """Return one row: 1,000 files written at once, another branch checked out, a slow save.
+
+    The tool is started anew for each, so that none has to bear with the one before.
+    """
+    project = tool.project
+    burst = _crowd(tool, lambda: _burst(project))
+    branch = _crowd(tool, lambda: _git(project.root, "checkout", "-q", _BRANCHES[1]))
+    slow = _crowd(tool, project.save_slowly)
+    each = (burst, branch, slow)
     return {
         "": tool.name,
         "burst": burst.restarts,
+        "back s": burst.back_s,
         "branch": branch.restarts,
         "slow save": slow.restarts,
         "slow: torn": slow.torn,
-        "failed starts": sum(each.starts - each.restarts for each in (burst, branch, slow)),
-        "two at once": sum(each.overlaps for each in (burst, branch, slow)),
-        "offline at the end": sum(not each.back for each in (burst, branch, slow)),
+        "failed starts": sum(crowd.starts - crowd.restarts for crowd in each),
+        "two at once": sum(crowd.overlaps for crowd in each),
+        "offline at the end": sum(not crowd.back for crowd in each),
         "ours": tool.ours,
     }
 
@@ -128,20 +132,26 @@ def many_files(tool: Tool, idle_s: float) -> dict[str, Any]:
 
 
 def _crowd(tool: Tool, change: Callable[[], object]) -> Crowd:
-    before = len(tool.trace.read())
-    since_ns = time.monotonic_ns()
-    change()
-    _await_quiet(tool)
-    lives = tool.trace.read()
-    new = lives[before:]
-    online = [life for life in new if life.online >= since_ns]
-    last = tool.trace.current()
+    begin_ns = time.monotonic_ns()
+    with tool.running():
+        if not wait(lambda: tool.trace.online(begin_ns) is not None, START_S):
+            return Crowd(0, 0, 0, 0.0, back=False, overlaps=0)
+        clock.wait(FIRST_SETTLE_S)
+        before = len(tool.trace.read())
+        change()
+        changed_ns = time.monotonic_ns()
+        _await_quiet(tool)
+        lives = tool.trace.read()[before - 1 :]
+        last = tool.trace.current()
+        back = last is not None and Path(f"/proc/{last.pid}").exists()
+    online = [life for life in lives[1:] if life.online]
     return Crowd(
-        starts=len(new),
+        starts=len(lives) - 1,
         restarts=len(online),
         torn=int(bool(online) and online[0].value != tool.project.value),
-        back=last is not None and Path(f"/proc/{last.pid}").exists(),
-        overlaps=overlaps(lives[max(before - 1, 0) :], waits=tool.project.contract),
+        back_s=(online[-1].online - changed_ns) / 1e9 if online else 0.0,
+        back=back,
+        overlaps=overlaps(lives, waits=tool.project.contract),
     )
 
 

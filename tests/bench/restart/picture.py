@@ -23,12 +23,14 @@ def draw(report: Report, folder: Path) -> list[str]:
     except ImportError:
         return ["no picture of the restarts: matplotlib is not installed"]
     pyplot.switch_backend("agg")
-    figure, places = pyplot.subplots(1, len(bots), squeeze=False, figsize=(7 * len(bots), 5))
+    figure, places = pyplot.subplots(1, len(bots), squeeze=False, figsize=(7.5 * len(bots), 5))
     for place, bot in zip(places[0], bots, strict=True):
         of_bot = [row for row in rows if row["bot"] == bot and row.get("ready ms")]
         _bars(place, sorted(of_bot, key=lambda row: -row["ready ms"]["median"]))
-        place.set(title=f"the {bot} bot: save to ready, ms (median; line: least to most)")
-    figure.tight_layout()
+        place.set(title=f"the {bot} bot", xlabel="ms from the save; line: least to most")
+    handles, labels = places[0][0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="lower center", ncols=2, frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
     path = folder / "restart.png"
     figure.savefig(path, dpi=120)
     pyplot.close(figure)
@@ -48,6 +50,10 @@ def _bars(place: Any, rows: list[Row]) -> None:
         place.text(ready["max"], at, note, va="center", fontsize="small")
     place.set_yticks(range(len(rows)), [row[""] for row in rows])
     place.set_xlim(0, max((row["ready ms"]["max"] for row in rows), default=1.0) * 1250)
-    place.barh(0, 0, color=_TOLD[True], label="until the old one is told to stop (it is online)")
-    place.barh(0, 0, color=_GAP[True], label="gap: until the new one is online")
-    place.legend(fontsize="small", loc="lower right")
+    place.barh(
+        0,
+        0,
+        color=_TOLD[True],
+        label="from the save until the old bot is told to stop: it is online",
+    )
+    place.barh(0, 0, color=_GAP[True], label="from there until the new one is online: the gap")

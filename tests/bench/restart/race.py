@@ -90,17 +90,19 @@ class Row:
 
 
 def measure(tool: Tool, saves: int, idle_s: float) -> Row:
-    """Run the tool, look at it at rest, then save so many times. Bounded; ends what it started."""
+    """Run the tool, save so many times, then look at it at rest. Bounded; ends what it started."""
     row = Row(tool.name, tool.project.kind.name, tool.ours)
     with tool.running():
         if not wait(lambda: tool.trace.online(0) is not None, START_S):
             row.wrong = "the bot never came online"
             return row
         clock.wait(FIRST_SETTLE_S)
-        _look(tool, row, idle_s)
         _settle(tool)
         for _ in range(saves):
             _save(tool, row)
+        # At rest again: with what the restarts have left behind.
+        clock.wait(FIRST_SETTLE_S)
+        _look(tool, row, idle_s)
         lives = tool.trace.read()
         row.overlaps = overlaps(lives, waits=tool.project.contract)
         row.both_open = overlaps(lives, waits=True)
