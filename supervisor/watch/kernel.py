@@ -17,6 +17,8 @@ from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
 STEP_MS = 5
 DEBOUNCE_MS = 1
 JOIN_S = 0.1
+# The native loop hands over what it collected when that did not grow from one step to the next.
+HAND_OVER_STEPS = 2
 DELETED, ADDED = 3, 1
 # Filesystems where others' changes raise no event here: network shares, and WSL's Windows drives.
 REMOTE = {"nfs", "nfs4", "cifs", "smb3", "9p", "drvfs", "vboxsf", "virtiofs", "prl_fs", "ceph"}
@@ -49,6 +51,23 @@ def rust_notify(folders: Sequence[str]) -> Notify:
     return RustNotify(list(folders), False, False, 300, False, False)  # noqa: FBT003 - positional only
 
 
+class _Ending(threading.Event):
+    """Ends a listener, once set. With `steps_left` so many steps later.
+
+    The native loop asks at each step, and throws away what it has collected when the answer is
+    yes; it takes two steps to hand that over.
+    """
+
+    steps_left = 0
+
+    def is_set(self) -> bool:
+        """Return whether to end now; each asking is a step."""
+        if not super().is_set():
+            return False
+        self.steps_left -= 1
+        return self.steps_left < 0
+
+
 class Kernel:
     """Calls `wake` from a thread of its own with each batch of events, with None when blind."""
 
@@ -61,7 +80,7 @@ class Kernel:
         self._make = make
         self._lock = threading.Lock()
         self._closed = False
-        self._stop = threading.Event()
+        self._stop = _Ending()
         self._thread: threading.Thread | None = None
 
     def watch(self, folders: Iterable[str]) -> None:
@@ -81,8 +100,11 @@ class Kernel:
             if self._closed:
                 notify.close()
                 return
+            # The old one first says what it knows: for others than those that made us do this, the
+            # next look may be far.
+            self._stop.steps_left = HAND_OVER_STEPS
             self._stop.set()
-            self._stop = threading.Event()
+            self._stop = _Ending()
             self._thread = threading.Thread(
                 target=self._listen, args=(notify, self._stop), name="watch-kernel", daemon=True
             )
@@ -104,7 +126,7 @@ class Kernel:
         atexit.unregister(self.close)
         self.release()
 
-    def _listen(self, notify: Notify, stop: threading.Event) -> None:
+    def _listen(self, notify: Notify, stop: _Ending) -> None:
         try:
             while not stop.is_set():
                 events = notify.watch(DEBOUNCE_MS, STEP_MS, 0, stop)

@@ -33,17 +33,24 @@ class Quiet:
             self._wary_until = now + WARY_S
         self._told.append(now)
 
-    def wary(self, now: float) -> bool:
-        """Return whether one file is not to be trusted to be all that is saved."""
-        return now < self._wary_until
+    def patient(self, now: float) -> bool:
+        """Return whether one whole file is not to be trusted to be all that is saved."""
+        again = bool(self._told) and now - self._told[-1] < AGAIN_S
+        return again or self._wary(now) or self._keeps_coming(now)
 
     def window_s(self, now: float, *, alone: bool) -> float:
         """Return for how long nothing must move. `alone`: one whole file was all so far."""
-        if len(self._told) == MANY and now - self._told[0] < MANY_WITHIN_S:
+        if self._keeps_coming(now):
             return max(LONG_S, self._usual_s)
-        if alone and not self.wary(now):
+        if alone and not self._wary(now):
             return min(SHORT_S, self._usual_s)
         return self._usual_s
+
+    def _wary(self, now: float) -> bool:
+        return now < self._wary_until
+
+    def _keeps_coming(self, now: float) -> bool:
+        return len(self._told) == MANY and now - self._told[0] < MANY_WITHIN_S
 
 
 def written(path: str) -> bool | None:

@@ -48,13 +48,14 @@ class Watch:
 
     def __init__(self, notify: Callable[[Sequence[str]], Notify] = rust_notify) -> None:
         self._notify = notify
-        self._members: list[Member] = []
+        self._members: dict[Member, None] = {}  # in the order they came
         self._by_folder: dict[str, list[Member]] = {}
         self._kernel: Kernel | None = None
         self._pool: ThreadPoolExecutor | None = None
         self._clock: asyncio.Task[None] | None = None
         self._arming: asyncio.Task[None] | None = None
         self._again = False
+        self._rearmed = asyncio.Event()
         self._looks_s = 0.0
 
     def join(self, member: Member) -> None:
@@ -71,14 +72,11 @@ class Watch:
             # Of its own: a look must not wait behind other people's work in the shared threads.
             self._pool = ThreadPoolExecutor(1, thread_name_prefix="watch")
             self._clock = loop.create_task(self._look_at_times())
-        self._members.append(member)
+        self._members[member] = None
 
     def leave(self, member: Member) -> None:
         """Watch for one less; the others' watch goes on as it is."""
-        self._members.remove(member)
-        for folder in member.to_watch():
-            with contextlib.suppress(KeyError, ValueError):
-                self._by_folder[folder].remove(member)
+        del self._members[member]
         if self._members:
             return
         for task in (self._clock, self._arming):
@@ -107,9 +105,12 @@ class Watch:
             # One turn later: of those that start together, all are there.
             await asyncio.sleep(0)
             self._again = False
-            self._by_folder = await self.run(self._armed)
+            await self.run(self._arm_now)
+            # They are watched by another queue now, and the old one may have lost something: its
+            # last events are handed over, but a busy machine can be late.
+            self._rearmed.set()
 
-    def _armed(self) -> dict[str, list[Member]]:
+    def _arm_now(self) -> None:
         members = list(self._members)
         blind: Blind | None = None
         assert self._kernel is not None  # noqa: S101 - somebody has joined
@@ -117,6 +118,7 @@ class Watch:
             wanted = {member: member.to_watch() for member in members}
             for member, folders in wanted.items():
                 member.armed(folders, None)  # before: a watch that dies at once takes this back
+            self._by_folder = _by_folder(wanted)  # before: else its first events would be nobody's
             try:
                 self._kernel.watch(frozenset().union(*wanted.values()))
             except (FileNotFoundError, PermissionError):
@@ -135,25 +137,30 @@ class Watch:
         if blind is not None:
             for member, folders in wanted.items():
                 member.armed(folders, blind)
-        return _by_folder(wanted)
 
     def _heard(self, events: Events | None) -> None:
         if events is None:
-            for member in self._members:
+            for member in list(self._members):
                 member.take(None)
             return
-        theirs: dict[int, tuple[Member, Events]] = {}
+        theirs: dict[Member, Events] = defaultdict(set)
+        by_folder = self._by_folder
         for event in events:
             folder = event[1].rpartition("/")[0] or "/"
-            for member in (*self._by_folder.get(folder, ()), *self._by_folder.get(event[1], ())):
-                theirs.setdefault(id(member), (member, set()))[1].add(event)
-        for member, own in theirs.values():
-            member.take(own)
+            for member in (*by_folder.get(folder, ()), *by_folder.get(event[1], ())):
+                theirs[member].add(event)
+        for member, own in theirs.items():
+            if member in self._members:
+                member.take(own)
 
     async def _look_at_times(self) -> None:
         """Look at everything from time to time: for what the kernel does not tell."""
         while True:
-            await asyncio.sleep(max(LOOK_EVERY_S, self._looks_s / LOOK_SHARE))
+            await asyncio.sleep(LOOK_EVERY_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._looks_s / LOOK_SHARE - LOOK_EVERY_S):
+                    await self._rearmed.wait()
+            self._rearmed.clear()
             for member in await self.run(self._different):
                 member.wake()
 

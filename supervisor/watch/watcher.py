@@ -11,12 +11,12 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from supervisor.watch.fingerprints import Diff, Known, Scan, Tree, compare, glance
+from supervisor.watch.fingerprints import Diff, Tree
 from supervisor.watch.kernel import (
     ADDED,
     DELETED,
@@ -26,24 +26,20 @@ from supervisor.watch.kernel import (
     remote_roots,
     rust_notify,
 )
+from supervisor.watch.looks import FEW_EVENTS, NS, Looks, moved_at
 from supervisor.watch.quiet import Quiet, written
 from supervisor.watch.shared import Watch
 
 POLL_EVERY_S = 0.5
 REARM_EVERY_S = 60.0
-SLOW_LOOK_S = 1.0
 PLAUSIBLE_S = 5.0
-# Few enough to ask each for its time when they come; of a burst the last event's arrival counts.
-FEW_EVENTS = 8
+# What is said to have changed longer ago than this is not what the event is about.
 JUST_S = 0.05
 # A file that stays open for writing is waited for so long: it may be open for ever.
 WRITTEN_CAP_S = 0.3
 WRITTEN_AGAIN_S = 0.01
-# So many named files are compared at once, in the loop's thread; else everything is looked at.
-GLANCE_FILES = 16
-# A look that took longer is not had again in the loop's thread.
+# A look that took longer is not had in the loop's thread again.
 BRIEF_LOOK_S = 0.003
-NS = 1_000_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,20 +81,16 @@ class Watcher:
         self.ready = asyncio.Event()
         self._watch = watch or Watch(notify)
         self._tree = Tree(roots, base=base, ignore=ignore, never=never)
+        self._looks = Looks(self._tree, self._problem)
         self._quiet = Quiet(quiet_s)
         self._quiet_s = quiet_s
         self._quiet_cap_s = quiet_cap_s
         self._on_problem = on_problem
         self._told: set[str] = set()
-        # While `run` runs, what its worker thread has to say is said in the loop's thread.
+        # While `run` runs, what another thread has to say is said in the loop's thread.
         self._home = 0
-        self._tell_from_thread: Callable[..., object] | None = None
+        self._in_loop: Callable[..., object] | None = None
         self._stopping = threading.Event()
-        # The map, and the lock of whoever compares: `check` may come from any thread.
-        self._lock = threading.Lock()
-        self._known: dict[str, Known] | None = None
-        self._scan = Scan()
-        self._look_s = 0.0
         # What the events said. Only the loop's thread writes these.
         self._woken = asyncio.Event()
         self._heard = False
@@ -109,33 +101,50 @@ class Watcher:
         self._emit: Callable[[Change], None] | None = None
         self._settled: Callable[[float], None] | None = None
         self._unsettled = False
+        self._alone = False  # and it was one whole file
         # The folders that the kernel tells of; none: the watch must be made, or made anew.
         self._armed: frozenset[str] = frozenset()
         self._blind_since: float | None = None
         self._remote = False
+        self._unread = False
 
     def check(self) -> Change | None:
-        """Compare now, without waiting for quiet. What is returned is told nobody else.
+        """Compare now, in the loop's thread. What is returned is told nobody else.
 
-        The first look of all takes the baseline. It reads the tree in the caller's thread, 3 ms per
-        1,000 files; of a large tree, only what the events have named so far: of the rest they will
-        tell. If the tree can't be read, that is told as a problem, and nothing counts as seen.
+        The first look of all takes the baseline. A tree that takes longer than 3 ms (some 1,000
+        files) is not walked: what events have named is compared, and `run` tells of the rest.
+        `quiet_at` is None, as in `run`, if the change may still be going on.
+        If the tree can't be read, that is told as a problem, and nothing counts as seen.
         """
         now = time.monotonic()
         try:
-            brief = self._look_s < BRIEF_LOOK_S or self._blind_since is not None or not self._armed
-            diff = None if brief else self._glance(0.0)
-            if diff is None:
-                diff = self._look(threading.Event(), 0.0)
+            if self._looks.took_s > BRIEF_LOOK_S and self._armed and self._blind_since is None:
+                found = self._glance(0.0)
+            else:
+                found = self._looks.look(threading.Event(), 0.0)
         except OSError as error:
             self._cant_read(error)
             return None
-        return self._change(diff, now) if isinstance(diff, Diff) and diff.changed else None
+        if not isinstance(found, Diff) or not found.changed:
+            return None
+        change = self._change(found, now)
+        self._unsettled, self._alone = (
+            self._settled is not None and self._goes_on(found, now),
+            False,
+        )
+        self._quiet.told(now)
+        if self._unsettled:
+            self._woken.set()
+            return replace(change, quiet_at=None)
+        return change
+
+    def _goes_on(self, diff: Diff, now: float) -> bool:
+        young = now - moved_at(diff) < self._quiet.window_s(now, alone=False)
+        return young or self._is_written(diff.changed)
 
     def sources(self) -> list[Path]:
         """Return the files that were there at the last look: what a bot may be made of."""
-        with self._lock:
-            return [Path(path) for path in self._known or ()]
+        return self._looks.sources()
 
     async def run(
         self, emit: Callable[[Change], None], settled: Callable[[float], None] | None = None
@@ -143,14 +152,14 @@ class Watcher:
         """Call `emit` with each change until cancelled. What is different already comes first.
 
         With `settled`, a change of one file that is whole, as far as can be seen, is told before
-        it is known to have settled. Then `settled` is called once nothing moved any more, with
-        that instant; or `emit`, with what was saved on top of it.
+        it is known to have settled (`quiet_at` None). Then, within the cap and as long as the files
+        can be read, `settled` is called with the instant when nothing moved any more; or `emit`,
+        with what was saved on top of it.
         """
         loop = asyncio.get_running_loop()
-        self._home, self._tell_from_thread = threading.get_ident(), loop.call_soon_threadsafe
+        self._home, self._in_loop = threading.get_ident(), loop.call_soon_threadsafe
         self._emit, self._settled = emit, settled
         self._stopping = threading.Event()
-        self._armed = frozenset()
         self._watch.join(self)
         try:
             # Takes the baseline if there is none; otherwise nothing counts as seen yet.
@@ -161,19 +170,19 @@ class Watcher:
             while True:
                 diff = await self._settle()
                 if diff is not None:
-                    self._unsettled = False
+                    self._unsettled = self._alone = False
                     self._tell(self._change(diff, self._detected_at))
-                elif self._unsettled and self._settled is not None:
-                    self._unsettled = False
+                elif self._unsettled and self._settled is not None and not self._unread:
+                    self._unsettled = self._alone = False
                     self._settled(time.monotonic())
-                if self._armed != self._scan.folders:
-                    await self._watch.arm()
-                    self._named = None
-                    continue  # look again: what came before the new watch was in place
+                if self._armed != self._looks.folders:
+                    await self._watch.arm()  # it wakes us: what came before it was in place
                 await self._wait()
         finally:
             self._stopping.set()
             self._emit = self._settled = None
+            self._unsettled = self._alone = False
+            self._armed = frozenset()
             self._watch.leave(self)
 
     def _tell(self, change: Change) -> None:
@@ -188,8 +197,7 @@ class Watcher:
         self._detected_at = max(self._detected_at, time.monotonic())
         while True:
             now = time.monotonic()
-            quiet_s = self._quiet.window_s(now, alone=self._unsettled)
-            quiet_at = self._moved_at + quiet_s
+            quiet_at = self._moved_at + self._quiet.window_s(now, alone=self._alone)
             if now < quiet_at:
                 # Something moves: from here on the wait is bounded.
                 cap_at = cap_at or now + self._quiet_cap_s
@@ -197,32 +205,37 @@ class Watcher:
                 await asyncio.sleep(min(quiet_at, cap_at or now) - now)
                 continue
             written_cap_at = written_cap_at or now + WRITTEN_CAP_S
-            if now < written_cap_at and self._is_written():
+            if now < written_cap_at and self._is_written(self._named or ()):
                 await asyncio.sleep(WRITTEN_AGAIN_S)
                 continue
+            capped = cap_at is not None and now >= cap_at
+            within_s = 0.0 if capped else self._quiet.window_s(now, alone=False)
             self._woken.clear()
-            within_s = 0.0 if cap_at and now >= cap_at else quiet_s
             found = self._glance(within_s) or await self._look_later(within_s)
             if isinstance(found, float):
-                self._moved_at = max(found, self._moved_at)
+                # If one file was told already, it was not all.
+                self._moved_at, self._alone = max(found, self._moved_at), False
                 cap_at = cap_at or now + self._quiet_cap_s
                 continue
-            if found is None or not found.changed:
-                return None
-            if not self._heard:
+            if found is not None and found.changed and not self._heard:
                 self._armed = frozenset()  # the events are not to be relied on
             self._heard = self._woken.is_set()
-            return found
+            if found is not None and found.changed:
+                return found
+            if capped or not self._woken.is_set():
+                return None
 
-    def _is_written(self) -> bool:
-        named = self._named or ()
-        return len(named) <= FEW_EVENTS and any(written(path) for path in named)
+    def _is_written(self, paths: Collection[str]) -> bool:
+        # Of others' files the kernel knows no lease: a network share answers as if in use.
+        few = len(paths) <= FEW_EVENTS and not self._remote
+        return few and any(written(path) for path in paths)
 
     async def _wait(self) -> None:
         """Return when something may have changed: an event came, or a look found something."""
-        poll = self._remote or self._blind_since is not None
+        poll = self._remote or self._unread or self._blind_since is not None
+        wait_s = max(POLL_EVERY_S, self._looks.took_s) if poll else None
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(max(POLL_EVERY_S, self._look_s) if poll else None):
+            async with asyncio.timeout(wait_s):
                 await self._woken.wait()
         if poll and not self._woken.is_set():
             self._named = None
@@ -231,117 +244,65 @@ class Watcher:
 
     # Looking.
 
-    async def _look_later(self, quiet_s: float) -> Diff | float | None:
+    async def _look_later(self, within_s: float) -> Diff | float | None:
         self._named = set()
         try:
-            return await self._watch.run(partial(self._look, self._stopping, quiet_s))
+            found = await self._watch.run(partial(self._looks.look, self._stopping, within_s))
         except OSError as error:
-            self._named = None
             self._cant_read(error)
             return None
+        self._unread = False
+        if isinstance(found, float):
+            self._named = None  # it is still to be seen
+        return found
 
-    def _look(self, stopping: threading.Event, quiet_s: float) -> Diff | float:
-        """Walk and compare. What is found is known from now on, so it is told once.
-
-        Unless something moved within `quiet_s`: then nothing counts as seen, and the answer is
-        when it moved last.
-        """
-        with self._lock:
-            began = time.monotonic()
-            scan = self._tree.scan(stopping)
-            first = self._known is None
-            diff = compare(self._known or {}, scan.files, stopping)
-            self._scan = scan
-            self._look_s = time.monotonic() - began
-            if self._look_s > SLOW_LOOK_S:
-                self._problem(
-                    f"looking through {len(scan.files)} watched files took {self._look_s:.1f} s: "
-                    "watch fewer folders, or ignore what the bot does not run"
-                )
-            if first:
-                self._known = diff.known
-                return replace(diff, changed=())
-            return self._taken(diff, quiet_s)
-
-    def _glance(self, quiet_s: float) -> Diff | float | None:
-        """Compare only the files that events have named; None: everything has to be looked at."""
-        named = self._named
-        if not named or len(named) > GLANCE_FILES or not self._lock.acquire(blocking=False):
-            return None
-        try:
-            diff = self._glanced(named)
-            if diff is None:
-                return None
-            found = self._taken(diff, quiet_s)
-            if isinstance(found, Diff):
-                self._named = set()
-            return found
-        finally:
-            self._lock.release()
-
-    def _glanced(self, named: set[str]) -> Diff | None:
-        aliases = self._scan.aliases
-        if aliases and any(os.path.realpath(path) in aliases for path in named):
-            return None  # it is also the file behind a link, by another name
-        return glance(self._known or {}, named)
-
-    def _taken(self, diff: Diff, quiet_s: float) -> Diff | float:
-        if diff.changed and quiet_s:
-            if diff.torn:
-                return time.monotonic()
-            age_s = (time.time_ns() - diff.newest_ns) / NS
-            if 0 <= age_s < quiet_s:
-                return time.monotonic() - age_s
-        self._known = diff.known
-        return diff
+    def _glance(self, within_s: float) -> Diff | float | None:
+        """Look at the named files only, if that is enough."""
+        found = self._looks.glance(self._named, within_s)
+        if isinstance(found, Diff):
+            self._named = set()
+        return found
 
     def _tell_early(self) -> None:
         """Tell of one file that is whole, as far as can be seen, before it is known to be all."""
-        now = time.monotonic()
-        named = self._named
-        if self._settled is None or self._unsettled or not named or len(named) > FEW_EVENTS:
-            return
-        if self._quiet.wary(now) or self._quiet.window_s(now, alone=True) > self._quiet_s:
-            return
-        if not self._lock.acquire(blocking=False):
+        if self._settled is None or self._unsettled or self._quiet.patient(time.monotonic()):
             return
         try:
-            diff = self._glanced(named)
-            if diff is None or len(diff.changed) != 1 or diff.torn:
-                return
-            if written(diff.changed[0]) is not False:
-                return
-            self._known = diff.known
-        finally:
-            self._lock.release()
-        self._unsettled = True
-        self._tell(replace(self._change(diff, self._detected_at), quiet_at=None))
+            diff = self._looks.take_whole(self._named)
+        except OSError:
+            return  # the look that follows meets it again
+        if diff is not None:
+            self._unsettled = self._alone = True
+            self._tell(replace(self._change(diff, self._detected_at), quiet_at=None))
 
     # What the shared watch wants to know, and tells.
 
     def to_watch(self) -> frozenset[str]:
         """Return the folders of which the kernel is to tell."""
-        return frozenset(self._scan.folders)
+        return self._looks.folders
 
     def rescan(self) -> None:
         """Walk again: a folder is not what it was."""
-        with contextlib.suppress(OSError):
-            self._scan = self._tree.scan()
+        self._looks.rescan()
 
     def differs(self) -> bool:
         """Look whether anything is different; nothing counts as seen."""
         try:
-            return isinstance(self._look(self._stopping, math.inf), float)
+            return isinstance(self._looks.look(self._stopping, math.inf), float)
         except OSError as error:
             self._cant_read(error)
             return False
 
     def armed(self, folders: frozenset[str], blind: Blind | None) -> None:
         """Learn that these folders are watched from now on, or why they are not."""
+        news = folders != self._armed
         self._armed = folders
         self._blind_since = None if blind is None else time.monotonic()
         if blind is not None and str(blind):
             self._problem(str(blind))
+        if news and (in_loop := self._in_loop) is not None:
+            with contextlib.suppress(RuntimeError):  # the loop is closed
+                in_loop(self.wake)  # what came before this is still to be found
 
     def wake(self) -> None:
         """Look soon, at everything."""
@@ -359,7 +320,7 @@ class Watcher:
             self._armed = frozenset()
             self.wake()
             return
-        armed, aliases = self._armed, self._scan.aliases
+        armed, aliases = self._armed, self._looks.aliases
         paths = [path for _, path in events if path in aliases or self._tree.interesting(path)]
         if any(kind in {ADDED, DELETED} and path in armed for kind, path in events):
             # A watched folder was replaced: its watch hangs on the old one.
@@ -392,17 +353,19 @@ class Watcher:
         return Change(tuple(paths), saved_at, max(saved_at, detected_at), now)
 
     def _cant_read(self, error: OSError) -> None:
+        # Not seen yet, whatever it was; `run` tries again.
+        self._unread, self._named = True, None
         self._problem(f"the watched files can't be read: {error}; trying again")
 
     def _problem(self, text: str) -> None:
         if text in self._told:
             return
         self._told.add(text)
-        if self._tell_from_thread is None or threading.get_ident() == self._home:
+        if (in_loop := self._in_loop) is None or threading.get_ident() == self._home:
             self._on_problem(text)
         else:
             with contextlib.suppress(RuntimeError):  # the loop is closed: nobody listens
-                self._tell_from_thread(self._on_problem, text)
+                in_loop(self._on_problem, text)
 
 
 def _age_s(paths: Sequence[str]) -> float:

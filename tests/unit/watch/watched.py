@@ -20,7 +20,9 @@ class Watched(Watcher):
         self.problems: list[str] = []
         self.changes: asyncio.Queue[Change] = asyncio.Queue()
         self.folders: list[tuple[str, ...]] = []
+        self.settled: asyncio.Queue[float] = asyncio.Queue()
         self._event_came = asyncio.Event()
+        self.idle = asyncio.Event()  # all that was to be looked at is
         self._make = options.pop("notify", rust_notify)
         options.setdefault("on_problem", self.problems.append)
         super().__init__(roots, notify=self._noting, **options)
@@ -35,6 +37,12 @@ class Watched(Watcher):
         super()._on_events(events)
         if self._detected_at != before:
             self._event_came.set()
+
+    async def _wait(self) -> None:
+        if not self._woken.is_set():
+            self.idle.set()
+        await super()._wait()
+        self.idle.clear()
 
     async def heard(self) -> None:
         """Return when an event of a watched file came since the last call."""
@@ -52,14 +60,22 @@ class Watched(Watcher):
 
 @contextlib.asynccontextmanager
 async def watching(*roots: Path, **options: Any) -> AsyncIterator[Watched]:
-    """Run a watcher that is in place, and end it; all within a bound."""
+    """Run a watcher that is in place, and end it; all within a bound.
+
+    `early`: it tells of one file before that has settled.
+    """
     async with asyncio.timeout(BOUND_S):
         watched = options.pop("watched", None)
+        early = options.pop("early", False)
+        emit = options.pop("emit", None)
         watched = watched or Watched(roots, **{"base": roots[0], **options})
-        task = asyncio.create_task(watched.run(watched.changes.put_nowait))
+        settled = watched.settled.put_nowait if early else None
+        task = asyncio.create_task(watched.run(emit or watched.changes.put_nowait, settled))
         ready = asyncio.create_task(watched.ready.wait())
         await asyncio.wait({task, ready}, return_when=asyncio.FIRST_COMPLETED)
         try:
+            if early:
+                await watched.idle.wait()
             yield watched
         finally:
             ready.cancel()
