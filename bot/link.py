@@ -21,6 +21,7 @@ import contextlib
 import fcntl
 import os
 import socket
+import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -159,7 +160,14 @@ class Link:
         self._notify(_BRIEF_S, STOPPING="1")
 
     def released(self) -> None:
-        """Say the last word: all is flushed and closed, nothing will be written any more."""
+        """Say the last word: all is flushed and closed, nothing will be written any more.
+
+        It speaks for all that the bot has started, too: whatever of it still lives is killed at
+        once. What was printed is flushed here, so that it arrives.
+        """
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):  # gone, closed, None
+                stream.flush()
         self._notify(_FIRM_S, X_STILLHERE_RELEASED="1")
 
     def close(self) -> None:

@@ -15,7 +15,9 @@ import hmac
 import os
 import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
+from typing import NoReturn
 
 from bot import keys
 from bot.keys import BadKeyError
@@ -216,6 +218,15 @@ async def _beat(link: Link) -> None:
         await asyncio.sleep(link.watchdog_s / 3)
 
 
+async def _leave_quickly(serving: Coroutine[None, None, int]) -> NoReturn:
+    """Serve, and end the process at once: all is closed, and the interpreter's way out is slow."""
+    status = await serving
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError):
+            stream.flush()
+    os._exit(status)
+
+
 def main() -> int:
     """Run the server until SIGTERM or SIGINT."""
     os.umask(0o077)
@@ -228,10 +239,7 @@ def main() -> int:
     except ValueError as problem:
         print(f"chat server: STILLHERE_CHAT_*: {problem}", file=sys.stderr)  # noqa: T201 (a program)
         return 2
-    status = asyncio.run(_serve(data, port, ref_ttl_s, Link()))
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(status)  # all is closed: nothing to gain from the interpreter's slow way out
+    return asyncio.run(_leave_quickly(_serve(data, port, ref_ttl_s, Link())))
 
 
 if __name__ == "__main__":

@@ -1,11 +1,20 @@
 """The bot's end of the contract, spoken by real processes to a socket that we hold."""
 
+import asyncio
 import contextlib
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 
-from tests.unit.bot.botkit import PATIENCE_S, Proc, World, world
+import pytest
+
+from supervisor.core import events as ev
+from supervisor.process import environment
+from tests.contract.childkit import watched
+from tests.unit.bot.botkit import PATIENCE_S, ROOT, Ear, Proc, World, world
 
 
 class Standby:
@@ -175,6 +184,72 @@ def test_the_server_is_a_companion() -> None:
             ["STOPPING"],
             ["X_STILLHERE_RELEASED"],
         ]
+
+
+def test_killed_at_its_last_word_the_bot_has_lost_nothing(here: World) -> None:
+    """SIGKILL right at RELEASED, in a stream of messages: none lost, none twice, all is closed."""
+    phone, bot = here.linked()
+    sent: list[str] = []
+    for generation in range(2, 8):
+        sent += [phone.send(f"!note {generation}") for _ in range(5)]
+        bot.popen.terminate()
+        bot.ear.until("X_STILLHERE_RELEASED", "1")
+        bot.kill()
+        traced = [json.loads(line) for line in here.trace.read_text().splitlines()]
+        assert [line["event"] for line in traced if line["pid"] == bot.pid][-1] == "released"
+        assert sorted(path.name for path in here.session.iterdir()) == ["creds.json", "store.db"]
+        assert here.log("disconnected")[-1]["reason"] == "bye"
+        bot = here.bot(generation=generation)
+        assert bot.ready()["X_STILLHERE_PROOF"] == "roundtrip"
+    for message_id in sent:
+        phone.wait_reply(message_id, PATIENCE_S)
+    assert [len(phone.answers(message_id)) for message_id in sent] == [1] * len(sent)
+
+
+@pytest.mark.usefixtures("adopting")
+def test_what_was_printed_before_the_last_word_arrives() -> None:
+    """Not yet flushed then, and killed at that word: every line is there, to the last one."""
+    script = (
+        "sys.path.insert(0, os.environ['ROOT'])\n"
+        "from bot.link import Link\n"
+        "sys.stdout = open(1, 'w', buffering=1 << 20, closefd=False)\n"
+        "print(*range(2000), sep='\\n')\n"
+        "print('without an end', end='')\n"
+        "Link().released()\n"
+        "hold()"
+    )
+
+    async def run(*, terminal: bool) -> None:
+        env = {**environment.base({}, None), "ROOT": str(ROOT)}
+        async with watched(script, env=env, terminal=terminal) as bot:
+            await bot.heard(ev.Released)
+            bot.child.kill()
+            await bot.heard(ev.TreeGone)
+            printed = [line for stream, line in bot.lines if stream == "stdout"]
+            assert printed == [*(b"%d" % n for n in range(2000)), b"without an end"]
+
+    for terminal in (False, True):
+        asyncio.run(run(terminal=terminal))
+
+
+def test_the_last_word_comes_where_nobody_reads_what_is_printed(here: World) -> None:
+    """Its output is closed, or nobody's any more: the word is said all the same."""
+    ear = Ear(here.folder, "closed")
+    says = "from bot.link import Link; print('x', end=''); {}; Link().released(); os._exit(7)"
+    for first in (
+        "sys.stdout.close()",
+        "sys.stdout = None",
+        "r, w = os.pipe(); os.close(r); os.dup2(w, 1)",
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "import os, sys; " + says.format(first)],
+            env=here.env(NOTIFY_SOCKET=str(ear.path)),
+            timeout=PATIENCE_S,
+            check=False,
+        )
+        assert done.returncode == 7
+        assert ear.next() == {"X_STILLHERE_RELEASED": "1"}
+    ear.close()
 
 
 def test_a_watchdog_is_fed(here: World) -> None:

@@ -223,6 +223,7 @@ def test_link_is_one_file_with_no_dependency() -> None:
         "fcntl",
         "os",
         "socket",
+        "sys",
         "time",
         "collections.abc",
         "pathlib",
