@@ -13,18 +13,31 @@ from supervisor.core.errors import SupervisorError
 from supervisor.watch import compiling
 
 ANSWER_S = 20.0
+_OURS = os.path.realpath(sys.executable)
 
 
-@functools.lru_cache(maxsize=64)
 def same_version(python: str) -> bool:
     """Return whether `python` compiles as we do. Asks an unknown one, once: about 20 ms.
 
-    Raises: SupervisorError if it can't be run.
+    An environment that was made anew with another Python is another one. Raises: SupervisorError
+    if it can't be run.
     """
-    if os.path.realpath(python) == os.path.realpath(sys.executable):
-        return True
+    real = os.path.realpath(python)
+    return real == _OURS or _tag(python, real, _made(real)) == sys.implementation.cache_tag
+
+
+def _made(real: str) -> tuple[int, int]:
+    try:
+        status = os.stat(real)  # noqa: PTH116 - a string, as in realpath
+    except OSError:
+        return 0, 0
+    return status.st_ino, status.st_mtime_ns
+
+
+@functools.lru_cache(maxsize=64)
+def _tag(python: str, _real: str, _made: tuple[int, int]) -> str:
     code = "import sys; print(sys.implementation.cache_tag)"
-    return _run([python, "-I", "-S", "-c", code], "").strip() == sys.implementation.cache_tag
+    return _run([python, "-I", "-S", "-c", code], "").strip()
 
 
 def ask(python: str, request: Mapping[str, Any]) -> Any:

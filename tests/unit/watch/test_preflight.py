@@ -154,3 +154,20 @@ def test_our_own_version_under_another_path_needs_no_process(tmp_path: Path) -> 
     link = tmp_path / "python"
     link.symlink_to(sys.executable)
     assert interpreters.same_version(str(link))
+
+
+def test_an_environment_that_is_made_anew_is_asked_anew(tmp_path: Path) -> None:
+    """Else its code would be judged by the rules of the Python that it had before."""
+    python = tmp_path / "python"
+    old, new = tmp_path / "old", tmp_path / "new"
+    for path, tag in ((old, "cpython-399"), (new, sys.implementation.cache_tag)):
+        path.write_text(f"#!/bin/sh\necho {tag}\n")
+        path.chmod(0o755)
+    python.symlink_to(old)
+    assert not interpreters.same_version(str(python))
+    python.unlink()
+    python.symlink_to(new)
+    assert interpreters.same_version(str(python))
+    python.unlink()
+    old.replace(python)
+    assert not interpreters.same_version(str(python))
