@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Literal, Protocol
 
-from watchfiles._rust_notify import RustNotify, WatchfilesRustInternalError
-
 # The kernel loop looks every STEP_MS: 8 ms to detect a save, for 0.35 % of a core.
 STEP_MS = 5
 DEBOUNCE_MS = 1
@@ -45,8 +43,11 @@ class Blind(Exception):  # noqa: N818 - a state of affairs, and the text of a me
 def rust_notify(folders: Sequence[str]) -> Notify:
     """Watch folders, not what is below them, by inotify.
 
-    Raises: FileNotFoundError, PermissionError, OSError and the binding's own error.
+    Raises: FileNotFoundError, PermissionError, OSError and the binding's own error, which is a
+    RuntimeError.
     """
+    from watchfiles._rust_notify import RustNotify  # noqa: PLC0415 - a service does not watch
+
     # The last argument, ignore_permission_denied, would hide a full limit and a missing folder.
     return RustNotify(list(folders), False, False, 300, False, False)  # noqa: FBT003 - positional only
 
@@ -94,7 +95,7 @@ class Kernel:
             notify = self._make(names)
         except (FileNotFoundError, PermissionError):
             raise
-        except (OSError, WatchfilesRustInternalError) as error:
+        except (OSError, RuntimeError) as error:
             raise Blind(why_blind(error)) from error
         with self._lock:
             if self._closed:
