@@ -37,10 +37,13 @@ class Seen(NamedTuple):
 
 
 _KINDS: dict[int, Kind] = {stat.S_IFREG: "file", stat.S_IFDIR: "dir", stat.S_IFLNK: "link"}
+_FORMATS = {kind: form for form, kind in _KINDS.items()}
 _NAME = operator.attrgetter("name")
 # What stat.S_IFMT and stat.S_IMODE return: a call for each costs more than the look.
 _FORMAT = 0o170000
 _PERMISSIONS = 0o7777
+# A path of 4,096 bytes is one too many, a name has 255 at most, and a letter four bytes.
+_LONG = (4096 - 256) // 4
 
 
 @dataclass(slots=True)
@@ -76,6 +79,7 @@ class Scan:
 
     def _miss(self, path: str, what: str, error: OSError) -> None:
         if error.errno in OUR_LACKS:
+            error.filename = path  # the kernel was asked by a descriptor
             raise error
         self.notes.append(f"{what} ({error.strerror}): left out")
         self.missed.append(path)
@@ -136,18 +140,18 @@ def seen_from(status: os.stat_result, target: str = "", before: Seen | None = No
     walk would set off the garbage collector.
     """
     mode = status.st_mode
-    # First what differs as a rule where anything does: this is done for each file at each look.
-    if (
-        before is not None
-        and before.ctime_ns == status.st_ctime_ns
-        and before.mtime_ns == status.st_mtime_ns
-        and before.inode == status.st_ino
-        and before.mode == mode & _PERMISSIONS
-        and before.kind == _KINDS.get(mode & _FORMAT)
-        and (before.size == status.st_size or before.kind != "file")
-        and before.target == target
-    ):
-        return before
+    if before is not None:
+        # This is done for each file at each look.
+        then, rights, size, mtime_ns, ctime_ns, inode, led_to = before
+        if (
+            ctime_ns == status.st_ctime_ns
+            and mtime_ns == status.st_mtime_ns
+            and inode == status.st_ino
+            and mode == _FORMATS[then] | rights
+            and (size == status.st_size or then != "file")
+            and target == led_to
+        ):
+            return before
     kind = _KINDS.get(mode & _FORMAT)
     if kind is None:
         return None
@@ -176,24 +180,44 @@ def scan(
     Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
     result = Scan()
-    device = _device(root)
-    before = known or {}
-    last, whole = _patterns(excludes) if excludes else (None, None)
+    walk = _Walk(result, _device(root), known or {}, remembering(excludes) if excludes else _none)
     todo = [""]
     while todo:
         folder = todo.pop()
-        parent = f"{folder}/" if folder else ""
-        listed = _listed(root, folder, result)
+        fd, listed = _listed(root, folder, result)
+        try:
+            todo += walk.look_at(fd, f"{folder}/" if folder else "", listed)
+        finally:
+            if fd is not None:
+                os.close(fd)
+    return result
+
+
+@dataclass(frozen=True, slots=True)
+class _Walk:
+    """Looks at what lies in one folder after the other. See Scan and `scan`."""
+
+    result: Scan
+    device: int | None
+    before: Mapping[str, Known]
+    excluded: Callable[[str], bool]
+
+    def look_at(self, fd: int | None, parent: str, listed: Sequence[os.DirEntry[str]]) -> list[str]:
+        """Note each entry of a folder; return which of them are folders. Raises: OSError.
+
+        `fd`: the folder's own descriptor, if it was listed by that.
+        """
+        result, before, excluded = self.result, self.before, self.excluded
+        folders: list[str] = []
         for entry in listed:
             path = parent + entry.name
-            left_out = last and (last(entry.name) or (whole and whole(path)))
-            if left_out and not _only_called_so(entry, listed):
+            if excluded(path) and not _only_called_so(entry, listed):
                 result.excluded.append(path)
                 continue
             try:
                 status = entry.stat(follow_symlinks=False)
                 link = status.st_mode & _FORMAT == stat.S_IFLNK
-                target = os.readlink(entry) if link else ""  # noqa: PTH115 - a Path would cost more than the rest
+                target = os.readlink(entry.path, dir_fd=fd) if link else ""
             except OSError as error:
                 result.miss(path, error)
                 continue
@@ -210,10 +234,14 @@ def scan(
             if link:
                 result.links.append(path)
             if seen.kind == "dir":
-                todo.append(path)
-            elif status.st_dev != device:
+                folders.append(path)
+            elif status.st_dev != self.device:
                 result.elsewhere.add(path)
-    return result
+        return folders
+
+
+def _none(_path: str) -> bool:
+    return False
 
 
 def leading_out(root: Path, found: Scan) -> list[str]:
@@ -240,12 +268,26 @@ def _device(root: Path) -> int | None:
         return None
 
 
-def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
+def _listed(root: Path, folder: str, result: Scan) -> tuple[int | None, list[os.DirEntry[str]]]:
+    """Return what lies in a folder, and the descriptor by which it was listed.
+
+    With that the kernel does not go through the whole path for each file. None: there is none,
+    or so long a path that what lies in it can't be opened; no look at it may succeed then.
+    """
+    path = f"{root}/{folder}" if folder else str(root)
+    fd = None
     try:
-        with os.scandir(f"{root}/{folder}" if folder else root) as entries:
-            return sorted(entries, key=_NAME)
+        if len(path) < _LONG:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            with os.scandir(path if fd is None else fd) as entries:
+                return fd, sorted(entries, key=_NAME)
+        except BaseException:
+            if fd is not None:
+                os.close(fd)
+            raise
     except FileNotFoundError:
-        return []
+        return None, []
     except OSError as error:
         if not folder and isinstance(error, NotADirectoryError):
             raise SupervisorError(
@@ -254,9 +296,10 @@ def _listed(root: Path, folder: str, result: Scan) -> list[os.DirEntry[str]]:
                 " the newest back",
             ) from error
         if not folder:
+            error.filename = path
             raise
         result.miss_inside(folder, error)
-        return []
+        return None, []
 
 
 def _only_called_so(entry: os.DirEntry[str], listed: Sequence[os.DirEntry[str]]) -> bool:

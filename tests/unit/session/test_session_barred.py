@@ -134,10 +134,11 @@ def test_a_folder_is_not_left_out_for_our_own_lack(
     manager = _moved_on(place)
     really = os.scandir
 
-    def fails(path: str) -> object:
+    def fails(folder: str | int) -> object:
+        path = Path(f"/proc/self/fd/{folder}").readlink() if isinstance(folder, int) else folder
         if str(path).endswith("/keys"):
             raise OSError(error, os.strerror(error), path)
-        return really(path)
+        return really(folder)
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "scandir", fails)

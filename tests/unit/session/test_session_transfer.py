@@ -211,10 +211,11 @@ def test_a_folder_that_cannot_be_read_whole_is_refused(
     manager.export(ID, tmp_path / "out")
     really = os.scandir
 
-    def refused(path: str) -> object:
+    def refused(folder: str | int) -> object:
+        path = Path(f"/proc/self/fd/{folder}").readlink() if isinstance(folder, int) else folder
         if str(path).endswith("out/keys"):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-        return really(path)
+        return really(folder)
 
     monkeypatch.setattr(os, "scandir", refused)
     with pytest.raises(SupervisorError, match="keys/ can't be read"):
