@@ -292,8 +292,8 @@ def test_what_was_compared_with_is_known_by_its_version(tmp_path: Path) -> None:
     meta.mkdir(parents=True)
     (meta / "METADATA").write_text("Metadata-Version: 2.1\nName: watchfiles\nVersion: 1.3.0\n")
     places = Places(tmp_path)
-    versions = [places.version(name) for name in ("nodemon", "watchfiles", "entr")]
-    assert versions == ["3.1.4", "1.3.0", ""]
+    versions = [places.version(name) for name in ("nodemon", "watchfiles", "pm2", "")]
+    assert versions == ["3.1.4", "1.3.0", "", ""]
 
 
 def test_what_installs_the_peers_is_a_shell_program() -> None:

@@ -45,6 +45,8 @@ class Places:
 
     def version(self, package: str) -> str:
         """Return the version of what was installed there; "" if the system has it, or nobody."""
+        if not package:
+            return ""
         described = self.folder / "node" / "node_modules" / package / "package.json"
         if described.exists():
             return str(json.loads(described.read_text())["version"])
