@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import click
 
 from supervisor.core.errors import ConfigError, SupervisorError
+from supervisor.core.version import VERSION
 
 FAILED, USAGE, INTERRUPTED = 1, 2, 130
 
@@ -85,9 +86,7 @@ class _Lazy(click.Group):
 def _version(ctx: click.Context, _param: click.Parameter, value: bool) -> None:  # noqa: FBT001 - click's signature
     if not value or ctx.resilient_parsing:
         return
-    from importlib.metadata import version  # noqa: PLC0415 - slow, and only for this
-
-    click.echo(f"stillhere {version('stillhere')}")
+    click.echo(f"stillhere {VERSION}")
     ctx.exit()
 
 

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from supervisor.control.journal import Journal
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase, State
+from supervisor.core.version import VERSION
 from supervisor.loop.charge import Charge
 from supervisor.loop.outcomes import outcome
 
@@ -50,11 +50,8 @@ async def _came_of(charge: Charge, before: int | None) -> tuple[str, dict[str, A
 
 
 def own_version() -> str:
-    """Return the installed version."""
-    try:
-        return version("stillhere")
-    except PackageNotFoundError:
-        return "unknown"
+    """Return our version."""
+    return VERSION
 
 
 def _status_of(charge: Charge) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
-from supervisor.session import files, incoming, transfer
+from supervisor.session import files, incoming
 from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
 from supervisor.session.ledger import Ledger
@@ -99,6 +99,9 @@ class SessionManager(Ledger, Audits):
             if not own:
                 raise self._nothing_to_export(session_id, record, listing)
             manifest = own[0]
+        # Its libraries are 2 MB, and a service may never need them.
+        from supervisor.session import transfer  # noqa: PLC0415 - see above
+
         return transfer.export(self.store, manifest, Path(path), self.progress)
 
     def _nothing_to_export(
@@ -119,6 +122,8 @@ class SessionManager(Ledger, Audits):
         is in `left_out`.
         Raises: SessionBusy, SupervisorError, OSError.
         """
+        from supervisor.session import transfer  # noqa: PLC0415 - see `export`
+
         self.refuse_import(session_id, Path(path))
         with self.owning(session_id, alone=True):
             target = self._rebuild_folder(session_id)

@@ -11,7 +11,6 @@ from functools import partial
 from pathlib import Path
 
 from supervisor.session import files
-from supervisor.session.copying import sqlite_copy
 from supervisor.session.copying.capture import Capture, Copies, leave_out, put_instead, young
 from supervisor.session.copying.pieces import cut
 from supervisor.session.copying.spool import CHUNK_BYTES
@@ -20,6 +19,8 @@ from supervisor.session.proof.profile import Profile
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.scan import matcher, seen_from
 
+# Named, not imported: it is for a process of its own, and brings SQLite with it.
+_COPIER = Path(__file__).with_name("sqlite_copy.py")
 _WITHIN_S = 2.0
 _COPIER_TIMEOUT_S = 10.0
 # proc_pid_maps(5): a file, shared and writable, with its inode.
@@ -112,7 +113,7 @@ def _copy(pairs: list[tuple[Path, Path]]) -> list[str]:
     asked = {"within_s": _WITHIN_S, "copies": [[str(live), str(copy)] for live, copy in pairs]}
     try:
         done = subprocess.run(
-            [sys.executable, "-I", "-S", sqlite_copy.__file__],
+            [sys.executable, "-I", "-S", str(_COPIER)],
             input=json.dumps(asked).encode(),
             capture_output=True,
             timeout=_COPIER_TIMEOUT_S,

@@ -13,7 +13,6 @@ Never give it a live database: opening one recovers, and so eats, its journal.
 import importlib.util
 import json
 import os
-import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
@@ -23,12 +22,10 @@ AT = "at job "
 
 # A collation or module of the bot's own, or a newer SQLite's words, that we lack: no damage.
 _NOT_OURS = ("no such", "unknown tokenizer", "syntax error", "unsupported file format")
-_OUR_LACKS = {
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_NOMEM,
-}
+# https://sqlite.org/rescode.html: NOMEM, IOERR, FULL and CANTOPEN, each with its kinds above the
+# lowest byte; and IOERR_SHORT_READ, which is the file's fault.
+_OUR_LACKS = {7, 10, 13, 14}
+_SHORT_READ = 522
 
 
 def sqlite_problem(path: str) -> str:
@@ -36,6 +33,8 @@ def sqlite_problem(path: str) -> str:
 
     Raises: sqlite3.DatabaseError when there is no room to open it in, say.
     """
+    import sqlite3  # noqa: PLC0415 - 3 ms: many sessions hold no database
+
     try:
         # As bytes: a name need not be Unicode.
         uri = f"file:{quote(os.fsencode(path))}?mode=rw"
@@ -50,14 +49,13 @@ def sqlite_problem(path: str) -> str:
     return "" if found == "ok" else found.removeprefix("*** in database main ***\n").splitlines()[0]
 
 
-def _is_our_lack(error: sqlite3.DatabaseError) -> bool:
+def _is_our_lack(error: Exception) -> bool:
     """Return whether we lack room, memory or a disk: which says nothing about the database.
 
-    To open one beside its -wal takes a -shm (https://sqlite.org/rescode.html). A file that ends
-    early is the file's fault.
+    To open one beside its -wal takes a -shm. A file that ends early is the file's fault.
     """
-    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR)
-    return code & 0xFF in _OUR_LACKS and code != sqlite3.SQLITE_IOERR_SHORT_READ
+    code = getattr(error, "sqlite_errorcode", 0)
+    return code & 0xFF in _OUR_LACKS and code != _SHORT_READ
 
 
 def json_problem(path: str, *keys: str) -> str:
