@@ -241,12 +241,20 @@ class Checks(Quarantined):
         return why
 
     def _proved(self, live: Live) -> frozenset[str]:
-        """Return the files that are, by stat, those of a snapshot that was validated."""
+        """Return the files that are, by stat, those of a snapshot that was validated.
+
+        While the newest waits for its verdict: what it took over from the good one before it.
+        """
         base = live.base
-        stored = self._stored(base) if base is not None and base.verdict == "good" else None
+        if base is None or base.verdict not in ("good", "pending"):
+            return frozenset()
+        stored = self._stored(base)
         if stored is None or stored.boot != boot_id():
             return frozenset()
         same = stored.same(live.found.seen, fine=has_device(live.folder))
+        if base.verdict == "pending":
+            good = self._entries(self._good_before(base))
+            same = {p: e for p, e in same.items() if (then := good.get(p)) and then.line == e.line}
         return frozenset(same) - live.found.elsewhere
 
 

@@ -60,7 +60,8 @@ def _look():
         "threads": [thread.name for thread in threading.enumerate()],
         "tasks": len(os.listdir("/proc/self/task")), "fds": sorted(fds),
         "session": os.getsid(0) == os.getpid(), "group": os.getpgrp() == os.getpid(),
-        "cmdline": cmdline, "children": len(open(f"/proc/self/task/{os.getpid()}/children").read()) < 10,
+        "cmdline": cmdline, "children":
+            len(open("/proc/self/task/%d/children" % os.getpid()).read()) < 10,
         "loggers": sorted(logging.root.manager.loggerDict), "root": text(logging.root),
         "handlers of root": len(logging.root.handlers), "log start": abs(time.time() - start) < 5,
         "atexit": atexit._ncallbacks() >= 0,
