@@ -6,7 +6,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -52,9 +52,16 @@ def cold(command: Sequence[str], folder: Path, env: Mapping[str, str]) -> Ended:
 
 
 def paused(
-    command: Sequence[str], folder: Path, env: Mapping[str, str], modules: Sequence[str] = ()
+    command: Sequence[str],
+    folder: Path,
+    env: Mapping[str, str],
+    modules: Sequence[str] = (),
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> tuple[str, Ended]:
-    """Pause it, release it once it waits, and return what it said and how it ended."""
+    """Pause it, release it once it waits, and return what it said and how it ended.
+
+    `meanwhile`: what happens while it waits.
+    """
     ours, theirs = socket.socketpair()
     before = {**env, "STILLHERE_GENERATION": "0"}
     with ours:
@@ -72,6 +79,7 @@ def paused(
         ours.sendall(spare.message([]) + spare.message(modules))
         said = ours.recv(4096).decode().strip()
         if said.startswith("paused"):
+            meanwhile()
             ours.sendall(spare.message([f"STILLHERE_GENERATION={env['STILLHERE_GENERATION']}"]))
     out, err = child.communicate(timeout=PATIENCE_S)
     return said, (child.returncode, _text(out), _text(err))

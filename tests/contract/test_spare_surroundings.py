@@ -3,7 +3,9 @@
 Paths, options, variables, and what `site` runs before the program: the user's own files.
 """
 
+import os
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -116,6 +118,7 @@ def test_the_users_own_files_run_once(tmp_path: Path, python: str, name: str) ->
         "import atexit\natexit.register(print, 'end')",
         "raise ImportError('x', name='sitecustomize')",
         "import usercustomize",
+        "import os\nos.system('ls /proc/self/fd')",
     ],
 )
 def test_what_a_sitecustomize_does_holds(tmp_path: Path, text: str) -> None:
@@ -146,3 +149,37 @@ def test_what_a_sitecustomize_may_not_do(tmp_path: Path, python: str, text: str,
     said, released, _ = with_files(tmp_path, python, sitecustomize=text)
     assert said == f"spoiled {why}"
     assert released == (SPOILED, "", "")
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_what_comes_while_it_waits_is_found(tmp_path: Path, python: str) -> None:
+    """A module in a folder that was looked at, and one in a folder that was not there."""
+    (tmp_path / "x.py").write_text("import one, two, three\nprint(three.__file__)")
+    lib, later = tmp_path / "lib", tmp_path / "later"
+    lib.mkdir()
+    (lib / "one.py").write_text("")
+    before = lib.stat()
+
+    def meanwhile() -> None:
+        (lib / "two.py").write_text("")
+        # As on a filesystem whose times are whole seconds.
+        os.utime(lib, ns=(before.st_atime_ns, before.st_mtime_ns))
+        later.mkdir()
+        (later / "three.py").write_text("")
+
+    env = plain_environment() | {"PYTHONPATH": "later:lib"}
+    _, released = paused([python, "x.py"], tmp_path, env, ["one"], meanwhile)
+    assert released == (0, f"{later}/three.py\n", "")
+
+
+@pytest.mark.parametrize("python", pythons())
+def test_logging_counts_from_the_release(tmp_path: Path, python: str) -> None:
+    """`relativeCreated` of a record is the time since the program began, not since the pause."""
+    code = "import logging\ns = logging._startTime\nprint(s / 1e9 if isinstance(s, int) else s)"
+    (tmp_path / "x.py").write_text(code)
+    moments: list[float] = []
+    command, env = [python, "x.py"], plain_environment()
+    _, (_, out, _) = paused(
+        command, tmp_path, env, ["logging"], lambda: moments.append(time.time())
+    )
+    assert float(out) >= moments[0]

@@ -42,14 +42,10 @@ def _spoil(line: int, why: str) -> None:
 
 
 def _set(name: str, value: str | None) -> None:
-    """Set or remove a variable, also in the copy of all of them that `posix` keeps."""
-    posix = sys.modules["posix"]
     if value is None:
         os.environ.pop(name, None)
-        posix.environ.pop(os.fsencode(name), None)
     else:
         os.environ[name] = value
-        posix.environ[os.fsencode(name)] = os.fsencode(value)
 
 
 def _undo() -> int:
@@ -96,7 +92,7 @@ def _load(line: int) -> int:
         if path is None and name in own_names:
             asked.append(name)
 
-    # A class of ours would stay among the subclasses of `object`; this one is there already.
+    # No class of ours, which would be found among the subclasses of `object`.
     guard = type(sys.implementation)(find_spec=see)  # type: ignore[call-arg] # a SimpleNamespace
     handlers = _handlers()
     before = len(sys.modules)
