@@ -60,7 +60,8 @@ def test_what_a_bot_empties_is_no_damage(place: Place, seat: int | None) -> None
     (place.live / "auth.bin").write_bytes(b"the second key")
     os.truncate(place.live / "outbox.txt", 0)
     manager.set_seat(ID, seat)
-    for depth in ({"quick": True}, {"full": False}, {"full": True}):
+    depths: tuple[dict[str, Any], ...] = ({"quick": True}, {"full": False}, {"full": True})
+    for depth in depths:
         assert manager.check(ID, **depth).verdict == "passed"
     assert manager.restore(ID).action == "kept"
     sealed = manager.commit(manager.capture(ID, reason="sealed", generation=1, hot=False))
