@@ -260,7 +260,8 @@ class Hands:
             event = ev.SourceChanged(
                 change.paths, change.saved_at, change.detected_at, change.quiet_at
             )
-            self._loop.call_soon(self._tools.post, event)
+            # At once: the watcher's word that it has settled must not come before it.
+            self._tools.post(event)
 
     def _heard(self, event: ev.Event) -> None:
         if isinstance(event, ev.Exited) and (child := self.child(event.generation)):
