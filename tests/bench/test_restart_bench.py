@@ -15,12 +15,12 @@ from supervisor.config import load
 from tests.bench.clock import Samples
 from tests.bench.ours import ID
 from tests.bench.report import MISSED, Report
-from tests.bench.restart import crowds, picture, procs, question, race
+from tests.bench.restart import crowds, picture, procs, question, race, stillhere, tools
 from tests.bench.restart.lives import Life, Trace, outcome, overlaps
 from tests.bench.restart.peers import PEERS
 from tests.bench.restart.project import FIRST_VALUE, LIGHT, REALISTIC, Project
 from tests.bench.restart.race import Row
-from tests.bench.restart.stillhere import OURS
+from tests.bench.restart.stillhere import OURS, NoSpare, Stillhere
 from tests.bench.restart.tools import Places, Tool
 
 MS = 1_000_000
@@ -204,6 +204,40 @@ def test_nothing_is_left_of_a_tool(project: Project) -> None:
         os.close(fd)
 
 
+def test_a_change_that_is_not_followed_is_not_none_too_many(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A tool that restarts nothing has no count of restarts, and does not look better for it."""
+    monkeypatch.setattr(crowds, "MOST_S", 0.2)
+    monkeypatch.setattr(crowds, "FIRST_SETTLE_S", 0.1)
+    monkeypatch.setattr(tools, "END_S", 0.2)
+    crowds.prepare(project)
+    row = crowds.measure(Shell(project, Places(project.root)))
+    assert (row["burst"], row["back s"], row["branch"], row["slow save"]) == (None,) * 4
+    assert (row["not followed"], row["offline at the end"]) == (3, 0)
+
+
+class Slow(Stillhere):
+    """Ours with a spare that is there when it was asked for the third time."""
+
+    asked = 0
+
+    def status(self) -> dict[str, Any]:
+        """Return what is asked for here."""
+        self.asked += 1
+        return {"spare": {"pid": 1} if self.asked > 2 else None}
+
+
+def test_a_save_waits_for_the_spare(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Not for ever, and not in the form that has none."""
+    slow = Slow(project, Places(project.root))
+    assert slow.prepared()
+    assert slow.asked == 3
+    assert NoSpare(project, Places(project.root)).prepared()
+    monkeypatch.setattr(stillhere, "_SPARE_S", 0.1)
+    assert not Stillhere(project, Places(project.root)).prepared()
+
+
 def test_the_crowds_are_there_before_the_tool_starts(project: Project) -> None:
     """1,000 files, and two branches that differ in 500."""
     crowds.prepare(project)
@@ -250,9 +284,17 @@ def test_bars_are_missed_when_they_are_missed() -> None:
     bad.rows[1].records = [{"detect_s": 0.020}]
     bad.rows[1].pss_bytes = 50_000_000
     bad.crowds = [
-        {"": name, "ours": True, "burst": 2, "branch": 1, "slow save": 1, "slow: torn": 1}
+        {
+            "": name,
+            "ours": True,
+            "burst": 2,
+            "branch": None,
+            "slow save": 1,
+            "slow: torn": 1,
+            "not followed": 1,
+        }
     ]
-    bad.quick = {"missed": 0, "stale": 1, "two at once": 0}
+    bad.quick = {"missed": 0, "extra": 0, "stale": 1, "two at once": 0}
     bad.many = {"idle %": 0.5}
     report = Report({})
     question.judge(report, bad)
@@ -261,6 +303,7 @@ def test_bars_are_missed_when_they_are_missed() -> None:
         "burst",
         "gap over the stop itself",
         "memory without spare",
+        "not followed",
         "overlaps",
         "quick saves: stale",
         "save to detected",

@@ -40,6 +40,19 @@ _PHASES = (
     "ready",
     "verify",
 )
+_SAFETY = (
+    "",
+    "bot",
+    "two at once",
+    "both open",
+    "missed",
+    "extra",
+    "stale",
+    "unprepared",
+    "idle %",
+    "PSS MB",
+    "spare MB",
+)
 
 
 @dataclass(slots=True)
@@ -137,11 +150,13 @@ def tell(report: Report, found: Found) -> None:
         " dead: to its end, gap: to the new one online. ready: save to that"
     )
     report.table(RACE, title, ("", "bot", "n", *times), rows)
-    head = ("", "bot", "two at once", "both open", "missed", "extra", "stale", "idle %", "PSS MB")
     say("", "The same: what went wrong (none may), and what the tool takes at rest without the bot")
     shown = [row for row in rows if "extra" in row]
     report.table(
-        f"{RACE} safety", "idle: of one core; PSS: without the spare", (*head, "spare MB"), shown
+        f"{RACE} safety",
+        "unprepared: saved before the spare was there; idle: of one core; PSS: without the spare",
+        _SAFETY,
+        shown,
     )
     report.table(
         PHASES,
@@ -153,6 +168,7 @@ def tell(report: Report, found: Found) -> None:
         title = (
             f"Restarts after {crowds.BURST_FILES} files at once, a branch of"
             f" {crowds.BRANCH_FILES}, and a save that takes 100 ms"
+            f" (nothing there: none within {crowds.MOST_S:.0f} s)"
         )
         report.table(CROWDS, title, tuple(_without(found.crowds[0])), found.crowds)
     for name, title, row in (
@@ -199,10 +215,12 @@ def judge(report: Report, found: Found) -> None:
             ("branch", 1.0),
             ("slow save", 1.0),
             ("slow: torn", 0.0),
+            ("not followed", 0.0),
         ):
             name = f"{what}{', restarts' if most else ''}, {crowd['']}"
-            report.bar("restart", name, most, float(crowd[what]), "")
-    for wrong in ("missed", "stale", "two at once"):
+            count = crowd[what]
+            report.bar("restart", name, most, None if count is None else float(count), "")
+    for wrong in ("missed", "extra", "stale", "two at once"):
         if found.quick:
             report.bar("restart", f"quick saves: {wrong}", 0.0, float(found.quick[wrong]), "")
 

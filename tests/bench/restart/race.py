@@ -31,7 +31,11 @@ TIMES = ("told", "stop", "dead", "gap", "ready")
 
 @dataclass(slots=True)
 class Row:
-    """What was measured of one tool with one bot. `wrong`: why there is nothing, if so."""
+    """What was measured of one tool with one bot.
+
+    `unprepared`: saves that came before what the tool makes ready for them (ours: the spare).
+    `wrong`: why there is nothing, if so.
+    """
 
     tool: str
     bot: str
@@ -43,6 +47,7 @@ class Row:
     stale: int = 0
     overlaps: int = 0
     both_open: int = 0
+    unprepared: int = 0
     idle_share: float | None = None
     pss_bytes: int | None = None
     spare_bytes: int = 0
@@ -81,6 +86,7 @@ class Row:
             "missed": self.missed,
             "extra": self.extra,
             "stale": self.stale,
+            "unprepared": self.unprepared,
             "idle %": None if self.idle_share is None else self.idle_share * 100,
             "PSS MB": own,
             "spare MB": self.spare_bytes / 1e6 or None,
@@ -102,6 +108,7 @@ def measure(tool: Tool, saves: int, idle_s: float) -> Row:
             _save(tool, row)
         # At rest again: with what the restarts have left behind.
         clock.wait(FIRST_SETTLE_S)
+        tool.prepared()
         _look(tool, row, idle_s)
         lives = tool.trace.read()
         row.overlaps = overlaps(lives, waits=tool.project.contract)
@@ -163,6 +170,7 @@ def _settle(tool: Tool) -> None:
 
 
 def _save(tool: Tool, row: Row) -> None:
+    row.unprepared += not tool.prepared()
     old = tool.trace.current()
     fd = _watch(old)
     try:

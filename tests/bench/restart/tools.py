@@ -84,6 +84,10 @@ class Tool:
             self._end()
             self._end_bots()
 
+    def prepared(self) -> bool:
+        """Wait until it has made ready what it wants for the next save; return whether it has."""
+        return True
+
     def saved(self) -> None:
         """A save was made: tell a tool that does not watch."""
 
