@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from supervisor.config import BotConfig
 from supervisor.core.errors import SupervisorError
@@ -21,8 +21,9 @@ from supervisor.loop.starts import Starts
 from supervisor.process import memory, spare
 from supervisor.process.child import Child
 from supervisor.process.plan import Ahead
-from supervisor.watch import preloading
-from supervisor.watch.imports.entry import entry_of
+
+if TYPE_CHECKING:  # what it needs is 1 MB, and a service makes no spares
+    from supervisor.watch import preloading
 
 # The bot that has just come up needs the cores more than the next one.
 AFTER_S = 0.3
@@ -131,7 +132,10 @@ class Spares:
 
     def _look(
         self, command: Sequence[str], env: dict[str, str], sources: Sequence[Path]
-    ) -> preloading.Preload | str:
+    ) -> "preloading.Preload | str":
+        from supervisor.watch import preloading  # noqa: PLC0415 - as above
+        from supervisor.watch.imports.entry import entry_of  # noqa: PLC0415 - the same
+
         cwd = self._bot.cwd
         entry = entry_of(command, cwd=cwd, env=env)
         if isinstance(entry, str):
@@ -206,6 +210,8 @@ class Spares:
             return in_words(error)
         if (here.st_dev, here.st_ino) != (there.st_dev, there.st_ino):
             return f"{self._bot.cwd} is another folder"
+        from supervisor.watch import preloading  # noqa: PLC0415 - as above
+
         return preloading.stale(self._preload, env=self._starts.environment())
 
     def drop(self, why: str = "") -> None:
