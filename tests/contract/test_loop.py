@@ -6,6 +6,7 @@ import shutil
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -24,6 +25,7 @@ from supervisor.loop.jobs import Jobs
 from supervisor.runner import SOCKETS, Supervisor
 from supervisor.session import files
 from supervisor.session.manager import SessionManager
+from supervisor.watch.watcher import Change
 
 pytestmark = pytest.mark.usefixtures("adopting")
 
@@ -315,5 +317,42 @@ def test_a_watcher_that_ends_is_told_and_keeps_nobody_waiting(
                 await bot.charge.watch()
             assert "watch_degraded" in bot.events
             assert watcher.ready.is_set()
+
+    asyncio.run(run())
+
+
+class Finds:
+    """A watcher that finds one change right before a start, and at once hears that it settled."""
+
+    def __init__(self, charge: Charge) -> None:
+        self._charge = charge
+        self._left = 1
+
+    def check(self) -> Change | None:
+        """Find it."""
+        if not self._left:
+            return None
+        self._left -= 1
+        now = time.monotonic()
+        asyncio.get_running_loop().call_soon(self._charge._source_settled, now)
+        return Change(("bot.py",), now, now, None)
+
+    def sources(self) -> list[Path]:
+        """Return none."""
+        return []
+
+
+def test_a_change_found_before_a_start_is_told_before_its_settling(tmp_path: Path) -> None:
+    """Else it would be waited for until the next save."""
+
+    async def run() -> None:
+        async with cared(tmp_path) as bot:
+            finds: Any = Finds(bot.charge)
+            bot.charge.hands._tools.watcher = finds
+            bot.charge.post(ev.RestartRequested())
+            async with asyncio.timeout(15):  # the restart, and one more for the change
+                await all_reach([bot.charge], lambda state: state.current == 3)
+            await bot.reach(Phase.UP)
+            assert not bot.charge.state.settling
 
     asyncio.run(run())
