@@ -322,10 +322,12 @@ def scratch(parent: Path, prefix: str = _WORK) -> Iterator[Path]:
     """
     while True:
         path = Path(tempfile.mkdtemp(prefix=prefix, dir=parent))
-        fd = hold(path)
-        if path.exists():
-            break
-        os.close(fd)  # a sweep was faster than our flock
+        # A sweep may be faster than our flock, and than our look at the folder.
+        with suppress(FileNotFoundError):
+            fd = hold(path)
+            if path.exists():
+                break
+            os.close(fd)
     try:
         yield path
     finally:

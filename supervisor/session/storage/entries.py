@@ -120,7 +120,8 @@ def made(path: str, seen: Seen, blobs: Sequence[Blob] = (), form: str = "") -> E
     return Entry(path, seen, json.dumps(line).encode("ascii"), names, tuple(names), form)
 
 
-@lru_cache(maxsize=1024)
+# Few: the entries of one snapshot are made one after the other, and name the same packs again.
+@lru_cache(maxsize=16)
 def _names(packs: frozenset[str]) -> tuple[Mapping[int, str], Mapping[str, int]]:
     """Return the packs by their seq, in order, and the seqs by pack: one for many entries."""
     found: dict[int, str] = {}

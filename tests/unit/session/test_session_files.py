@@ -1,4 +1,7 @@
-"""A file is put in the place of another whole, and nothing of that stays behind."""
+"""A file is put in the place of another whole, and nothing of that stays behind.
+
+Nor does a sweep, at whatever moment, take a folder from who just made it.
+"""
 
 import errno
 import os
@@ -47,3 +50,31 @@ def test_a_draft_beside_the_file_is_swept_after_a_crash(
     files.replace_synced(state, b"2", drafts)
     assert state.read_bytes() == b"2"
     assert sorted(project.iterdir()) == sorted([*mine, state])
+
+
+@pytest.mark.parametrize("when", ["before it is opened", "before it is locked"])
+def test_a_sweep_takes_no_folder_that_is_worked_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, when: str
+) -> None:
+    """Between its making and its lock a sweep may remove it: then another one is made."""
+    hold = files.hold
+    removed: list[Path] = []
+
+    def swept(folder: Path) -> int:
+        if removed:
+            return hold(folder)
+        removed.append(folder)
+        if when == "before it is opened":
+            files.sweep_scratch(tmp_path)
+            return hold(folder)
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        files.sweep_scratch(tmp_path)
+        return fd
+
+    monkeypatch.setattr(files, "hold", swept)
+    with files.scratch(tmp_path) as work:
+        files.sweep_scratch(tmp_path)
+        assert list(tmp_path.iterdir()) == [work]
+        assert work not in removed
+    assert removed
+    assert not list(tmp_path.iterdir())
