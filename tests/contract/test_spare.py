@@ -1,7 +1,6 @@
 """A program that goes on from a spare can't tell it from a cold start."""
 
 import asyncio
-import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -12,25 +11,13 @@ import pytest
 from supervisor.core import events as ev
 from supervisor.process import environment, spare
 from supervisor.process.plan import Ahead
+from tests.contract.pausekit import pythons
 from tests.contract.sparekit import LOOK, Seen, cold, from_spare
 
 pytestmark = pytest.mark.usefixtures("adopting")
 
 # Loaded ahead, and by the program as well: what the look itself imports.
 MODULES = ("atexit", "json", "logging", "inspect", "pickle", "locale", "resource", "sqlite3")
-
-
-def pythons() -> list[object]:
-    """Return the versions that we promise, skipped where this machine lacks them."""
-    found: list[object] = []
-    for version in ("3.11", "3.12", "3.13"):
-        own = f"{sys.version_info[0]}.{sys.version_info[1]}" == version
-        path = sys.executable if own else shutil.which(f"python{version}")
-        works = path is not None and not subprocess.run([path, "-c", ""], check=False).returncode
-        why = f"python{version} is not on PATH; with it there, this runs"
-        marks = () if works else (pytest.mark.skip(reason=why),)
-        found.append(pytest.param(path, marks=marks, id=version))
-    return found
 
 
 def program(folder: Path) -> None:
