@@ -3,12 +3,14 @@
 import asyncio
 import os
 import subprocess
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from pathlib import Path
 
 import pytest
 
 from supervisor.core import events as ev
 from supervisor.process import tree
+from supervisor.session.lock import OwnerLock
 from tests.contract.childkit import PYTHON, Watched, watched
 
 pytestmark = pytest.mark.usefixtures("adopting")
@@ -72,14 +74,23 @@ async def numbers(bot: Watched, count: int) -> set[int]:
 
 
 @pytest.mark.parametrize("way", WAYS)
-def test_whoever_a_bot_started_is_found(way: str) -> None:
+def test_whoever_a_bot_started_is_found(way: str, tmp_path: Path) -> None:
     """Beside another bot that does the same; while the main process runs, and after it."""
     script = f"{STEPS}{WAYS[way]}\nsys.stdin.readline()"
 
     async def run() -> None:
+        # Who hid is known by its byte of the lock, too, once its parent ended before it.
+        lock = OwnerLock(tmp_path, "x")
+
+        def start(generation: int) -> AbstractAsyncContextManager[Watched]:
+            fd = lock.generation_fd(generation)
+            return watched(script, stdin=True, generation=generation, lock=lock, lock_fd=fd)
+
         async with AsyncExitStack() as stack:
-            one = await stack.enter_async_context(watched(script, stdin=True, generation=1))
-            two = await stack.enter_async_context(watched(script, stdin=True, generation=2))
+            one = await stack.enter_async_context(start(1))
+            two = await stack.enter_async_context(start(2))
+            for bot in (one, two):
+                os.close(bot.child.plan.lock_fd or 0)
             first = await numbers(one, NUMBERS[way])
             second = await numbers(two, NUMBERS[way])
             assert set(one.child.members()) == {one.child.pid, *first}
