@@ -3,6 +3,7 @@
 import asyncio
 import os
 import random
+import subprocess
 import time
 from collections.abc import Callable
 from functools import partial
@@ -149,6 +150,42 @@ def test_more_than_one_known_file_is_told_when_it_settled(tmp_path: Path, how: s
             return await watched.change()
 
     assert asyncio.run(main()).quiet_at is not None
+
+
+def test_a_switch_of_branches_is_one_change_that_has_settled(tmp_path: Path) -> None:
+    """Five hundred files by git itself: none of them is told on its own."""
+    for name in ("main", "other"):
+        for n in range(500):
+            path = tmp_path / f"p{n % 10}" / f"m{n:03}.py"
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(f"{name} {n}")
+        if name == "main":
+            git(tmp_path, "init", "-q", "-b", "main")
+        else:
+            git(tmp_path, "checkout", "-q", "-b", name)
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-q", "-m", name)
+
+    async def main() -> tuple[Change, bool]:
+        async with watching(tmp_path, early=True) as watched:
+            await asyncio.get_running_loop().run_in_executor(
+                None, git, tmp_path, "checkout", "-q", "main"
+            )
+            change = await watched.change()
+            await watched.idle.wait()
+            return change, watched.changes.empty() and watched.settled.empty()
+
+    change, alone = asyncio.run(main())
+    assert len(change.paths) == 500
+    assert change.quiet_at is not None
+    assert alone
+
+
+def git(folder: Path, *words: str) -> None:
+    """Run git with nobody's settings."""
+    who = ["-c", "user.name=somebody", "-c", "user.email=somebody@example.org"]
+    env = {"PATH": os.environ["PATH"], "GIT_CONFIG_GLOBAL": os.devnull, "HOME": str(folder)}
+    subprocess.run(["git", *who, *words], cwd=folder, env=env, check=True, timeout=60)
 
 
 def test_noise_can_hold_back_the_word_only_until_the_cap(tmp_path: Path) -> None:
