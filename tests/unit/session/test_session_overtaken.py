@@ -82,7 +82,7 @@ def test_what_cant_be_read_since_is_put_aside(
     wanted, _broken = _cut_short(place, "_make_of_old")
     write_key(place.live, "by hand")
     made = tree(place.live)
-    unopened(monkeypatch, lambda path: path.startswith(f"{place.live}/keys"), error)
+    unopened(monkeypatch, lambda path: path.startswith(f"{place.live}/keys/"), error)
     place.manager().recover(ID)
     monkeypatch.undo()
     assert tree(place.live) == wanted
