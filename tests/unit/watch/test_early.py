@@ -1,6 +1,7 @@
 """One whole file is told at once, and that it was all follows; nothing else is told so."""
 
 import asyncio
+import itertools
 import os
 import random
 import subprocess
@@ -8,13 +9,13 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from supervisor.watch import quiet, shared
-from supervisor.watch.kernel import rust_notify
 from supervisor.watch.watcher import Change, Watcher
-from tests.unit.watch.watched import BOUND_S, Watched, atomic, watching
+from tests.unit.watch.watched import BOUND_S, Watched, atomic, deaf, watching
 
 pytestmark = pytest.mark.usefixtures("only_events")
 
@@ -86,7 +87,9 @@ def test_a_file_that_is_still_open_is_not_told_before_it_is_closed(tmp_path: Pat
     assert read == ["first half, second half"]
 
 
-def test_what_is_saved_on_top_is_told_instead_of_quiet(tmp_path: Path) -> None:
+def test_what_is_saved_on_top_is_told_instead_of_quiet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """`settled` would say that the first was all."""
     for name in ("a.py", "b.py"):
         (tmp_path / name).write_text("1")
@@ -101,6 +104,13 @@ def test_what_is_saved_on_top_is_told_instead_of_quiet(tmp_path: Path) -> None:
                 watched.take({(MODIFIED, str(tmp_path / "b.py"))})  # else it may come too late
 
         async with watching(watched=watched, early=True, emit=on_top):
+            real, glances = watched._looks.glance, itertools.count()
+
+            def glance(*given: Any) -> object:
+                assert next(glances) < 10, "it waits, and does not go round"
+                return real(*given)
+
+            monkeypatch.setattr(watched._looks, "glance", glance)
             (tmp_path / "a.py").write_text("2")
             first, second = await watched.change(), await watched.change()
             await watched.idle.wait()
@@ -188,18 +198,26 @@ def git(folder: Path, *words: str) -> None:
     subprocess.run(["git", *who, *words], cwd=folder, env=env, check=True, timeout=60)
 
 
-def test_noise_can_hold_back_the_word_only_until_the_cap(tmp_path: Path) -> None:
-    """A file that is touched all the time is no change, and no quiet either."""
+def test_noise_can_hold_back_the_word_only_until_the_cap(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is touched all the time, also while it is looked at, is no change, and no quiet."""
     (tmp_path / "bot.py").write_text("1")
     (tmp_path / "noise.py").write_text("same")
 
     async def main() -> None:
         async with watching(tmp_path, early=True, quiet_cap_s=0.3) as watched:
+            real, loop = watched._looks.look, asyncio.get_running_loop()
+
+            def look(*given: Any) -> object:
+                loop.call_soon_threadsafe(watched.take, {(MODIFIED, str(tmp_path))})
+                return real(*given)
+
+            monkeypatch.setattr(watched._looks, "look", look)
             (tmp_path / "bot.py").write_text("2")
             await watched.change()
-            while watched.settled.empty():
-                (tmp_path / "noise.py").write_text("same")
-                await watched.heard()
+            watched.take({(MODIFIED, str(tmp_path))})
+            await watched.settled.get()
             assert watched.changes.empty()
 
     asyncio.run(main())
@@ -210,7 +228,7 @@ def test_what_check_finds_in_the_midst_of_a_save_settles_too(tmp_path: Path) -> 
     (tmp_path / "a.py").write_text("1")
 
     async def main() -> tuple[Change | None, bool]:
-        async with watching(tmp_path, early=True) as watched:
+        async with watching(tmp_path, early=True, notify=deaf) as watched:
             (tmp_path / "a.py").write_text("2")
             found = watched.check()
             await watched.settled.get()
@@ -225,12 +243,9 @@ def test_what_check_finds_in_the_midst_of_a_save_settles_too(tmp_path: Path) -> 
 def test_what_check_finds_long_after_it_was_saved_has_settled(tmp_path: Path) -> None:
     """Nothing has moved for a window, so there is nothing to wait for."""
     (tmp_path / "a.py").write_text("1")
-    elsewhere = tmp_path / "elsewhere.egg-info"
-    elsewhere.mkdir()
 
     async def main() -> Change | None:
-        deaf = {"notify": lambda _: rust_notify([str(elsewhere)]), "quiet_s": 0.01}
-        async with watching(tmp_path, early=True, **deaf) as watched:
+        async with watching(tmp_path, early=True, notify=deaf, quiet_s=0.01) as watched:
             (tmp_path / "a.py").write_text("2")
             while time.time() - (tmp_path / "a.py").stat().st_ctime < watched._quiet_s:
                 await asyncio.get_running_loop().run_in_executor(None, lambda: None)
@@ -239,6 +254,18 @@ def test_what_check_finds_long_after_it_was_saved_has_settled(tmp_path: Path) ->
     found = asyncio.run(main())
     assert found is not None
     assert found.quiet_at is not None
+
+
+def test_what_moved_just_before_a_look_is_looked_at_again(tmp_path: Path) -> None:
+    """It does not count as seen, and no event will come for it."""
+
+    async def main() -> Change:
+        async with watching(tmp_path, early=True, notify=deaf) as watched:
+            (tmp_path / "new.py").write_text("1")
+            watched.wake()  # as the look at a time does
+            return await watched.change()
+
+    assert asyncio.run(main()).paths == ("new.py",)
 
 
 @pytest.mark.parametrize("seed", range(6))

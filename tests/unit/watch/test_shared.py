@@ -13,7 +13,7 @@ from supervisor.watch import shared
 from supervisor.watch import watcher as module
 from supervisor.watch.kernel import Events, Notify, rust_notify
 from supervisor.watch.shared import Watch
-from tests.unit.watch.watched import BOUND_S, Watched, watching
+from tests.unit.watch.watched import BOUND_S, Watched, deaf, watching
 
 pytestmark = pytest.mark.usefixtures("only_events")
 MODIFIED = 2
@@ -153,7 +153,9 @@ def test_a_save_that_comes_while_the_watch_is_replaced_is_told(tmp_path: Path) -
             # An event lets it begin its next call, which is held before it hands anything over.
             old.let_go.clear()
             (one / "a.py").write_text("2")
-            await first.change()
+            if (await first.change()).quiet_at is None:
+                await first.settled.get()  # else it would look again by itself
+            await first.idle.wait()
             await loop.run_in_executor(None, old.holding.wait, BOUND_S)
             (one / "a.py").write_text("3")
             await watch.arm()  # as if for the other one
@@ -169,14 +171,12 @@ def test_what_came_before_another_armed_our_new_folder_is_told(tmp_path: Path) -
 
     async def main() -> tuple[str, ...]:
         one, two = folders(tmp_path, 2)
-        watch = Watch()
+        watch = Watch(deaf)
         async with together(watch, [one, two]) as (first, _):
             new = one / "new"
             new.mkdir()
             first.rescan()  # what a look finds before anybody has told the kernel
             (new / "b.py").write_text("unheard of")
-            first._woken.clear()
-            first._named = set()
             await watch.arm()
             return await first.paths()
 
@@ -193,15 +193,11 @@ def test_a_glance_does_not_overlook_a_folder(tmp_path: Path, how: str) -> None:
         there.mkdir(parents=True)
         (tmp_path / "src").mkdir(exist_ok=True)
         (there / "m.py").write_text("1")
-        async with watching(tmp_path / "src", base=tmp_path / "src") as watched:
-            # Another bot's new folder had all armed in that moment, so nothing else looks again.
-            await watched.idle.wait()
+        src = tmp_path / "src"
+        async with watching(src, early=True, notify=deaf) as watched:
             there.rename(gone)
-            watched._named, armed = {str(inner)}, watched._armed
-            watched._woken.set()
-            told = await watched.paths()
-            assert armed
-            return told
+            watched.take({(MODIFIED, str(inner))})
+            return await watched.paths()
 
     assert asyncio.run(main()) == ("pkg/m.py",)
 

@@ -84,6 +84,11 @@ async def watching(*roots: Path, **options: Any) -> AsyncIterator[Watched]:
                 await task
 
 
+def deaf(_: Sequence[str]) -> Notify:
+    """Make a watch that hears nothing: what is found then, no event led to."""
+    return rust_notify([])
+
+
 def atomic(path: Path, text: str) -> None:
     """Save like most editors: a new file takes the old one's place."""
     new = path.with_name(path.name + ".new")
