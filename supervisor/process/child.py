@@ -63,7 +63,7 @@ class Child:
         self._loop = asyncio.get_running_loop()
         self._standby_pipe: int | None = None
         self._watched: dict[int, int] = {}
-        self._seen: set[int] = set()
+        self._seen: dict[int, int] = {}
         self._recheck_s = _RECHECK_S
         self._recheck: asyncio.TimerHandle | None = None
         self._notify: NotifySocket | None = None
@@ -270,11 +270,12 @@ class Child:
 
         Once the main process is dead: whoever holds the generation's byte of the lock, too.
         """
-        found = members(self.pid, self.token)
+        found = members(self.pid, self.token, self._seen)
+        if len(self._seen) > _SEEN_MAX:
+            self._seen = {pid: self._seen[pid] for pid in found}
         lock = self.plan.lock
         if not found and not self._byte_free() and lock is not None:
             found = lock_holders(lock.path, [self.generation])
-        self._seen = self._seen.union(found) if len(self._seen) < _SEEN_MAX else set(found)
         return found
 
     def _byte_free(self) -> bool:

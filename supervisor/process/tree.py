@@ -15,6 +15,8 @@ PR_SET_CHILD_SUBREAPER = 36
 TOKEN = "STILLHERE_TOKEN"  # noqa: S105 - a mark, no secret
 
 _PIECE_BYTES = 65536
+# Somebody may start threads without end.
+_LOOKS_MAX = 5
 
 # The main processes of all our bots, each from its start until it is reaped. Nothing that hangs
 # below one can come to hang below another, so who asks for one tree need not look into theirs.
@@ -45,10 +47,33 @@ def children(pid: int) -> list[int]:
     """Return the direct children of `pid`, zombies included; none when it is gone."""
     found: list[int] = []
     with suppress(OSError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            with suppress(OSError):
-                found.extend(map(int, _read(f"/proc/{pid}/task/{task}/children").split()))
-    return found
+        tasks: list[str] = []
+        for _ in range(_LOOKS_MAX):
+            # The children of a thread that ends go to another: it may have been read before.
+            if (now := os.listdir(f"/proc/{pid}/task")) == tasks:
+                break
+            tasks = now
+            for task in tasks:
+                found += _children(pid, task)
+            if len(tasks) == 1:
+                break
+    return list(dict.fromkeys(found))
+
+
+def _children(pid: int, task: int | str) -> list[int]:
+    try:
+        return [int(word) for word in _read(f"/proc/{pid}/task/{task}/children").split()]
+    except OSError:
+        return []
+
+
+def adopted() -> list[int]:
+    """Return the children of our first thread, zombies included.
+
+    It starts our bots, and the kernel gives it all orphans (find_new_reaper in kernel/exit.c:
+    the first thread that lives). What our other threads start waits for them, and is no bot's.
+    """
+    return _children(os.getpid(), os.getpid())
 
 
 def descendants(pid: int) -> Iterator[int]:
@@ -67,10 +92,17 @@ class Stat:
             text = _read(f"/proc/{pid}/stat")
         except OSError as error:
             raise ProcessLookupError(pid) from error
-        words = text.rpartition(b")")[2].split(None, 4)
+        words = text.rpartition(b")")[2].split(None, 20)
         self.state = words[0].decode()
         self.parent = int(words[1])
         self.session = int(words[3])
+        self.threads = int(words[17])
+        self.started = int(words[19])  # ticks since boot: with the number, only one process is it
+
+    @property
+    def alive(self) -> bool:
+        """Whether it may still do something: also when its first thread alone has ended."""
+        return self.state not in "ZX" or self.threads > 1
 
 
 def environment_has(pid: int, mark: bytes) -> bool:
@@ -82,17 +114,21 @@ def environment_has(pid: int, mark: bytes) -> bool:
     return data.startswith(mark) or b"\0" + mark in data
 
 
-def members(root: int, token: str) -> list[int]:
-    """Return what lives of the tree that began with `root`, parents first, zombies left out.
+def members(root: int, token: str, seen: dict[int, int] | None = None) -> list[int]:
+    """Return what lives of the tree that began with `root`, parents first.
 
     A process belongs to it when it hangs below one that does, or hangs below us and has the
-    tree's session or its token. What is below another bot's main process is not looked at.
+    tree's session or its token, or was `seen` to belong: one that is killed has no token any more
+    while it dies. What is below another bot's main process is not looked at.
+
+    `seen` has the start of each process by its number; who is found is added to it.
     """
     mark = f"{TOKEN}={token}".encode()
-    found: list[int] = []
+    found: dict[int, None] = {}
+    seen = {} if seen is None else seen
     known = mains - {root}
     # Whose parent ends meanwhile becomes our child: only a look that finds nobody new is the last.
-    while fresh := [pid for pid in children(os.getpid()) if pid not in known]:
+    while fresh := [pid for pid in (root, *adopted()) if pid not in known]:
         known.update(fresh)
         todo = [(pid, pid == root) for pid in fresh]
         while todo:
@@ -101,11 +137,17 @@ def members(root: int, token: str) -> list[int]:
                 stat = Stat(pid)
             except ProcessLookupError:
                 continue
-            belongs = belongs or stat.session == root or environment_has(pid, mark)
-            if belongs and stat.state not in "ZX":
-                found.append(pid)
+            belongs = (
+                belongs
+                or seen.get(pid) == stat.started
+                or stat.session == root
+                or environment_has(pid, mark)
+            )
+            if belongs and stat.alive:
+                found[pid] = None
+                seen[pid] = stat.started
             todo += [(child, belongs) for child in children(pid)]
-    return list(dict.fromkeys(found))
+    return list(found)
 
 
 def marked(prefix: str) -> list[int]:
@@ -119,7 +161,7 @@ def marked(prefix: str) -> list[int]:
     for pid in pids - mains - {os.getpid()}:
         if environment_has(pid, mark):
             with suppress(ProcessLookupError):
-                if Stat(pid).state not in "ZX":
+                if Stat(pid).alive:
                     found.append(pid)
     return sorted(found)
 
@@ -188,7 +230,7 @@ def reap_orphans(known: Iterable[int] = ()) -> None:
     """
     own_session = os.getsid(0)
     spared = mains.union(known)
-    for pid in children(os.getpid()):
+    for pid in adopted():
         if pid in spared:
             continue
         with suppress(ProcessLookupError, ChildProcessError):

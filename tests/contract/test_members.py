@@ -3,6 +3,7 @@
 import asyncio
 import os
 import subprocess
+import threading
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 
@@ -42,6 +43,17 @@ def in_thread(step):
 def bare():
     code = "import os, signal\\nprint(os.getpid(), flush=True)\\nwhile True: signal.pause()"
     os.execve(sys.executable, ["bare", "-I", "-S", "-c", code], {})
+def first_thread_ends():
+    import ctypes
+    number = {"x86_64": 60, "aarch64": 93}[os.uname().machine]
+    threading.Thread(target=alone).start()
+    ctypes.CDLL(None).syscall(number, 0)
+def alone():
+    while "Z" not in open("/proc/self/stat").read():
+        os.sched_yield()
+    fork(stays)
+    os.write(1, b"%d\\n" % os.getpid())
+    threading.Event().wait()
 def bare_orphan():
     while os.getppid() != SUPERVISOR:
         os.sched_yield()
@@ -59,11 +71,12 @@ WAYS = {
         "fork(os.setsid, lambda: fork(os.setsid, lambda: fork(os.setsid, orphaned)))"
     ),
     "of a thread": "in_thread(lambda: fork(lambda: fork(stays), stays))",
+    "whose first thread ended": "fork(first_thread_ends)",
     "a daemon of a thread": (
         "fork(os.setsid, lambda: in_thread(lambda: fork(lambda: fork(stays), orphaned)))"
     ),
 }
-STAYING = ("stays", "orphaned", "bare")
+STAYING = ("stays", "orphaned", "bare", "first_thread_ends", "first_thread_ends")  # and its child
 NUMBERS = {way: sum(map(script.count, STAYING)) for way, script in WAYS.items()}
 
 
@@ -101,6 +114,46 @@ def test_whoever_a_bot_started_is_found(way: str, tmp_path: Path) -> None:
             assert set(two.child.members()) == {two.child.pid, *second}
 
     asyncio.run(run())
+
+
+def test_who_was_once_seen_is_found_when_nothing_tells_whose_it_is() -> None:
+    """With another session, without our mark, its parent gone: so is each that dies of SIGKILL."""
+
+    async def run() -> None:
+        async with watched(f"{STEPS}{WAYS['below a daemon, and hidden']}\nhold()") as bot:
+            both = await numbers(bot, 2)
+            (hidden,) = (pid for pid in both if tree.Stat(pid).session == pid)
+            assert set(bot.child.members()) == {bot.child.pid, *both}
+            (above,) = both - {hidden}
+            os.kill(above, 9)
+            while tree.Stat(hidden).parent == above:
+                await asyncio.to_thread(os.sched_yield)
+            assert set(bot.child.members()) == {bot.child.pid, hidden}
+            os.kill(bot.child.pid, 9)
+            await bot.heard(ev.Exited)
+            assert bot.child.members() == [hidden]
+
+    asyncio.run(run())
+
+
+def test_our_first_thread_adopts_though_we_have_others() -> None:
+    """Only its children are asked for: a strand of each of fifty bots would make a look long."""
+    end = threading.Event()
+    others = [threading.Thread(target=end.wait) for _ in range(3)]
+    for thread in others:
+        thread.start()
+
+    async def run() -> None:
+        async with watched(f"{STEPS}{WAYS['a daemon']}\nhold()") as bot:
+            (orphan,) = await numbers(bot, 1)
+            assert {bot.child.pid, orphan} <= set(tree.adopted())
+
+    try:
+        asyncio.run(run())
+    finally:
+        end.set()
+        for thread in others:
+            thread.join()
 
 
 def test_nobody_looks_into_another_bot_s_tree(monkeypatch: pytest.MonkeyPatch) -> None:
