@@ -10,7 +10,7 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from supervisor.config import default_config
 from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.process import tree
+from supervisor.session import snapshots
 from supervisor.session.copying import capture
 from supervisor.session.manager import SessionManager
 from tests.system.bots import writers
@@ -32,6 +33,7 @@ PATIENCE_S = 30.0
 # How late a thread may come to run on a machine that is busy.
 SCHEDULING_S = 1.0
 EVERYTHING = tuple(writers.WRITE)
+DATABASES = ("wal", "rollback", "exclusive")
 # What is never half written in a copy of one moment.
 ATOMIC = tuple(kind for kind in EVERYTHING if kind != "json")
 
@@ -180,17 +182,20 @@ def test_a_copy_that_takes_too_long_is_fuzzy_and_its_databases_are_whole(
     The one that somebody keeps locked can't be had; nothing in the live folder is touched.
     """
     with written(tmp_path, *EVERYTHING) as hot:
-        copy = capture._copy
-        state = hot.live / "state.json"
+        copy, replace_databases = capture._copy, snapshots.consistent_databases
 
-        def slow(root: Path, path: str, *rest: Any) -> None:
-            if path == "wal.db" and frozen(hot):
+        def slow(*args: Any) -> None:
+            if frozen(hot):
                 wait_for(lambda: not frozen(hot))
-                before = state.stat().st_mtime_ns
-                wait_for(lambda: state.stat().st_mtime_ns != before)
-            copy(root, path, *rest)
+            copy(*args)
+
+        def late(*args: Any) -> None:
+            before = {name: times_of(hot.live, name) for name in DATABASES}
+            wait_for(lambda: all(times_of(hot.live, name) != before[name] for name in DATABASES))
+            replace_databases(*args)
 
         monkeypatch.setattr(capture, "_copy", slow)
+        monkeypatch.setattr(snapshots, "consistent_databases", late)
         names = {path.name for path in hot.live.iterdir()}
         for _ in range(2):
             snapshot = hot.snapshot()
@@ -216,6 +221,16 @@ def test_a_copy_that_takes_too_long_is_fuzzy_and_its_databases_are_whole(
 def found(hot: Hot, snapshot: dict[str, Any]) -> Any:
     """Return a snapshot's manifest."""
     return hot.manager.store.find(ID, snapshot["id"])
+
+
+def times_of(live: Path, name: str) -> list[tuple[int, ...]]:
+    """Return what stat tells of a database and of what lies beside it."""
+    found = []
+    for path in sorted(live.glob(f"{name}.db*")):
+        with suppress(FileNotFoundError):
+            status = path.stat()
+            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
+    return found
 
 
 def frozen(hot: Hot) -> bool:
