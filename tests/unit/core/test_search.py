@@ -58,22 +58,73 @@ class World:
 
 
 Node = tuple[State, World]
+Reached = tuple[State, tuple[do.Effect, ...]]
+Ranks = tuple[tuple[int, int], ...]  # generation numbers, and what each is folded into
 
 
 @dataclass
 class Graph:
-    """The visited states, and for each what the environment alone can make of it."""
+    """The visited states, by number, and for each what the environment alone can make of it."""
 
-    nodes: set[Node] = field(default_factory=set)
-    onward: dict[Node, set[Node]] = field(default_factory=dict)
-    edges: int = 0
+    nodes: list[Node] = field(default_factory=list)
+    onward: list[set[int]] = field(default_factory=list)
+    _numbers: dict[tuple[int, World], int] = field(default_factory=dict)
+
+    def number(self, node: Node) -> int:
+        """Return its number; one that is new is put at the end. Its state is known by its id."""
+        number = self._numbers.setdefault((id(node[0]), node[1]), len(self.nodes))
+        if number == len(self.nodes):
+            self.nodes.append(node)
+            self.onward.append(set())
+        return number
 
 
-def canonical(state: State, world: World) -> Node:
-    """Fold what no decision depends on: numbers by rank, instants, words."""
+class Machine:
+    """The machine, asked each question once: a state is met again in many a world.
+
+    What it gave lives as long as it does, and so do the ids.
+    """
+
+    def __init__(self, policy: Policy) -> None:
+        self._policy = policy
+        self._states: dict[State, State] = {}
+        self._steps: dict[int, dict[ev.Event, Reached | None]] = {}
+        self._folded: dict[tuple[int, frozenset[int]], tuple[State, Ranks]] = {}
+        self._worlds: dict[tuple[World, Ranks, bool, bool], World] = {}
+
+    def step(self, state: State, event: ev.Event) -> Reached | None:
+        """Return the state that comes of it, and the orders; None: the world feels nothing."""
+        known = self._steps.setdefault(id(state), {})
+        if event not in known:
+            after, orders = step(state, event, 0.0, self._policy)
+            felt = isinstance(event, (ev.Exited, ev.TreeGone, ev.SourceChanged))
+            changes = felt or after != state or not all(isinstance(o, SAID) for o in orders)
+            known[event] = (after, orders) if changes else None
+        return known[event]
+
+    def canonical(self, state: State, world: World) -> Node:
+        """Fold what no decision depends on; equal states become the same one."""
+        key = (id(state), world.alive)
+        if key not in self._folded:
+            ranks = ranked(state, world.alive)
+            folded = fold_state(state, dict(ranks))
+            self._folded[key] = self._states.setdefault(folded, folded), ranks
+        folded, ranks = self._folded[key]
+        shape = (world, ranks, folded.phase in BEFORE_A_STOP, folded.dirty)
+        if shape not in self._worlds:
+            self._worlds[shape] = fold_world(world, dict(ranks), folded)
+        return folded, self._worlds[shape]
+
+
+def ranked(state: State, alive: frozenset[int]) -> Ranks:
+    """Number the generations that anybody still knows of anew, from 1."""
     mine = {state.current, state.standby, state.seat, state.to_seal, state.generation}
-    known = mine | state.doomed | world.alive
-    rank = {number: place + 1 for place, number in enumerate(sorted(n for n in known if n))}
+    known = sorted(n for n in mine | state.doomed | alive if n)
+    return tuple((number, place) for place, number in enumerate(known, 1))
+
+
+def fold_state(state: State, rank: dict[int, int]) -> State:
+    """Fold numbers by rank, instants, words."""
 
     def fold(number: int | None) -> int | None:
         return None if number is None else rank[number]
@@ -83,7 +134,7 @@ def canonical(state: State, world: World) -> Node:
     if state.verified:  # what it says once verified is told, and decides nothing
         caps = replace(state.caps, roundtrip=False)
         state = state.but(reported="", proof="", ready=True, identity="", caps=caps)
-    state = state.but(
+    return state.but(
         reported="" if state.reported == "connecting" else state.reported,
         deadline=None if state.deadline is None else 0.0,
         ticket=3,
@@ -108,9 +159,13 @@ def canonical(state: State, world: World) -> Node:
         restart=None,
         saw=None,
     )
+
+
+def fold_world(world: World, rank: dict[int, int], state: State) -> World:
+    """Fold numbers by rank, and what is asked of a world only before a stop."""
     prepares = state.phase in BEFORE_A_STOP
     nothing_done = None if world.copied is None else False
-    world = replace(
+    return replace(
         world,
         unsettled=world.unsettled and (prepares or state.dirty),
         compiled=world.compiled and prepares,
@@ -120,7 +175,6 @@ def canonical(state: State, world: World) -> Node:
         writers=frozenset(rank[n] for n in world.writers),
         stale=frozenset(rank[n] for n in world.stale),
     )
-    return state, world
 
 
 # What a person or an editor may do at any moment. In sets, since what they do is independent
@@ -345,48 +399,39 @@ def hold(state: State, world: World, event: ev.Event) -> None:
 
 def search(policy: Policy, persons: tuple[ev.Event, ...]) -> Graph:
     """Visit all that can be reached from DOWN."""
-    graph = Graph()
-    first = canonical(State(), World(copied=False if policy.has_session else None))
-    queue = deque([first])
-    graph.nodes.add(first)
-    while queue:
-        node = queue.popleft()
-        state, world = node
-        graph.onward[node] = set()
+    graph, machine = Graph(), Machine(policy)
+    first, nothing_yet = State(), World(copied=False if policy.has_session else None)
+    graph.number(machine.canonical(first, nothing_yet))
+    for number, (state, world) in enumerate(graph.nodes):  # it grows meanwhile
         alone = list(environment(state, world))
-        for number, event in enumerate([*alone, *ALWAYS, *persons]):
-            after, orders = step(state, event, 0.0, policy)
-            felt = isinstance(event, (ev.Exited, ev.TreeGone, ev.SourceChanged))
-            if after == state and not felt and all(isinstance(o, SAID) for o in orders):
+        for place, event in enumerate([*alone, *ALWAYS, *persons]):
+            if (result := machine.step(state, event)) is None:
                 continue
+            after, orders = result
             try:
                 reached = advance(world, event, state, orders)
                 hold(after, reached, event)
             except AssertionError as error:
                 pytest.fail(f"{error}\n{event}\nin {state}\n   {world}\n-> {after}\n{orders}")
-            following = canonical(after, reached)
-            graph.edges += 1
-            if number < len(alone):
-                graph.onward[node].add(following)
-            if following not in graph.nodes:
-                graph.nodes.add(following)
-                queue.append(following)
+            following = graph.number(machine.canonical(after, reached))
+            if place < len(alone):
+                graph.onward[number].add(following)
     return graph
 
 
-def leading_to(graph: Graph, phases: set[str]) -> set[Node]:
+def leading_to(graph: Graph, phases: set[str]) -> set[int]:
     """Return the states from which what comes by itself leads to one of the phases."""
-    back: dict[Node, set[Node]] = {}
-    for node, onward in graph.onward.items():
+    back: list[list[int]] = [[] for _ in graph.nodes]
+    for number, onward in enumerate(graph.onward):
         for following in onward:
-            back.setdefault(following, set()).add(node)
-    queue = deque(node for node in graph.nodes if node[0].phase in phases)
+            back[following].append(number)
+    queue = deque(n for n, (state, _world) in enumerate(graph.nodes) if state.phase in phases)
     found = set(queue)
     while queue:
-        for node in back.get(queue.popleft(), ()):
-            if node not in found:
-                found.add(node)
-                queue.append(node)
+        for number in back[queue.popleft()]:
+            if number not in found:
+                found.add(number)
+                queue.append(number)
     return found
 
 
@@ -410,11 +455,10 @@ def test_every_reachable_state_keeps_the_promises(
     graph = search(policy, persons)
     ends, comes_up = leading_to(graph, {"down"}), leading_to(graph, {"up"})
     waits_for_a_person = {"refused", "failed", "down"}
-    for node in graph.nodes:
-        state = node[0]
+    for number, (state, _world) in enumerate(graph.nodes):
         if not state.wanted_up:
-            assert node in ends, f"a stop never ends: {state}"
+            assert number in ends, f"a stop never ends: {state}"
         stays_down = state.phase in waits_for_a_person or state.after in ("fail", "finish")
         if state.wanted_up and not stays_down:
-            assert node in comes_up, f"it never comes up: {state}"
+            assert number in comes_up, f"it never comes up: {state}"
     assert len(graph.nodes) > 50
