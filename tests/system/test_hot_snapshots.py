@@ -225,7 +225,7 @@ def found(hot: Hot, snapshot: dict[str, Any]) -> Any:
 
 def times_of(live: Path, name: str) -> list[tuple[int, ...]]:
     """Return what stat tells of a database and of what lies beside it."""
-    found = []
+    found: list[tuple[int, ...]] = []
     for path in sorted(live.glob(f"{name}.db*")):
         with suppress(FileNotFoundError):
             status = path.stat()

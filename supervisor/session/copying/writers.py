@@ -32,31 +32,33 @@ def users(folder: Path, *, to_write: bool = False) -> Iterator[int]:
     prefix = f"{folder}/"
     path = re.escape(os.fsencode(prefix).replace(b"\n", rb"\012"))
     mapping = re.compile(_MAPS % (b"w.s" if to_write else b"...", path), re.MULTILINE)
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit() and (
+    for name in os.listdir("/proc"):
+        process = f"/proc/{name}"
+        if name.isdigit() and (
             _opened(process, prefix, to_write=to_write) or _mapped(process, mapping)
         ):
-            yield int(process.name)
+            yield int(name)
 
 
-def _opened(process: Path, prefix: str, *, to_write: bool) -> bool:
-    # Others' processes can't be looked at; ours may end meanwhile.
+def _opened(process: str, prefix: str, *, to_write: bool) -> bool:
+    # Plain strings: a machine has thousands of descriptors. Others' processes can't be looked at;
+    # ours may end meanwhile.
     with suppress(OSError):
-        for fd in (process / "fd").iterdir():
+        for fd in os.listdir(f"{process}/fd"):
             with suppress(OSError):
-                if str(fd.readlink()).startswith(prefix) and (
-                    not to_write or _may_write(process / "fdinfo" / fd.name)
+                if os.readlink(f"{process}/fd/{fd}").startswith(prefix) and (  # noqa: PTH115 - strings
+                    not to_write or _may_write(f"{process}/fdinfo/{fd}")
                 ):
                     return True
     return False
 
 
-def _mapped(process: Path, mapping: re.Pattern[bytes]) -> bool:
+def _mapped(process: str, mapping: re.Pattern[bytes]) -> bool:
     with suppress(OSError):
-        return mapping.search((process / "maps").read_bytes()) is not None
+        return mapping.search(Path(f"{process}/maps").read_bytes()) is not None
     return False
 
 
-def _may_write(info: Path) -> bool:
-    flags = next(line for line in info.read_text().splitlines() if line.startswith("flags:"))
+def _may_write(info: str) -> bool:
+    flags = next(line for line in Path(info).read_text().splitlines() if line.startswith("flags:"))
     return int(flags.split()[1], 8) & os.O_ACCMODE != os.O_RDONLY
