@@ -23,6 +23,7 @@ from supervisor.loop.session_work import SessionWork
 from supervisor.process import tree
 from supervisor.session import snapshots
 from supervisor.session.copying import capture
+from supervisor.session.copying.hot import consistent_databases
 from supervisor.session.manager import SessionManager
 from tests.system.bots import writers
 
@@ -182,7 +183,7 @@ def test_a_copy_that_takes_too_long_is_fuzzy_and_its_databases_are_whole(
     The one that somebody keeps locked can't be had; nothing in the live folder is touched.
     """
     with written(tmp_path, *EVERYTHING) as hot:
-        copy, replace_databases = capture._copy, snapshots.consistent_databases
+        copy = capture._copy
 
         def slow(*args: Any) -> None:
             if frozen(hot):
@@ -192,7 +193,7 @@ def test_a_copy_that_takes_too_long_is_fuzzy_and_its_databases_are_whole(
         def late(*args: Any) -> None:
             before = {name: times_of(hot.live, name) for name in DATABASES}
             wait_for(lambda: all(times_of(hot.live, name) != before[name] for name in DATABASES))
-            replace_databases(*args)
+            consistent_databases(*args)
 
         monkeypatch.setattr(capture, "_copy", slow)
         monkeypatch.setattr(snapshots, "consistent_databases", late)
