@@ -1,7 +1,7 @@
 """End a process before each call into the kernel that changes something, and look what is left.
 
-Run as a program: `python -m tests.unit.session.crashpoints SCENARIO`. For n = 1, 2, ... a fork of
-it does the operation and dies before its n-th changing call; the parent then recovers as the next
+Run as a program: `python -m tests.unit.session.crashpoints SCENARIO EVERY`. For every EVERYth n a
+fork of it does the operation and dies before its n-th changing call; the parent then recovers as the next
 supervisor would, and says on stdout what went wrong, and how many points there were.
 """
 
@@ -274,8 +274,8 @@ SCENARIOS = {
 }
 
 
-def main(scenario: str) -> None:
-    """Try every point of one scenario."""
+def main(scenario: str, every: int) -> None:
+    """Try each `every`th point of one scenario."""
     # A subprocess for each would take minutes; what it does is no part of these promises.
     checks.deep_problems = lambda *_args: []
     problems: list[str] = []
@@ -284,9 +284,9 @@ def main(scenario: str) -> None:
         template = Place(Path(folder, "template"))
         template.root.mkdir()
         template.linked()
-        at, died = 0, True
+        at, died = 1 - every, True
         while died:
-            at += 1
+            at += every
             place = Place(Path(folder, f"at-{at}"))
             shutil.copytree(template.root, place.root, symlinks=True)
             try:
@@ -296,8 +296,8 @@ def main(scenario: str) -> None:
                 if len(problems) > 5:
                     break
             shutil.rmtree(place.root)
-    json.dump({"points": at - 1, "problems": problems}, sys.stdout)
+    json.dump({"points": at - every, "problems": problems}, sys.stdout)
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(sys.argv[1], int(sys.argv[2]))
