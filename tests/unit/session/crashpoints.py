@@ -1,8 +1,8 @@
 """End a process before each call into the kernel that changes something, and look what is left.
 
 Run as a program: `python -m tests.unit.session.crashpoints SCENARIO EVERY`. For every EVERYth n a
-fork of it does the operation and dies before its n-th changing call; the parent then recovers as the next
-supervisor would, and says on stdout what went wrong, and how many points there were.
+fork of it does the operation and dies before its n-th changing call; the parent then recovers as
+the next supervisor would, and says on stdout what went wrong, and how many points there were.
 """
 
 import functools
