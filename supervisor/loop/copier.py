@@ -13,11 +13,12 @@ from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.loop.owner import Given, Owner
 from supervisor.process.freezer import frozen
-from supervisor.session.copying.capture import Capture
+from supervisor.session.copying.capture import Capture, Copies
 from supervisor.session.copying.hot import mapped
 from supervisor.session.epochs import stronger
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToCopy, Snapshot
+from supervisor.session.scan import Scan
 
 
 class Copier(Owner):
@@ -28,6 +29,8 @@ class Copier(Owner):
     ) -> None:
         super().__init__(config, bot, manager, **given)
         self._seals: list[Capture] = []
+        # The head start of the seal that is to come, and whether what it found is whole.
+        self._head: tuple[Copies, bool] | None = None
         self._unvalidated: list[tuple[str, bool]] = []  # and whether it was copied hot
         # Gets each hot snapshot that has its verdict, in the loop's thread.
         self.judged: Callable[[Snapshot], None] | None = None
@@ -101,21 +104,52 @@ class Copier(Owner):
         if away := self._manager.snapshots_away(self.id):
             self._report("snapshots_away", why=away)
 
+    def begin_seal(self, *, generation: int) -> None:
+        """Copy and check what changed since the last snapshot while the bot stops.
+
+        The seal has less to do then. What goes wrong here the seal tells, if it does so again.
+        """
+        self._forget_head()
+        if self.id:
+            with suppress(SupervisorError):
+                there = mapped(self._members(generation))
+                copies = self._manager.precapture(self.id, there, haste=False)
+                self._head = copies, False
+                self._head = copies, self._passes(copies.found)
+
+    def _forget_head(self) -> None:
+        if self._head is not None:
+            self._head[0].spool.close()
+            self._head = None
+
     def seal(self, ticket: int, *, generation: int) -> ev.Event:
         """Capture the session at rest, and see whether anything of it is missing or torn."""
+        (head, passed), self._head = self._head or (None, False), None
         found = None
         with suppress(NothingToCopy):
             capture = self._manager.capture(
-                self.id, reason="sealed", generation=generation, hot=False
+                self.id, reason="sealed", generation=generation, hot=False, pre=head
             )
             self._seals.append(capture)
             found = capture.copies.found
+            if head and passed and capture.copies.as_in(head):
+                return ev.Sealed(ticket, intact=True)
+        return ev.Sealed(ticket, intact=self._passes(found))
+
+    def _passes(self, found: Scan | None) -> bool:
+        """Return whether a short look finds nothing wrong with the session that a walk `found`.
+
+        Another device's session is not handed over unseen: the full check is to tell of it.
+        """
         check = self._manager.check(self.id, quick=True, found=found)
-        # Another device's session is not handed over unseen: the full check is to tell of it.
-        return ev.Sealed(ticket, intact=check.verdict == "passed" and not check.foreign)
+        return check.verdict == "passed" and not check.foreign
 
     def commit_seals(self) -> None:
-        """Commit what was captured: it is safe in a copy, so this may wait for the hand-over."""
+        """Commit what was captured: it is safe in a copy, so this may wait for the hand-over.
+
+        What was begun for a seal that did not come is forgotten.
+        """
+        self._forget_head()
         while self._seals:
             capture = self._seals.pop(0)
             try:

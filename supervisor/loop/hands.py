@@ -47,6 +47,10 @@ class Tools:
     spare: bool = False  # whether a warm spare is worth its memory
 
 
+# Most bots save at once when they are told to stop, and then take longer to say goodbye.
+_SAVED_S = 0.015
+
+
 class Hands:
     """Performs the effects of one bot."""
 
@@ -165,6 +169,8 @@ class Hands:
             case do.Terminate(generation):
                 if child := self.child(generation):
                     child.terminate()
+                    if not child.stands_by:
+                        self._loop.call_later(_SAVED_S, self._begin_seal, generation)
                     self._loop.call_soon(self.spares.look)  # while that one stops
             case do.Kill(generation):
                 if child := self.child(generation):
@@ -185,6 +191,11 @@ class Hands:
                 self._report(event, dict(fields))
             case _:
                 assert_never(effect)
+
+    def _begin_seal(self, generation: int) -> None:
+        """Unless it is gone already: then the seal itself is under way."""
+        if self.child(generation):
+            self.jobs.note(partial(self.session.begin_seal, generation=generation))
 
     def _claim(self, ticket: int) -> ev.Event:
         # Once for all files; from then on the preflight does it for those that changed.

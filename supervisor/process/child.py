@@ -214,6 +214,11 @@ class Child:
 
     # Towards the bot.
 
+    @property
+    def stands_by(self) -> bool:
+        """Whether it waits for the session, and has not had it yet."""
+        return self._standby_pipe is not None
+
     def activate(self, session_dir: Path) -> None:
         """Tell a waiting generation that the session is its own."""
         self._write_activation(session_dir)

@@ -62,7 +62,8 @@ class Checks(Quarantined):
         """
         self.store.prepare()
         if self._owned or session_id in self._held:
-            self.recover(session_id)
+            if session_id not in self._settled:
+                self.recover(session_id)
         elif next(writers(self.folder(session_id)), None) is not None:
             quick = True  # a raw copy of a database that is being written looks torn
         depth: Depth = "quick" if quick else "full" if full else "cheap"
@@ -161,15 +162,15 @@ class Checks(Quarantined):
     def _live_problems(self, live: Live, depth: Depth) -> list[str]:
         """Return what is wrong. What costs more is asked only where all before it found nothing."""
         known = self._entries(live.base)
-        told = self._told_by(live, known)
+        good, told = self._good_of(live, known)
         formats = checks.formats_of(live.folder, live.found.seen, live.profile, known, told)
         # What changed is looked at first: that is where damage is, as a rule.
-        trusted = self._proved(live)
+        trusted = self._proved(live, good)
         why = self._lost(live, known)
-        why += self._shallow(live, formats, known, trusted)
+        why += self._shallow(live, formats, told, trusted)
         why += identity_problems(live.identity, live.then)
         if not why and depth != "quick":
-            for found in self._thorough(live, formats, known, trusted):
+            for found in self._thorough(live, formats, known, told, trusted):
                 if found:
                     return found
         return why
@@ -189,33 +190,41 @@ class Checks(Quarantined):
         self,
         live: Live,
         formats: Mapping[str, str],
-        known: Mapping[str, Entry],
+        told: Mapping[str, Entry],
         trusted: frozenset[str] = frozenset(),
     ) -> list[str]:
         """Return what a short look at these files shows, but at those that are `trusted`."""
         broken = checks.content_problems(live.folder, live.found.seen, formats, trusted=trusted)
-        return self._not_always_so(broken, formats, live.profile, self._told_by(live, known))
+        return self._not_always_so(broken, formats, live.profile, told)
 
-    def _told_by(self, live: Live, known: Mapping[str, Entry]) -> Mapping[str, Entry]:
-        """Return the entries that tell what a file held: what waits for its verdict may be torn."""
-        if live.base is None or live.base.verdict != "pending":
-            return known
-        return self._entries(self._good_before(live.base))
+    def _good_of(
+        self, live: Live, known: Mapping[str, Entry]
+    ) -> tuple[Manifest | None, Mapping[str, Entry]]:
+        """Return the base that was found good, and the entries that tell what a file held.
+
+        A base that waits for its verdict may be torn: then it is a good one before it, for both.
+        """
+        base = live.base
+        if base is None or base.verdict != "pending":
+            return (base if base is not None and base.verdict == "good" else None), known
+        good = self._good_before(base)
+        return good, self._entries(good)
 
     def _thorough(
         self,
         live: Live,
         formats: Mapping[str, str],
         known: Mapping[str, Entry],
+        told: Mapping[str, Entry],
         trusted: frozenset[str],
     ) -> Iterator[list[str]]:
         """Yield what each further look shows, the cheapest first."""
         yield self._overwritten(live, formats, known, trusted)
         rest = {path: form for path, form in formats.items() if path in trusted}
-        yield self._shallow(live, rest, known)
+        yield self._shallow(live, rest, told)
         with files.scratch(self.store.tmp) as work:
             broken = checks.deep_problems(live.folder, formats, work)
-        yield self._not_always_so(broken, formats, live.profile, self._told_by(live, known))
+        yield self._not_always_so(broken, formats, live.profile, told)
 
     def _overwritten(
         self,
@@ -240,21 +249,12 @@ class Checks(Quarantined):
                     why.append(f"{path}: page {page} was overwritten")
         return why
 
-    def _proved(self, live: Live) -> frozenset[str]:
-        """Return the files that are, by stat, those of a snapshot that was validated.
-
-        While the newest waits for its verdict: what it took over from the good one before it.
-        """
-        base = live.base
-        if base is None or base.verdict not in ("good", "pending"):
-            return frozenset()
-        stored = self._stored(base)
+    def _proved(self, live: Live, good: Manifest | None) -> frozenset[str]:
+        """Return the files that are, by stat, those of the snapshot that was found `good`."""
+        stored = self._stored(good)
         if stored is None or stored.boot != boot_id():
             return frozenset()
         same = stored.same(live.found.seen, fine=has_device(live.folder))
-        if base.verdict == "pending":
-            good = self._entries(self._good_before(base))
-            same = {p: e for p, e in same.items() if (then := good.get(p)) and then.line == e.line}
         return frozenset(same) - live.found.elsewhere
 
 

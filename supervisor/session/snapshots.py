@@ -32,11 +32,13 @@ _TOMBSTONES_KEPT = 10
 class Snapshots(Verdicts):
     """Everything from the live session to a pruned store."""
 
-    def precapture(self, session_id: str, mapped: frozenset[int] = frozenset()) -> Copies:
+    def precapture(
+        self, session_id: str, mapped: frozenset[int] = frozenset(), *, haste: bool = True
+    ) -> Copies:
         """Copy what differs from the last snapshot while the bot still runs, as a head start.
 
         `mapped`: inodes of the files that the bot writes without a call (see `hot.mapped`).
-        Raises: SnapshotFailed, SessionBusy.
+        `haste`: the bot will be held still for the rest. Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), snapshot_failing(session_id):
             record, listing = self._state.read(session_id), self.store.listing(session_id)
@@ -45,7 +47,8 @@ class Snapshots(Verdicts):
                 folder = self.folder(session_id)
                 with uncollected(f"first copies of {session_id}", when=base is None):
                     copies = copy_changes(folder, profile, base, spool, mapped=mapped)
-                prepare_haste(profile, copies)
+                if haste:
+                    prepare_haste(profile, copies)
                 return copies
 
     def unchanged(self, session_id: str, pre: Copies) -> Snapshot | None:
@@ -74,6 +77,7 @@ class Snapshots(Verdicts):
     ) -> Capture:
         """Copy what differs from the last snapshot (and from `pre`). Fast: nothing is synced.
 
+        A head start that was made of other stored files than those of now is not used.
         `hot`: the bot runs; it is taken to be frozen meanwhile, unless `frozen` says otherwise:
         then the snapshot can be no better than fuzzy. Cold: the tree is proved gone.
         `commit` or `Capture.close` must follow. Raises: SnapshotFailed, SessionBusy.
@@ -230,7 +234,10 @@ class Snapshots(Verdicts):
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             self._may_begin(session_id, record, listing)
             profile, base, full = self._ground(session_id, record, listing)
-            mapped = pre.mapped if pre else mapped
+            if pre and hot:
+                mapped = pre.mapped
+            elif pre and pre.base is not base:
+                pre = None  # what it took for stored may be so no more
             with uncollected(f"first capture of {session_id}", when=base is None):
                 copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
             if not any(seen.kind == "file" for seen in copies.seen.values()):

@@ -10,11 +10,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from time import time_ns
 
 from supervisor.session.copying.pieces import LARGEST_BYTES, Copied, Piece, read_pieces
 from supervisor.session.copying.spool import Spool, SpoolFailed
-from supervisor.session.copying.stat_boot import has_device, stat_boot
+from supervisor.session.copying.stat_boot import file_clock_ns, has_device, stat_boot
 from supervisor.session.copying.tray import Tray
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
@@ -25,9 +24,9 @@ from supervisor.session.storage.entries import Entry
 # What changed so shortly before a look may have changed after it, with the same times: FAT counts
 # in two seconds, and another machine's clock may be behind ours.
 YOUNG_NS = 2_000_000_000
-# Where times are of our own clock and finer than a millisecond, they are those of the kernel's
-# tick: 10 ms at most (CONFIG_HZ of 100).
-YOUNG_FINE_NS = 20_000_000
+# Where times are of our own clock and finer than a millisecond: what is older than the tick of the
+# look changed before it. A filesystem may cut them off, at a millisecond at most then.
+YOUNG_FINE_NS = 1_000_000
 _COARSE_NS = 1_000_000
 _TRIES = 3
 # The disk does not give back this file, or what it says of it makes no sense.
@@ -101,6 +100,18 @@ class Copies:
         """Return whether stat proves that the file has not changed since it was copied."""
         return self.seen[path] == seen and not young(seen, self.scan_ns, fine=self.fine)
 
+    def as_in(self, pre: "Copies") -> bool:
+        """Return whether all is as `pre` has it: by stat, or by its bytes where that is not sure.
+
+        `pre`: the head start of these copies.
+        """
+        return (
+            self.found.seen == pre.found.seen
+            and self.found.missed == pre.found.missed
+            and self.reused == pre.reused
+            and self.copied == pre.copied
+        )
+
 
 @dataclass(slots=True, kw_only=True)
 class Capture:
@@ -151,11 +162,12 @@ def copy_changes(
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
-    `pre` (which used the same spool) only what moved since is read. `mapped`: see Copies.
+    `pre` (which used the same spool) only what moved since is read; of what was mapped then stat
+    tells nothing. `mapped`: see Copies.
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
-    result = Copies(spool, time_ns(), boot, base, mapped=mapped, fine=has_device(root))
+    result = Copies(spool, file_clock_ns(), boot, base, mapped=mapped, fine=has_device(root))
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
@@ -164,12 +176,13 @@ def copy_changes(
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen, fine=result.fine)
     reread = remembering(profile.reread)
-    some = mapped or found.elsewhere
+    unproved = mapped | pre.mapped if pre else mapped
+    some = unproved or found.elsewhere
     to_copy: list[str] = []
     for path, seen in found.seen.items():
         if seen.kind != "file":
             continue
-        unseen = reread(path) or (some and (seen.inode in mapped or path in found.elsewhere))
+        unseen = reread(path) or (some and (seen.inode in unproved or path in found.elsewhere))
         if path in result.reused and not unseen:
             continue
         result.reused.pop(path, None)
@@ -326,7 +339,7 @@ def _doubted(seen: Seen, size: int) -> Seen:
 def young(seen: Seen, looked_ns: int, *, fine: bool) -> bool:
     """Return whether the file may have changed after that look, with the same times.
 
-    `fine`: its times are of our own clock (see `has_device`).
+    `looked_ns`: by `file_clock_ns`. `fine`: its times are of that clock (see `has_device`).
     """
     exact = fine and seen.ctime_ns % _COARSE_NS != 0
     within_ns = min(YOUNG_FINE_NS, YOUNG_NS) if exact else YOUNG_NS

@@ -63,22 +63,28 @@ def formats_of(
         path = f"{folder}/CURRENT".removeprefix("/")
         if not profile.vital or matches(path, profile.vital):
             formats[path] = "leveldb"
-    vital = matcher(profile.vital or ("*",))
-    named = [(matcher((glob,)), form) for glob, form in profile.formats]
+    vital = matcher(profile.vital) if profile.vital else None
+    named = matcher(tuple(glob for glob, _form in profile.formats))
     for path, item in seen.items():
-        if item.kind != "file" or not vital(path):
+        if item.kind != "file" or (vital and not vital(path)):
             continue
-        form = next((form for fits, form in named if fits(path)), "")
+        form = _named(path, profile) if named(path) else ""
         entry = known.get(path)
         for before in (entry, then.get(path)):
             if not form and before is not None and before.format != "leveldb":
                 form = before.format
-        looked_at = item.size < _HEADER_BYTES or (entry is not None and entry.seen == item)
-        if not form and not looked_at and _begins(root / path, ours=ours) == MAGIC:
-            form = "sqlite"
+        if not form and item.size >= _HEADER_BYTES:
+            looked_at = entry is not None and (entry.seen is item or entry.seen == item)
+            if not looked_at and _begins(root / path, ours=ours) == MAGIC:
+                form = "sqlite"
         if form and path not in formats:
             formats[path] = form
     return formats
+
+
+def _named(path: str, profile: Profile) -> str:
+    """Return the format that the profile names for this path, or ""."""
+    return next((form for glob, form in profile.formats if matches(path, (glob,))), "")
 
 
 def content_problems(

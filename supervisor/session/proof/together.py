@@ -1,5 +1,6 @@
 """Which files go together, and which of them a look is needed at. Reads no file."""
 
+import re
 from collections.abc import Iterable, Mapping
 
 from supervisor.session.proof import leveldb
@@ -9,6 +10,8 @@ from supervisor.session.scan import Seen, matches
 from supervisor.session.storage.entries import Entry
 
 _DATA = (".ldb", ".sst", ".log")
+# One call for each path, of which most are none: perhaps a member of a LevelDB.
+_LIKE_ONE = re.compile(r"(?:[^/]*/)*(?:CURRENT$|MANIFEST-|[^/]*\.(?:ldb|sst|log)$)").match
 
 
 def alternatives(required: Iterable[str]) -> tuple[str, ...]:
@@ -21,10 +24,13 @@ def leveldb_folders(seen: Mapping[str, Seen], then: Mapping[str, Entry]) -> list
 
     One of which only a part is left is known by `then`, what a snapshot has.
     """
+    near = {path.rpartition("/")[0] for path in seen if _LIKE_ONE(path)}
+    if not near:
+        return []
     names: dict[str, set[str]] = {}
     for path, item in seen.items():
         folder, _, name = path.rpartition("/")
-        if item.kind == "file":
+        if folder in near and item.kind == "file":
             names.setdefault(folder, set()).add(name)
     found = [folder for folder, inside in names.items() if leveldb.is_ours(inside)]
     parts = {

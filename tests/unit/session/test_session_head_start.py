@@ -1,0 +1,285 @@
+"""The seal's head start, made while the bot stops: used where stat proves it, and nowhere else."""
+
+import asyncio
+import ctypes
+import gc
+import mmap
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.config import default_config
+from supervisor.core.events import Sealed
+from supervisor.core.policy import Keep
+from supervisor.loop.jobs import Jobs
+from supervisor.loop.session_work import SessionWork
+from supervisor.session.checked import Checks
+from supervisor.session.copying.capture import Copies
+from supervisor.session.manager import SessionManager
+from supervisor.session.model import Check
+from supervisor.session.scan import Seen, seen_from
+from supervisor.session.storage.entries import Blob
+from tests.unit.session.damagekit import DAMAGES
+from tests.unit.session.sessionkit import ID, Place, tree, with_snapshots, write_key
+
+# More than any window within which a time tells nothing, and than any machine here is slow.
+LATER_NS = 60_000_000_000
+
+
+def _sealed(manager: SessionManager, head: Copies | None) -> str:
+    """Seal with this head start and commit; return the snapshot's id."""
+    capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
+    snapshot = manager.commit(capture)
+    assert snapshot.verdict == "good"
+    return snapshot.id
+
+
+def _now(place: Place, path: str) -> Seen:
+    seen = seen_from((place.live / path).stat())
+    assert seen is not None
+    return seen
+
+
+def _exported(manager: SessionManager, snapshot: str, target: Path) -> object:
+    return tree(manager.export(ID, target, snapshot))
+
+
+def test_the_seal_reads_again_only_what_changed_since(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied while the bot stopped, and is old enough for stat to tell, is not read."""
+    manager = place.linked()
+    write_key(place.live, "written before the end")
+    head = manager.precapture(ID, haste=False)
+    assert set(head.copied) >= {"keys/one"}
+    head.scan_ns += LATER_NS  # as if that had been looked at long after it was written
+    (place.live / "keys" / "two").write_bytes(b"written at the end")
+    opened: list[str] = []
+    really = os.open
+
+    def noted(path: str, *args: int, **how: int) -> int:
+        opened.append(str(path))
+        return really(path, *args, **how)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", noted)
+        capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
+    assert str(place.live / "keys" / "two") in opened
+    assert str(place.live / "keys" / "one") not in opened
+    snapshot = manager.commit(capture)
+    assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
+
+
+def test_no_rewriting_right_after_the_head_start_is_missed(place: Place) -> None:
+    """Of the same size, in place; and in the same tick of a coarse clock, so that no time tells."""
+    manager = place.linked()
+    fd = os.open(place.live / "keys" / "one", os.O_RDWR)
+    try:
+        for number in range(60):
+            os.pwrite(fd, f"before {number:4}".encode(), 0)
+            head = manager.precapture(ID, haste=False)
+            os.pwrite(fd, f"behind {number:4}".encode(), 0)
+            if number % 2:
+                head.seen["keys/one"] = _now(place, "keys/one")
+            capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
+            again = manager.precapture(ID)
+            kept, now = capture.copies.copied["keys/one"], again.copied["keys/one"]
+            assert [piece.hash for piece in kept.pieces] == [piece.hash for piece in now.pieces]
+            capture.close()
+            again.spool.close()
+    finally:
+        os.close(fd)
+
+
+def test_what_was_mapped_meanwhile_is_read_again(place: Place) -> None:
+    """A write through a page that is dirty already moves no time; and the seal says so no more."""
+    manager = place.linked()
+    key = place.live / "keys" / "one"
+    key.write_bytes(b"A" * 4096)
+    with key.open("r+b") as file, mmap.mmap(file.fileno(), 0) as pages:
+        pages[0:1] = b"B"
+        head = manager.precapture(ID, frozenset({key.stat().st_ino}), haste=False)
+        head.scan_ns += LATER_NS
+        head.seen["keys/one"] = _now(place, "keys/one")
+        ctypes.memmove(ctypes.addressof(ctypes.c_char.from_buffer(pages)), b"C", 1)
+        gc.collect()  # what was borrowed of the pages
+    capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
+    assert capture.copies.seen["keys/one"] == _now(place, "keys/one")  # from now on stat tells
+    snapshot = manager.commit(capture)
+    assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
+
+
+def test_a_head_start_on_what_was_pruned_meanwhile_is_not_used(place: Place) -> None:
+    """It says that bytes are stored already, which are so no more."""
+    manager = with_snapshots(place, 2)
+    key = place.live / "keys" / "one"
+    os.utime(key)  # the same bytes, and stat does not prove that
+    head = manager.precapture(ID, haste=False)
+    head.scan_ns += LATER_NS
+    (pack,) = {blob.pack for blob in head.copied["keys/one"].pieces if isinstance(blob, Blob)}
+    content = key.read_bytes()
+    manager.keep = Keep(last=1, hourly=0, daily=0)
+    for number in range(4):
+        key.write_bytes(b"another %d" % number)
+        assert manager.backup(ID).verdict == "good"
+    assert pack not in place.packs()
+    key.write_bytes(content)
+    head.seen["keys/one"] = _now(place, "keys/one")
+    snapshot = _sealed(manager, head)
+    assert _exported(manager, snapshot, place.root / "out") == tree(place.live)
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
+def test_a_quick_look_that_skips_what_is_proved_says_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch, damage: Callable[[Path], object]
+) -> None:
+    """While the last snapshot waits for its verdict, too: only what stat vouches for is skipped."""
+    manager = place.linked()
+    write_key(place.live, "before the stop")
+    hot = manager.capture(ID, reason="stop", generation=1, hot=True)
+    assert manager.commit(hot, validate=False).verdict == "pending"
+    damage(place.live)
+    quick = manager.check(ID, quick=True)
+    assert quick.verdict != "passed" or damage is DAMAGES["database overwritten"]
+    monkeypatch.setattr(Checks, "_proved", lambda *_given: frozenset())
+    assert manager.check(ID, quick=True) == quick
+
+
+def _worked(tmp_path: Path, use: Callable[[SessionWork, SessionManager], None]) -> None:
+    config = default_config(tmp_path, ["x"])
+    (bot,) = config.bots.values()
+    folder = config.session_dir(bot)
+    folder.mkdir(parents=True)
+    (folder / "key").write_text("key")
+    manager = SessionManager(config.sessions, config.snapshots, config.state, owned=True)
+
+    async def run() -> None:
+        jobs = Jobs(bot.name, lambda _: None, lambda *_: None)
+        work = SessionWork(
+            config,
+            bot,
+            manager,
+            control="",
+            jobs=jobs,
+            report=lambda *_args, **_fields: None,
+            members=lambda _: [],
+        )
+        use(work, manager)
+        await jobs.close()
+
+    asyncio.run(run())
+
+
+def _heads(manager: SessionManager, monkeypatch: pytest.MonkeyPatch) -> list[Copies]:
+    made: list[Copies] = []
+    really = manager.precapture
+
+    def noted(*given: str, haste: bool = True) -> Copies:
+        made.append(really(given[0], haste=haste))
+        return made[-1]
+
+    monkeypatch.setattr(manager, "precapture", noted)
+    return made
+
+
+@pytest.mark.parametrize("end", ["no seal", "another stop"])
+def test_a_head_start_that_no_seal_follows_is_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, end: str
+) -> None:
+    """After a crash, a restore, or the supervisor's end: its copies take no room any longer."""
+
+    def use(work: SessionWork, manager: SessionManager) -> None:
+        made = _heads(manager, monkeypatch)
+        work.begin_seal(generation=1)
+        assert made[0].spool.get(0, 3) == b"key"
+        if end == "no seal":
+            work.commit_seals()
+        else:
+            work.begin_seal(generation=1)
+        with pytest.raises(OSError):  # noqa: PT011 - of a spool that is closed
+            made[0].spool.get(0, 3)
+        assert not list((manager.store.tmp).iterdir())
+        work.commit_seals()
+
+    _worked(tmp_path, use)
+
+
+def test_the_seal_takes_the_head_start_and_commits_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was copied while the bot stopped is what the snapshot holds."""
+
+    def use(work: SessionWork, manager: SessionManager) -> None:
+        made = _heads(manager, monkeypatch)
+        taken: list[Copies | None] = []
+        really = manager.capture
+
+        def noted(session_id: str, *, pre: Copies | None = None, **how: object) -> object:
+            taken.append(pre)
+            return really(session_id, pre=pre, **how)  # type: ignore[arg-type] # as it was given
+
+        monkeypatch.setattr(manager, "capture", noted)
+        work.begin_seal(generation=1)
+        assert work.seal(7, generation=1) is not None
+        work.commit_seals()
+        assert taken == made
+        (snapshot,) = manager.snapshots(work.id)
+        assert tree(manager.export(work.id, tmp_path / "out", snapshot.id)) == {"key": b"key"}
+
+    _worked(tmp_path, use)
+
+
+def test_a_head_start_that_fails_is_no_trouble(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The seal does all of it then, and says what is wrong if that is still so."""
+
+    def use(work: SessionWork, manager: SessionManager) -> None:
+        scratch = manager.store.tmp
+        manager.store.prepare()
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                type(manager.store), "prepare", lambda _self: scratch.joinpath("x").stat()
+            )
+            work.begin_seal(generation=1)
+        assert work.seal(7, generation=1) is not None
+        work.commit_seals()
+        assert len(manager.snapshots(work.id)) == 1
+
+    _worked(tmp_path, use)
+
+
+@pytest.mark.parametrize("at_the_end", ["as it was", "more", "a link", "emptied", "gone"])
+def test_the_seal_looks_again_at_a_session_that_moved_and_at_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_the_end: str
+) -> None:
+    """What was found whole while the bot stopped, and lies there as it did, is whole."""
+
+    def use(work: SessionWork, manager: SessionManager) -> None:
+        key = Path(work.folder) / "key"
+        manager.note_linked(work.id, None)
+        assert manager.backup(work.id).verdict == "good"
+        looked: list[object] = []
+        really = manager.check
+
+        def noted(session_id: str, **how: Any) -> Check:
+            looked.append(how)
+            return really(session_id, **how)
+
+        monkeypatch.setattr(manager, "check", noted)
+        work.begin_seal(generation=1)
+        if at_the_end == "gone":
+            key.unlink()
+        elif at_the_end == "a link":
+            key.with_name("link").symlink_to("key")
+        elif at_the_end != "as it was":
+            key.write_bytes({"more": b"key and more", "emptied": b""}[at_the_end])
+        intact = at_the_end not in ("emptied", "gone")
+        assert work.seal(7, generation=1) == Sealed(7, intact=intact)
+        assert len(looked) == (1 if at_the_end == "as it was" else 2)
+        work.commit_seals()
+
+    _worked(tmp_path, use)
