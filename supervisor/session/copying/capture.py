@@ -103,12 +103,11 @@ class Copies:
     def as_in(self, pre: "Copies") -> bool:
         """Return whether all is as `pre` has it: by stat, or by its bytes where that is not sure.
 
-        `pre`: the head start of these copies.
+        `pre`: the head start of these copies, on the same ground.
         """
         return (
             self.found.seen == pre.found.seen
             and self.found.missed == pre.found.missed
-            and self.reused == pre.reused
             and self.copied == pre.copied
         )
 

@@ -37,8 +37,9 @@ def _sealed(manager: SessionManager, head: Copies | None) -> str:
     return snapshot.id
 
 
-def _now(place: Place, path: str) -> Seen:
-    seen = seen_from((place.live / path).stat())
+def now(path: Path) -> Seen:
+    """Return what stat says of a file."""
+    seen = seen_from(path.stat())
     assert seen is not None
     return seen
 
@@ -47,7 +48,7 @@ def _exported(manager: SessionManager, snapshot: str, target: Path) -> object:
     return tree(manager.export(ID, target, snapshot))
 
 
-def test_the_seal_reads_again_only_what_changed_since(
+def test_the_seal_reads_anewonly_what_changed_since(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was copied while the bot stopped, and is old enough for stat to tell, is not read."""
@@ -83,11 +84,11 @@ def test_no_rewriting_right_after_the_head_start_is_missed(place: Place) -> None
             head = manager.precapture(ID, haste=False)
             os.pwrite(fd, f"behind {number:4}".encode(), 0)
             if number % 2:
-                head.seen["keys/one"] = _now(place, "keys/one")
+                head.seen["keys/one"] = now(place.live / "keys" / "one")
             capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
             again = manager.precapture(ID)
-            kept, now = capture.copies.copied["keys/one"], again.copied["keys/one"]
-            assert [piece.hash for piece in kept.pieces] == [piece.hash for piece in now.pieces]
+            kept, anew = capture.copies.copied["keys/one"], again.copied["keys/one"]
+            assert [piece.hash for piece in kept.pieces] == [piece.hash for piece in anew.pieces]
             capture.close()
             again.spool.close()
     finally:
@@ -103,11 +104,13 @@ def test_what_was_mapped_meanwhile_is_read_again(place: Place) -> None:
         pages[0:1] = b"B"
         head = manager.precapture(ID, frozenset({key.stat().st_ino}), haste=False)
         head.scan_ns += LATER_NS
-        head.seen["keys/one"] = _now(place, "keys/one")
+        head.seen["keys/one"] = now(place.live / "keys" / "one")
         ctypes.memmove(ctypes.addressof(ctypes.c_char.from_buffer(pages)), b"C", 1)
         gc.collect()  # what was borrowed of the pages
     capture = manager.capture(ID, reason="sealed", generation=1, hot=False, pre=head)
-    assert capture.copies.seen["keys/one"] == _now(place, "keys/one")  # from now on stat tells
+    assert capture.copies.seen["keys/one"] == now(
+        place.live / "keys" / "one"
+    )  # from now on stat tells
     snapshot = manager.commit(capture)
     assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
 
@@ -127,7 +130,7 @@ def test_a_head_start_on_what_was_pruned_meanwhile_is_not_used(place: Place) -> 
         assert manager.backup(ID).verdict == "good"
     assert pack not in place.packs()
     key.write_bytes(content)
-    head.seen["keys/one"] = _now(place, "keys/one")
+    head.seen["keys/one"] = now(place.live / "keys" / "one")
     snapshot = _sealed(manager, head)
     assert _exported(manager, snapshot, place.root / "out") == tree(place.live)
 
@@ -252,8 +255,10 @@ def test_a_head_start_that_fails_is_no_trouble(
     _worked(tmp_path, use)
 
 
-@pytest.mark.parametrize("at_the_end", ["as it was", "more", "a link", "emptied", "gone"])
-def test_the_seal_looks_again_at_a_session_that_moved_and_at_no_other(
+@pytest.mark.parametrize(
+    "at_the_end", ["as it was", "more", "in the same tick", "a link", "emptied", "gone"]
+)
+def test_the_seal_looks_anewat_a_session_that_moved_and_at_no_other(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_the_end: str
 ) -> None:
     """What was found whole while the bot stopped, and lies there as it did, is whole."""
@@ -270,11 +275,16 @@ def test_the_seal_looks_again_at_a_session_that_moved_and_at_no_other(
             return really(session_id, **how)
 
         monkeypatch.setattr(manager, "check", noted)
+        key.write_bytes(b"new")
         work.begin_seal(generation=1)
         if at_the_end == "gone":
             key.unlink()
         elif at_the_end == "a link":
             key.with_name("link").symlink_to("key")
+        elif at_the_end == "in the same tick":  # so that no time tells
+            key.write_bytes(b"NEW")
+            copies, _passed = work._head or pytest.fail("no head start")
+            copies.seen["key"] = copies.found.seen["key"] = now(key)
         elif at_the_end != "as it was":
             key.write_bytes({"more": b"key and more", "emptied": b""}[at_the_end])
         intact = at_the_end not in ("emptied", "gone")
