@@ -48,6 +48,9 @@ COMMANDS = {
     "session": ("supervisor.cli.session", "Look at sessions, back them up, bring them back."),
 }
 
+# The commands that stay, and so take only what they use.
+STAYS = {"dev", "run"}
+
 
 class _Broken(Exception):  # noqa: N818 - no error: nobody reads any more
     """The reader of our output is gone. By another name than click's, which would exit with 1."""
@@ -73,6 +76,10 @@ class _Lazy(click.Group):
         del ctx
         if cmd_name not in COMMANDS:
             return None
+        if cmd_name in STAYS:
+            from supervisor.cli.lean import be_lean  # noqa: PLC0415 - the others have no need
+
+            be_lean()
         found = getattr(import_module(COMMANDS[cmd_name][0]), cmd_name)
         return found if isinstance(found, click.Command) else None
 

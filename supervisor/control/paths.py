@@ -4,10 +4,11 @@ Both ends compute the place from the config's real path and the environment; not
 folder that somebody else could have made, or could write, is never used.
 """
 
-import hashlib
 import os
 import stat
 from pathlib import Path
+
+from blake3 import blake3
 
 from supervisor.core.errors import SupervisorError
 
@@ -18,7 +19,7 @@ LIMIT_BYTES = 107
 def _name(config_path: Path) -> str:
     """Name a config by its real path: two names of one file share a supervisor."""
     real = os.fsencode(os.path.realpath(config_path))
-    return hashlib.blake2b(real, digest_size=12).hexdigest()
+    return blake3(real).hexdigest(length=12)
 
 
 def _runtime_folder(text: str) -> Path | None:

@@ -6,8 +6,9 @@ Methods with a `ticket` run in the session's thread and return the event that an
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
-from hashlib import blake2b
 from typing import Any, TypedDict, Unpack
+
+from blake3 import blake3
 
 from supervisor.config import BotConfig, Config
 from supervisor.core import events as ev
@@ -47,7 +48,7 @@ class Owner:
             self.folder = bot.cwd
             self.lock = OwnerLock(config.sessions, f"companion-{bot.name}")
         place = str(self.lock.path.absolute()).encode()
-        self.token_prefix = blake2b(place, digest_size=8).hexdigest()
+        self.token_prefix = blake3(place).hexdigest(length=8)
 
     def claim(self, ticket: int) -> ev.Event:
         """Take byte 0."""

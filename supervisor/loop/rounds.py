@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from hashlib import blake2b
 from typing import Any, TypeVar
+
+from blake3 import blake3
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
@@ -58,7 +59,7 @@ def offset_s(session_id: str, every_s: float) -> float:
 
     Up to a 24th of `every_s`: an hour of a day.
     """
-    digest = blake2b(session_id.encode("utf-8", "replace"), digest_size=4).digest()
+    digest = blake3(session_id.encode("utf-8", "replace")).digest(length=4)
     return every_s / 24 * int.from_bytes(digest, "big") / 2**32
 
 

@@ -11,6 +11,8 @@ from concurrent.futures import Executor, Future
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
+from supervisor.process.memory import give_back
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -27,9 +29,12 @@ class Strand(Executor):
     way to be done waits for its future, or for `shutdown`.
     """
 
-    def __init__(self, name: str, *, linger_s: float = LINGER_S) -> None:
-        """`linger_s`: how long a thread without work stays."""
+    def __init__(
+        self, name: str, *, linger_s: float = LINGER_S, at_rest: Callable[[], None] = give_back
+    ) -> None:
+        """`linger_s`: how long a thread without work stays. `at_rest`: what it does at its end."""
         self._name = name
+        self._at_rest = at_rest
         self._linger_s = linger_s
         self._lock = threading.Lock()
         self._items: SimpleQueue[_Item | None] = SimpleQueue()
@@ -60,6 +65,7 @@ class Strand(Executor):
         while (item := self._next()) is not None:
             _run(*item)
             del item  # what it holds must not live on while we wait
+        self._at_rest()
 
     def _next(self) -> _Item | None:
         try:

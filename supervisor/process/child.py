@@ -6,7 +6,6 @@ turns what comes through them into events of the core. It decides nothing.
 
 import asyncio
 import os
-import secrets
 import signal
 import subprocess
 import time
@@ -50,7 +49,7 @@ class Child:
         self.plan = plan
         self.generation = plan.generation
         self.heard = Heard()
-        self.token = f"{plan.token_prefix}.{plan.generation}.{secrets.token_hex(8)}"
+        self.token = f"{plan.token_prefix}.{plan.generation}.{os.urandom(8).hex()}"
         self.started_at = time.monotonic()
         self.status: int | None = None
         self.gone = False

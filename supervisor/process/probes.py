@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import os
 import signal
-import ssl
 import subprocess
 import time
 from collections.abc import Mapping
@@ -70,24 +69,42 @@ async def _try(check: ReadyCheck, cwd: Path, env: Mapping[str, str], since_ns: i
 
 async def _http(url: str) -> bool:
     parts = urlsplit(url)
-    secure = parts.scheme == "https"
-    context = None
-    if secure:
-        # It is asked whether somebody answers, not who: local certificates are self-made.
-        context = ssl.create_default_context()
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    port = parts.port or (443 if secure else 80)
-    reader, writer = await asyncio.open_connection(parts.hostname, port, ssl=context)
+    target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+    host = parts.netloc.rpartition("@")[2]
+    request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+    if parts.scheme == "https":
+        line = await asyncio.to_thread(_tls_line, parts.hostname or "", parts.port or 443, request)
+    else:
+        line = await _line(parts.hostname or "", parts.port or 80, request)
+    protocol, status = line.split()[:2]
+    return protocol.startswith(b"HTTP/") and int(status) < SERVER_ERROR
+
+
+async def _line(host: str, port: int, request: bytes) -> bytes:
+    """Return the first line of the answer."""
+    reader, writer = await asyncio.open_connection(host, port)
     try:
-        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
-        host = parts.netloc.rpartition("@")[2]
-        request = f"GET {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        writer.write(request.encode())
-        protocol, status = (await reader.readline()).split()[:2]
-        return protocol.startswith(b"HTTP/") and int(status) < SERVER_ERROR
+        writer.write(request)
+        return await reader.readline()
     finally:
         writer.transport.abort()
+
+
+def _tls_line(host: str, port: int, request: bytes) -> bytes:
+    """Do the same over TLS, in a thread: our asyncio can't (see cli/lean.py)."""
+    import socket  # noqa: PLC0415 - with ssl
+    import ssl  # noqa: PLC0415 - 4 MB, for whom asks it
+
+    # It is asked whether somebody answers, not who: local certificates are self-made.
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    with (
+        socket.create_connection((host, port), timeout=TRY_S) as plain,
+        context.wrap_socket(plain, server_hostname=host) as secure,
+    ):
+        secure.sendall(request)
+        return secure.makefile("rb").readline()
 
 
 async def _command(command: tuple[str, ...], cwd: Path, env: Mapping[str, str]) -> bool:

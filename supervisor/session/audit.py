@@ -11,9 +11,10 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, TypeVar
+
+from blake3 import blake3
 
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.audited import Apart, Aside, Audited, Examined, examined
@@ -301,7 +302,7 @@ class _Reread:
     def problem(self, blob: Blob) -> DamagedBlob | None:
         """Return why a blob can't be read, or None."""
         # The same bytes may lie in two places: each is a copy of its own.
-        key = blake2b(repr(blob).encode(), digest_size=16).digest()
+        key = blake3(repr(blob).encode()).digest(length=16)
         if key not in self._problems:
             self._problems[key] = self._read(blob)
         return self._problems[key]

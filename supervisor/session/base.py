@@ -1,11 +1,11 @@
 """What every part of the SessionManager stands on: the places, the lock, and recovery."""
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from secrets import token_hex
 from typing import Literal
 
 from supervisor.core.errors import SessionBusy, SupervisorError
@@ -293,7 +293,7 @@ class Base:
         name = self._quarantine.new_name(session_id, self._clock(), record.epoch, slug(why))
         return swap.Intent(
             op=op,
-            token=token_hex(8),
+            token=os.urandom(8).hex(),
             id=session_id,
             live=str(self.folder(session_id)),
             quarantine=str(name),

@@ -19,8 +19,11 @@ watch = ["app"]
 IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
 
 # What is asked for only now and then, and costs a megabyte or more once it is loaded: a process's
-# figures, a drawn code, an open database, a session on its way out or in, the installed packages.
+# figures, a drawn code, an open database, a session on its way out or in, the installed packages,
+# OpenSSL.
 NEVER_AT_REST = {
+    "_hashlib",
+    "_ssl",
     "concurrent.futures.process",
     "email",
     "http",

@@ -3,7 +3,10 @@
 import asyncio
 import contextlib
 import os
+import shutil
 import socket
+import ssl
+import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -17,7 +20,9 @@ from supervisor.process.probes import wait_ready
 
 
 @contextlib.asynccontextmanager
-async def server(answers: list[bytes], port: int = 0) -> AsyncIterator[tuple[int, list[bytes]]]:
+async def server(
+    answers: list[bytes], port: int = 0, tls: ssl.SSLContext | None = None
+) -> AsyncIterator[tuple[int, list[bytes]]]:
     """Serve each answer to one connection, the last one from then on; keep the requests."""
     requests: list[bytes] = []
     serving: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
@@ -31,7 +36,7 @@ async def server(answers: list[bytes], port: int = 0) -> AsyncIterator[tuple[int
             writer.write(answers.pop(0) if len(answers) > 1 else answers[0])
         writer.close()
 
-    async with await asyncio.start_server(serve, "127.0.0.1", port) as made:
+    async with await asyncio.start_server(serve, "127.0.0.1", port, ssl=tls) as made:
         yield made.sockets[0].getsockname()[1], requests
         made.close()
         await asyncio.gather(*serving, return_exceptions=True)
@@ -76,6 +81,43 @@ def test_http_is_ready_at_the_first_answer_that_is_no_server_error() -> None:
     assert requests[0].startswith(b"GET /health?deep=1 HTTP/1.1\r\nHost: 127.0.0.1:")
 
 
+def test_https_is_asked_in_a_process_whose_asyncio_has_no_tls(tmp_path: Path) -> None:
+    """By a supervisor, that is; and whoever made the certificate."""
+    if (openssl := shutil.which("openssl")) is None:
+        pytest.skip("openssl is not installed; with it, this runs")
+    key, cert = tmp_path / "key.pem", tmp_path / "cert.pem"
+    made = [*("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes")]
+    made += ["-subj", "/CN=self", "-keyout", str(key), "-out", str(cert)]
+    subprocess.run([openssl, *made], check=True, capture_output=True)
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(cert, key)
+    answers = [b"HTTP/1.1 503 Not Yet\r\n\r\n", b"HTTP/1.1 200 OK\r\n\r\n"]
+    program = """if True:
+        import sys
+        from supervisor.cli.lean import be_lean
+        be_lean()
+        import asyncio
+        from pathlib import Path
+        from supervisor.config import ReadyCheck
+        from supervisor.process.probes import wait_ready
+        assert "_ssl" not in sys.modules
+        check = ReadyCheck(kind="http", value=sys.argv[1])
+        asyncio.run(wait_ready(check, cwd=Path("/"), env={}, interval_s=0.005))
+    """
+
+    async def main() -> list[bytes]:
+        async with server(answers, tls=tls) as (port, requests):
+            url = f"https://127.0.0.1:{port}/health"
+            asking = await asyncio.create_subprocess_exec(sys.executable, "-c", program, url)
+            async with asyncio.timeout(10):
+                assert await asking.wait() == 0
+            return requests
+
+    requests = asyncio.run(main())
+    assert len(requests) == 2
+    assert requests[0].startswith(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1:")
+
+
 @pytest.mark.parametrize("kind", ["http", "tcp"])
 def test_a_refused_connection_is_not_yet(kind: str) -> None:
     """Nobody listens at first; then somebody does."""
@@ -99,8 +141,9 @@ def test_a_refused_connection_is_not_yet(kind: str) -> None:
     assert not asyncio.run(main())
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
 def test_a_server_that_accepts_and_never_answers_is_not_ready(
-    monkeypatch: pytest.MonkeyPatch,
+    monkeypatch: pytest.MonkeyPatch, scheme: str
 ) -> None:
     """Each try ends by itself and another one follows; the caller's bound ends it all."""
     monkeypatch.setattr(probes, "TRY_S", 0.02)
@@ -116,7 +159,7 @@ def test_a_server_that_accepts_and_never_answers_is_not_ready(
 
         async with await asyncio.start_server(accept, "127.0.0.1", 0) as made:
             port = made.sockets[0].getsockname()[1]
-            check = ReadyCheck(kind="http", value=f"http://127.0.0.1:{port}/")
+            check = ReadyCheck(kind="http", value=f"{scheme}://127.0.0.1:{port}/")
             waiting = asyncio.create_task(wait(check))
             async with asyncio.timeout(5):
                 await enough.wait()

@@ -224,3 +224,14 @@ def test_the_end_of_the_interpreter_waits_for_nothing(hangs: str) -> None:
         (sys.executable, "-c", code), cwd=ROOT, capture_output=True, timeout=PATIENCE_S, check=True
     )
     assert (done.stdout, done.stderr) == (b"end\n", b"")
+
+
+def test_a_thread_gives_back_at_its_end_what_its_work_held() -> None:
+    """Once, after the last thing that it did."""
+    done: list[str] = []
+    strand = Strand("x", linger_s=0.0, at_rest=lambda: done.append("given back"))
+    thread = own_thread(strand)
+    thread.join(PATIENCE_S)
+    strand.submit(done.append, "worked").result(PATIENCE_S)
+    strand.shutdown()
+    assert done == ["given back", "worked", "given back"]

@@ -7,7 +7,6 @@ not parse is replaced by fresh credentials), `lib/Utils/generics.js` (BufferJSON
 
 import base64
 import binascii
-import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +37,8 @@ def baileys_identity(folder: Path) -> str | None:
     device = me.get("id")
     if not (isinstance(device, str) and device) or len(public) not in _KEY_BYTES:
         return None
+    import hashlib  # noqa: PLC0415 - 4 MB, with OpenSSL: for whom has such a session
+
     return f"{device}:{hashlib.sha256(public[-32:]).hexdigest()[:16]}"
 
 
