@@ -9,10 +9,11 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from copy import deepcopy
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from time import time_ns
 from typing import Any, get_args
+from weakref import WeakValueDictionary
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
@@ -128,8 +129,20 @@ def record_from(value: object) -> Record:
     return Record(**known)
 
 
+_NAMES = tuple(item.name for item in fields(Record))
+
 # By session.
 Records = dict[str, Record]
+
+
+class _Held:
+    """What the file held, and how it looked then. Nobody changes a record in here."""
+
+    seen: tuple[tuple[int, ...], Records, bool] | None = None
+
+
+# One for all of this process that have the same file: of two hundred bots each has all records.
+_held: WeakValueDictionary[Path, _Held] = WeakValueDictionary()
 
 
 class StateFile:
@@ -151,8 +164,7 @@ class StateFile:
         self._clock = clock
         # Files that could not be read and were kept aside; whoever tells persons takes them.
         self.kept_aside: list[Path] = []
-        # What the file held, and how it looked then.
-        self._loaded: tuple[tuple[int, ...], Records, bool] | None = None
+        self._held = _held.setdefault(path.absolute(), _Held())
 
     def read(self, session_id: str) -> Record:
         """Return the record as it stands; writes nothing. Raises: SupervisorError, OSError."""
@@ -196,11 +208,11 @@ class StateFile:
         A file that looks as it did is not read again; each of our writes makes a new one.
         """
         look = _look(self.path)
-        if self._loaded is not None and self._loaded[0] == look:
-            return self._loaded[1:]
+        if (seen := self._held.seen) is not None and seen[0] == look:
+            return seen[1:]
         records, whole = self._parsed()
         # Looked at before it was read: what comes in between looks like another file next time.
-        self._loaded = (look, records, whole) if look else None
+        self._held.seen = (look, records, whole) if look else None
         return records, whole
 
     def _parsed(self) -> tuple[Records, bool]:
@@ -227,13 +239,15 @@ class StateFile:
         return records, whole
 
     def _save(self, records: dict[str, Record]) -> None:
-        value = {
-            "version": VERSION,
-            "sessions": {key: asdict(record) for key, record in sorted(records.items())},
-        }
-        data = json.dumps(value, indent=1).encode() + b"\n"
+        # A line for each: indented all the way, it would be no work of the C encoder's.
+        lines = (
+            f" {json.dumps(key)}: {json.dumps({name: getattr(record, name) for name in _NAMES})}"
+            for key, record in sorted(records.items())
+        )
+        sessions = ",\n".join(lines)
+        text = f'{{"version": {VERSION}, "sessions": {{\n{sessions}\n}}}}\n'
         files.make_private(self.path.parent)
-        files.replace_synced(self.path, data, self._root / "tmp")
+        files.replace_synced(self.path, text.encode(), self._root / "tmp")
 
     def _keep_aside(self) -> None:
         name = f"{self.path.name}.unreadable-{compact(self._clock())}"

@@ -283,5 +283,7 @@ def test_an_old_file_is_read_once_until_another_comes(
     manager.record(ID).tried.append("of no account")
     assert manager.record(ID).tried == []
     assert read.count(place.state) == 3
+    assert other.record(ID).tried == []  # two hundred bots have one file, and hold it once
+    assert read.count(place.state) == 3
     other.note_qr(ID)
     assert manager.record(ID).qr_count == 1
