@@ -109,6 +109,7 @@ def test_the_project_is_one_that_our_config_accepts(tmp_path: Path) -> None:
     project = Project(tmp_path, 3)
     bots = load(project.config).bots
     assert list(bots) == project.names
+    assert {bot.standby for bot in bots.values()} == {"bot"}
     assert [[path.name for path in bot.watch] for bot in bots.values()] == [
         [name] for name in project.names
     ]
@@ -209,6 +210,9 @@ def test_each_promise_can_be_missed(tmp_path: Path) -> None:
         "stale, all saves together",
     ]
     question.tell(report, rest, {1: few, 50: many})
+    shown = {table["name"]: table["rows"] for table in report.tables}[question.RESTARTS]
+    assert [row["gap ms"] for row in shown] == [10.0, 10.0, 30.0, 200.0]
+    assert shown[0]["save to ready ms"] == pytest.approx(62)
     told = picture.draw(report, tmp_path)
     drawn = find_spec("matplotlib") is not None
     assert (tmp_path / "many.png").exists() is drawn

@@ -29,9 +29,9 @@ def draw(report: Report, folder: Path) -> list[str]:
         _line(idle, rows, mode, lambda row: row["idle %"])
         _line(memory, rows, mode, lambda row: row["PSS MB"] + row["helpers' PSS MB"])
         _line(whole, rows, f"start of all, {mode}", lambda row: row["all online s"])
-    _line(gap, saved["one"], "one saved: median", lambda row: _ms(row, "median"))
-    _line(gap, saved["all"], "all saved at once: median", lambda row: _ms(row, "median"))
-    _line(gap, saved["all"], "all saved at once: longest", lambda row: _ms(row, "max"))
+    _line(gap, saved["one"], "one saved: median", lambda row: _ms(row, "gap ms"))
+    _line(gap, saved["all"], "all saved at once: median", lambda row: _ms(row, "gap ms"))
+    _line(gap, saved["all"], "all saved at once: longest", lambda row: _ms(row, "longest gap ms"))
     _line(whole, saved["all"], "all saved at once, until all are back", lambda r: r["all back s"])
     for place, title, most in (
         (idle, "at rest, % of a core", IDLE_MOST),
@@ -57,6 +57,6 @@ def _line(place: Any, rows: list[Row], label: str, height: Callable[[Row], float
     place.plot([row["bots"] for row in rows], [height(row) for row in rows], "o-", label=label)
 
 
-def _ms(row: Row, which: str) -> float:
-    """Return a gap in ms; no number where no bot came back."""
-    return row["gap ms"][which] * 1000 if row["gap ms"] else float("nan")
+def _ms(row: Row, column: str) -> float:
+    """Return a time in ms; no number where no bot came back."""
+    return float("nan") if row[column] is None else row[column]

@@ -5,8 +5,6 @@ import shutil
 import time
 from pathlib import Path
 
-from supervisor.config import load
-from supervisor.core.errors import SupervisorError
 from tests.bench.ours import ROOT
 from tests.bench.trees import mixed
 
@@ -60,18 +58,11 @@ class Project:
             (folder / f"key-{number}").write_bytes(mixed(f"{name} {number}", KEY_BYTES))
 
     def _configure(self) -> None:
-        """Write the config: no spare interpreters, where they can be declined."""
-        self._write_config("spare = false\n")
-        try:
-            load(self.config)
-        except SupervisorError:
-            self._write_config("")
-
-    def _write_config(self, more: str) -> None:
+        """Write the config. No warm spares: two hundred would weigh more than all that is asked."""
         self.config.write_text(
             "\n".join(
                 f'[bot.{name}]\ncommand = ["python", "bots/{name}/main.py"]\n'
-                f'session = "{name}"\nwatch = ["bots/{name}"]\n{more}'
+                f'session = "{name}"\nwatch = ["bots/{name}"]\nstandby = "bot"\n'
                 for name in self.names
             )
         )
