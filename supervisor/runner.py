@@ -31,10 +31,23 @@ OutputSink = Callable[[str, str, bytes], None]
 
 EXIT_FAILED = 3
 EXIT_REFUSED = 1
-COMING_UP = (Phase.CLAIMING, Phase.SWEEPING, Phase.EVICTING, Phase.STARTING, Phase.VERIFYING)
+TO_BE_SPAWNED = (
+    Phase.CLAIMING,
+    Phase.SWEEPING,
+    Phase.EVICTING,
+    Phase.CHECKING_SESSION,
+    Phase.RESTORING,
+    Phase.STARTING,
+)
+COMING_UP = (*TO_BE_SPAWNED, Phase.VERIFYING)
 # A companion that is slower than this is not waited for: its bots can wait by themselves.
 COMPANIONS_S = 3.0
 WATCH_READY_S = 30.0
+# So many bots come up at a time, each for so long at most: of two hundred at once each would take
+# as long as all. Once its process runs the next begins: how long that takes to connect is no
+# matter.
+STARTS_MOST = 4
+START_WITHIN_S = 2.0
 # How the folders with the bots' sockets begin, beside the control sockets: those have hex names.
 SOCKETS = "s"
 
@@ -143,10 +156,22 @@ class Supervisor:
         ready = all_reach(companions, lambda state: state.phase not in COMING_UP)
         with suppress(TimeoutError):
             await asyncio.wait_for(ready, COMPANIONS_S)
-        for charge in charges:
-            await self._watched(charge)
-            if charge not in companions and not self._stopping:
-                charge.post(ev.StartRequested())
+        turns = asyncio.Semaphore(STARTS_MOST)
+        bots = [charge for charge in charges if charge not in companions]
+        async with asyncio.TaskGroup() as group:
+            for charge in bots:
+                group.create_task(self._start(charge, turns))
+
+    async def _start(self, charge: Charge, turns: asyncio.Semaphore) -> None:
+        """Start a bot in its turn, and keep the turn until its process runs or it has failed."""
+        await self._watched(charge)
+        async with turns:
+            if self._stopping:
+                return
+            charge.post(ev.StartRequested())
+            spawned = all_reach([charge], lambda state: state.phase not in TO_BE_SPAWNED)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(spawned, START_WITHIN_S)
 
     async def _watched(self, charge: Charge) -> None:
         """Wait until no change can be missed any more; not for ever, the bot matters more."""
