@@ -20,7 +20,7 @@ from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import SETTLED, Desk, all_reach, own_version
-from supervisor.process import probes
+from supervisor.process import descriptors, probes
 from supervisor.process.orphans import Orphanage
 from supervisor.process.tree import become_subreaper
 from supervisor.session import files
@@ -80,6 +80,7 @@ class Supervisor:
         """Run until stopped; return the exit code. Raises: SupervisorError, before any bot runs."""
         loop = asyncio.get_running_loop()
         become_subreaper()
+        descriptors.raise_limit()
         folder = self._control_path.parent
         paths.prepare(folder)
         self._make_snapshots_folder()

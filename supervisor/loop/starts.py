@@ -11,7 +11,7 @@ from pathlib import Path
 from supervisor.config import BotConfig, Config, interpreter, resolved_command
 from supervisor.control import paths
 from supervisor.core.events import Event
-from supervisor.process import environment
+from supervisor.process import descriptors, environment
 from supervisor.process.child import Child
 from supervisor.process.plan import Ahead, Plan
 from supervisor.session import files
@@ -90,11 +90,15 @@ class Starts:
 
     def start(self, generation: int, lock_fd: int, *, cold: bool) -> Child:
         """Start a generation, with the session or to wait. Raises: SupervisorError, OSError."""
-        return self._child(self._plan(generation, lock_fd, cold=cold))
+        child = self._child(self._plan(generation, lock_fd, cold=cold))
+        descriptors.give_back(child.pid)
+        return child
 
     def start_spare(self, lock_fd: int, ahead: Ahead, on_spare: Callable[[str], None]) -> Child:
         """Start a spare, which inherits `lock_fd`. Raises: SupervisorError, OSError."""
-        return self._child(self._plan(0, lock_fd, cold=False, ahead=ahead), on_spare=on_spare)
+        child = self._child(self._plan(0, lock_fd, cold=False, ahead=ahead), on_spare=on_spare)
+        descriptors.give_back(child.pid)
+        return child
 
     def list_changed(self, changed: Sequence[str]) -> Path:
         """Write down for a new generation what changed."""
