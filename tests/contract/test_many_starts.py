@@ -1,6 +1,7 @@
 """Many bots that are started at once come up few at a time, and none waits for one that hangs."""
 
 import asyncio
+import os
 import sys
 import threading
 from collections import Counter
@@ -51,8 +52,8 @@ async def running(
     whole = asyncio.create_task(supervisor.run())
     try:
         async with asyncio.timeout(PATIENCE_S):
-            while not supervisor.charges:  # noqa: ASYNC110 - nobody tells
-                await asyncio.sleep(0)
+            while not supervisor.charges:
+                await asyncio.to_thread(os.sched_yield)
             await all_reach(until(supervisor.charges), lambda state: state.phase is Phase.UP)
         yield supervisor
     finally:
