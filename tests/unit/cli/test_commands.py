@@ -285,7 +285,7 @@ def test_status_starts_light(folder: Path) -> None:
     """`status` imports nothing heavy: it is what a monitoring loop calls."""
     done = _python(
         "import sys\nfrom supervisor.cli.main import execute\nexecute(['status'])\n"
-        "print([m for m in ('watchfiles','rich','segno','loguru','asyncio','psutil','blake3',"
+        "print([m for m in ('watchfiles','rich','segno','loguru','asyncio','psutil','hashlib',"
         "'supervisor.config','supervisor.session.manager') if m in sys.modules])",
         cwd=folder,
     )

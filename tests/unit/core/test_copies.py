@@ -2,6 +2,7 @@
 
 from supervisor.core import effects as do
 from supervisor.core import events as ev
+from supervisor.core.policy import Policy
 from supervisor.core.state import Phase
 from tests.unit.core.story import DEVICE, Story
 
@@ -71,3 +72,12 @@ def test_a_new_link_is_copied_once_the_bot_has_flushed() -> None:
     assert story.tell(ev.BotReady(1)).acts() == [do.RequestCheckpoint(1)]
     assert story.state.phase is Phase.UP
     assert story.tell(ev.Checkpointed(1)).acts() == [do.TakeSnapshot(0, "linked", 1)]
+
+
+def test_a_session_that_was_there_before_us_is_copied_as_soon_as_its_bot_is_ready() -> None:
+    """Of a bot that says nothing of it, too: its first restart has a snapshot then."""
+    story = Story(Policy(notify=False)).seated(linked=False)
+    assert do.TakeSnapshot(0, "first", 1) in story.tell(ev.BotReady(1)).acts()
+    again = Story(Policy(notify=False)).seated(linked=True)
+    assert do.TakeSnapshot(0, "first", 1) not in again.tell(ev.BotReady(1)).acts()
+    assert again.state.phase is Phase.UP
