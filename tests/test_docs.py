@@ -179,11 +179,11 @@ def test_the_recording_is_what_the_console_says() -> None:
         event("linked", generation=1, identity="971505760056.1:6bcb61cefd1af188"),
         restarted("start", 0.1, None),
         event("changed", paths=["bot/commands/ping.py"]),
-        restarted("change", 0.27, 0.03),
+        restarted("change", 0.04, 0.01),
         event("preflight_failed", errors=[broken]),
         event("held", why="it does not compile", paths=["bot/commands/ping.py"]),
-        restarted("change", 0.38, 0.02),
-        restarted("manual", 0.21, 0.02),
+        restarted("change", 0.05, 0.01),
+        restarted("manual", 0.04, 0.01),
     ]
     shown = [line for e in happened for line in console.lines(e) if line.weight != "detail"]
     lines = [line.text for line in shown]
