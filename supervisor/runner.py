@@ -164,10 +164,13 @@ class Supervisor:
                 group.create_task(self._start(charge, turns))
 
     async def _start(self, charge: Charge, turns: asyncio.Semaphore) -> None:
-        """Start a bot in its turn, and keep the turn until its process runs or it has failed."""
+        """Start a bot in its turn, and keep the turn until its process runs or it has failed.
+
+        Unless a person has started or stopped it meanwhile.
+        """
         await self._watched(charge)
         async with turns:
-            if self._stopping:
+            if self._stopping or charge.decided:
                 return
             charge.post(ev.StartRequested())
             spawned = all_reach([charge], lambda state: state.phase not in TO_BE_SPAWNED)

@@ -58,6 +58,7 @@ class Charge:
     def __init__(self, house: House, bot: BotConfig, manager: SessionManager) -> None:
         self.bot = bot
         self.state = State()
+        self.decided = False  # whether somebody has said yet that it shall be up, or down
         self.restarts = 0
         self.last_restart: dict[str, Any] | None = None
         self.kept = output.Kept()
@@ -142,6 +143,7 @@ class Charge:
 
     def post(self, event: ev.Event) -> None:
         """Take an event; those that it causes wait their turn."""
+        self.decided = self.decided or isinstance(event, (ev.StartRequested, ev.StopRequested))
         self._queue.append(event)
         if self._working:
             return

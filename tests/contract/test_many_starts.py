@@ -108,3 +108,32 @@ def test_one_that_hangs_does_not_keep_the_others(
             answers.set()
 
     asyncio.run(run())
+
+
+def test_who_was_stopped_before_its_turn_stays_down(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person's word is later than the start of all, and is not forgotten for it."""
+    monkeypatch.setattr(runner, "STARTS_MOST", 1)
+    monkeypatch.setattr(runner, "START_WITHIN_S", PATIENCE_S)
+    answers = threading.Event()
+    really = SessionWork.claim
+
+    def claim(work: SessionWork, ticket: int) -> Any:
+        if work.id == "b0":
+            answers.wait(PATIENCE_S)
+        return really(work, ticket)
+
+    monkeypatch.setattr(SessionWork, "claim", claim)
+
+    async def run() -> None:
+        async with running(tmp_path, lambda _: []) as supervisor:
+            stopped = supervisor.charges["b1"]
+            stopped.post(ev.StopRequested())
+            answers.set()
+            others = [charge for charge in supervisor.charges.values() if charge is not stopped]
+            async with asyncio.timeout(PATIENCE_S):
+                await all_reach(others, lambda state: state.phase is Phase.UP)
+            assert stopped.state.phase is Phase.DOWN
+
+    asyncio.run(run())
