@@ -6,6 +6,7 @@ orders; here they are started, waited for and stopped.
 
 import asyncio
 import os
+import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -21,8 +22,7 @@ from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import SETTLED, Desk, all_reach, own_version
 from supervisor.process import descriptors, probes
-from supervisor.process.orphans import Orphanage
-from supervisor.process.tree import become_subreaper
+from supervisor.process.tree import become_subreaper, reap_orphans
 from supervisor.session import files
 from supervisor.session.manager import SessionManager
 
@@ -88,8 +88,7 @@ class Supervisor:
         self._desk = Desk(self.charges, self._journal)
         server = ControlServer(self._control_path, self, pulse=lambda: self._desk.pulse)
         await server.start()
-        orphanage = Orphanage(probes.running)
-        orphanage.open()
+        loop.add_signal_handler(signal.SIGCHLD, self._child_ended)
         with suppress(OSError):  # what a killed one left; it comes again where it fails
             files.sweep_scratch(folder, SOCKETS)
         with files.scratch(folder, SOCKETS) as socket_dir:
@@ -109,7 +108,7 @@ class Supervisor:
                 for charge in self.charges.values():
                     await charge.close()
                 await server.close()
-                orphanage.close()
+                loop.remove_signal_handler(signal.SIGCHLD)
                 self._journal.close()
         return self._exit_code()
 
@@ -232,6 +231,10 @@ class Supervisor:
         if self._failed or Phase.FAILED in phases:
             return EXIT_FAILED
         return EXIT_REFUSED if Phase.REFUSED in phases else 0
+
+    def _child_ended(self) -> None:
+        pids = [pid for charge in self.charges.values() for pid in charge.hands.pids]
+        reap_orphans({*pids, *probes.running})
 
     # What the charges tell.
 
