@@ -83,12 +83,9 @@ def test_few_come_up_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     asyncio.run(run())
 
 
-def test_one_that_hangs_does_not_keep_the_others(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A disk that does not answer is one bot's trouble, also where one is started at a time."""
-    monkeypatch.setattr(runner, "STARTS_MOST", 1)
-    monkeypatch.setattr(runner, "START_WITHIN_S", 0.01)
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Start one at a time, and let the first one's disk hang until this is set."""
     answers = threading.Event()
     really = SessionWork.claim
 
@@ -98,6 +95,15 @@ def test_one_that_hangs_does_not_keep_the_others(
         return really(work, ticket)
 
     monkeypatch.setattr(SessionWork, "claim", claim)
+    monkeypatch.setattr(runner, "STARTS_MOST", 1)
+    return answers
+
+
+def test_one_that_hangs_does_not_keep_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: threading.Event
+) -> None:
+    """A disk that does not answer is one bot's trouble, also where one is started at a time."""
+    monkeypatch.setattr(runner, "START_WITHIN_S", 0.01)
 
     def others(charges: dict[str, Charge]) -> list[Charge]:
         return [charge for name, charge in charges.items() if name != "b0"]
@@ -111,20 +117,10 @@ def test_one_that_hangs_does_not_keep_the_others(
 
 
 def test_who_was_stopped_before_its_turn_stays_down(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: threading.Event
 ) -> None:
     """A person's word is later than the start of all, and is not forgotten for it."""
-    monkeypatch.setattr(runner, "STARTS_MOST", 1)
     monkeypatch.setattr(runner, "START_WITHIN_S", PATIENCE_S)
-    answers = threading.Event()
-    really = SessionWork.claim
-
-    def claim(work: SessionWork, ticket: int) -> Any:
-        if work.id == "b0":
-            answers.wait(PATIENCE_S)
-        return really(work, ticket)
-
-    monkeypatch.setattr(SessionWork, "claim", claim)
 
     async def run() -> None:
         async with running(tmp_path, lambda _: []) as supervisor:
