@@ -7,8 +7,8 @@ orders; here they are started, waited for and stopped.
 import asyncio
 import os
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import suppress
+import time
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,23 @@ from supervisor.control.server import ControlServer
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
+from supervisor.loop import handoff
 from supervisor.loop.charge import Charge, House
-from supervisor.loop.desk import SETTLED, Desk, all_reach, own_version
-from supervisor.process import descriptors, probes
+from supervisor.loop.desk import SETTLED, Desk, own_version
+from supervisor.loop.reloads import Reloads
+from supervisor.loop.socket_folder import SocketFolder
+from supervisor.loop.startup import START_WITHIN_S, start_all
+from supervisor.loop.upgrades import Ground, Upgrades
+from supervisor.loop.vitals import Vitals
+from supervisor.process import descriptors, probes, reexec, user
 from supervisor.process.tree import become_subreaper, reap_orphans
-from supervisor.session import files
+from supervisor.process.wakeups import Wakeups
+from supervisor.service.alerts import Alerts
+from supervisor.service.endpoint import Endpoint
+from supervisor.service.logfiles import LogFiles
+from supervisor.service.standing import Bot, Standing, standing
+from supervisor.service.upward import Upward
+from supervisor.session.belonging import belonging_of
 from supervisor.session.manager import SessionManager
 
 ConsoleSink = Callable[[dict[str, Any]], None]
@@ -31,29 +43,17 @@ OutputSink = Callable[[str, str, bytes], None]
 
 EXIT_FAILED = 3
 EXIT_REFUSED = 1
-TO_BE_SPAWNED = (
-    Phase.CLAIMING,
-    Phase.SWEEPING,
-    Phase.EVICTING,
-    Phase.CHECKING_SESSION,
-    Phase.RESTORING,
-    Phase.STARTING,
-)
-COMING_UP = (*TO_BE_SPAWNED, Phase.VERIFYING)
-# A companion that is slower than this is not waited for: its bots can wait by themselves.
-COMPANIONS_S = 3.0
-WATCH_READY_S = 30.0
-# So many bots come up at a time, each for so long at most: of two hundred at once each would take
-# as long as all. Once its process runs the next begins: how long that takes to connect is no
-# matter.
-STARTS_MOST = 4
-START_WITHIN_S = 2.0
-# How the folders with the bots' sockets begin, beside the control sockets: those have hex names.
-SOCKETS = "s"
+
+
+def _keeps_nothing() -> Callable[[], None]:
+    return lambda: None
 
 
 class Supervisor:
-    """Runs bots until it is told to stop. `dev`: watch their source, talk to a person."""
+    """Runs bots until it is told to stop. `dev`: watch their source, talk to a person.
+
+    `load` reads the configuration anew, for a reload; None: there is no file to read.
+    """
 
     def __init__(
         self,
@@ -62,9 +62,13 @@ class Supervisor:
         dev: bool,
         console: ConsoleSink | None = None,
         output: OutputSink | None = None,
+        load: Callable[[], Config] | None = None,
     ) -> None:
         self.config = config
         self.dev = dev
+        self.chosen: Collection[str] | None = None
+        # Gives the terminal back before the program is replaced; returns what takes it again.
+        self.let_go: Callable[[], Callable[[], None]] = _keeps_nothing
         self.charges: dict[str, Charge] = {}
         self._control_path = paths.socket_path(config.path)
         self._console = console
@@ -75,42 +79,123 @@ class Supervisor:
         self._hurry = False
         self._failed = False
         self._changed = asyncio.Event()
+        self._house: House
+        self._watches: dict[str, asyncio.Task[None]] = {}
+        self._started = False
+        self._reloads = Reloads(self, load)
+        self._upgrades: Upgrades
+        # What of a hand-off no bot changes.
+        self._fixed: dict[str, Any] = {
+            "dev": dev,
+            "config": handoff.digest(config.path),
+            "started_at": time.monotonic(),
+            "upgrades": 1,
+        }
+        self._alerts = Alerts(self._note)
+        self._logs = LogFiles(config.logs, self._note)
+        self._endpoint = Endpoint(Vitals(self.charges, config.snapshots))
+        slowest_s = max(bot.start_timeout_s for bot in config.bots.values())
+        self._upward = Upward(self._standing, patience_s=slowest_s + START_WITHIN_S)
 
     async def run(self, bots: Sequence[str] | None = None) -> int:
         """Run until stopped; return the exit code. Raises: SupervisorError, before any bot runs."""
         loop = asyncio.get_running_loop()
+        handed = handoff.taken()
+        self.chosen = None if bots is None else set(bots)
+        user.check(bot.user for bot in self.config.bots.values())
         become_subreaper()
+        if handed is not None:
+            descriptors.adopt(handed.limit)
         descriptors.raise_limit()
         folder = self._control_path.parent
         paths.prepare(folder)
         self._make_snapshots_folder()
         self._journal = Journal(self.config.snapshots / ".events.jsonl")
-        self._desk = Desk(self.charges, self._journal)
+        if handed is not None:
+            self._fixed["started_at"] = handed.started_at
+            self._fixed["upgrades"] = handed.upgrades + 1
+        since = self._fixed["started_at"]
+        self._desk = Desk(self.charges, self._journal, started_at=since)
         server = ControlServer(self._control_path, self, pulse=lambda: self._desk.pulse)
-        await server.start()
+        await server.start(None if handed is None else handed.control)
         loop.add_signal_handler(signal.SIGCHLD, self._child_ended)
-        with suppress(OSError):  # what a killed one left; it comes again where it fails
-            files.sweep_scratch(folder, SOCKETS)
-        with files.scratch(folder, SOCKETS) as socket_dir:
-            self._note(None, "supervisor_started", {"pid": os.getpid(), "version": own_version()})
-            house = self._house(socket_dir)
+        wakeups = Wakeups()
+        with SocketFolder(folder, None if handed is None else handed.sockets) as sockets:
+            self._fixed["sockets"] = sockets
+            self._house = self._make_house(Path(sockets.path))
+            self._upgrades = Upgrades(self._ground(server))
+            if handed is None:
+                self._note(None, "supervisor_started", _who())
             for name in bots or self.config.bots:
-                bot = self.config.bots[name]
-                self.charges[name] = Charge(house, bot, self._manager(bot))
-            watchers = [loop.create_task(charge.watch()) for charge in self.charges.values()]
+                self.admit(self.config.bots[name])
+            if handed is not None:
+                self._go_on_from(handed, server)
+            self._upward.start()
+            if not self.dev:
+                self._alerts.configure(self.config)
             try:
-                await self._start_all()
+                await self._endpoint.configure(self.config.metrics)
+                new = [c for c in self.charges.values() if not c.decided]
+                await self.start(new)
+                self._started = True
                 await self._until_stopped()
             finally:
-                for task in watchers:
-                    task.cancel()
-                await asyncio.gather(*watchers, return_exceptions=True)
-                for charge in self.charges.values():
-                    await charge.close()
-                await server.close()
-                loop.remove_signal_handler(signal.SIGCHLD)
-                self._journal.close()
+                await self._end(server, wakeups)
         return self._exit_code()
+
+    async def _end(self, server: ControlServer, wakeups: Wakeups) -> None:
+        await self._reloads.close()
+        for name in list(self.charges):
+            await self._part_with(name)
+        await server.close()
+        self._upward.close()
+        await self._alerts.close()
+        self._logs.close()
+        await self._endpoint.close()
+        wakeups.close()
+        asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
+        self._journal.close()
+
+    def _ground(self, server: ControlServer) -> Ground:
+        return Ground(
+            charges=self.charges,
+            house=self._house,
+            server=server,
+            fixed=self._fixed,
+            note=lambda event, fields: self._note(None, event, fields),
+            let_go=self._let_go,
+            busy=self._busy,
+        )
+
+    def _let_go(self) -> Callable[[], None]:
+        self._logs.flush()
+        return self.let_go()
+
+    def _busy(self) -> str:
+        if self._stopping:
+            return "the supervisor stops"
+        if not self._started:
+            return "the bots are being started"
+        return "the config is reloaded" if self._reloads.under_way else ""
+
+    def _go_on_from(self, handed: handoff.Handoff, server: ControlServer) -> None:
+        """Take the bots over from the program before ours; none of them notices."""
+        for name, carried in handed.bots.items():
+            self.charges[name].adopt(carried)
+        children = {n: c.hands.child(c.state.current) for n, c in self.charges.items()}
+        result = {
+            "from": handed.version,
+            "to": own_version(),
+            "pid": os.getpid(),
+            "pids": {name: child.pid for name, child in children.items() if child is not None},
+            "upgrades": handed.upgrades,
+            "duration_s": round(time.monotonic() - handed.began_at, 6),
+        }
+        self._note(None, "upgraded", result)
+        server.answer_carried(result)
+        # From here on whoever ended meanwhile is collected, and whoever wants us to stop is heard.
+        reexec.release_inherited(handed.signals)
+        self._child_ended()
 
     def _make_snapshots_folder(self) -> None:
         folder = self.config.snapshots
@@ -122,16 +207,17 @@ class Supervisor:
                 "see `snapshots` in the config, and who may write there",
             ) from error
 
-    def _house(self, socket_dir: Path) -> House:
+    def _make_house(self, socket_dir: Path) -> House:
         return House(
             config=self.config,
             dev=self.dev,
             terminal=self.dev and os.isatty(1),
             control=str(self._control_path),
             socket_dir=socket_dir,
-            changed=self._changed.set,
+            changed=self._stepped,
             note=self._note,
             print=self._print,
+            log=self._logs.put,
             offer=self._desk.offer_line,
         )
 
@@ -141,56 +227,20 @@ class Supervisor:
             self.config.sessions,
             self.config.snapshots,
             self.config.state,
+            belongs=belonging_of(bot.user),
             keep=bot.snapshots.keep,
             older=bot.snapshots.older,
             paths={str(bot.session): self.config.session_dir(bot)} if elsewhere else None,
             owned=True,
         )
 
-    async def _start_all(self) -> None:
-        """Start the companions, give them a moment to be there, then the bots."""
-        charges = list(self.charges.values())
-        companions = [charge for charge in charges if charge.bot.session is None]
-        for charge in companions:
-            charge.post(ev.StartRequested())
-        ready = all_reach(companions, lambda state: state.phase not in COMING_UP)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(ready, COMPANIONS_S)
-        turns = asyncio.Semaphore(STARTS_MOST)
-        bots = [charge for charge in charges if charge not in companions]
-        async with asyncio.TaskGroup() as group:
-            for charge in bots:
-                group.create_task(self._start(charge, turns))
-
-    async def _start(self, charge: Charge, turns: asyncio.Semaphore) -> None:
-        """Start a bot in its turn, and keep the turn until its process runs or it has failed.
-
-        Unless a person has started or stopped it meanwhile.
-        """
-        await self._watched(charge)
-        async with turns:
-            if self._stopping or charge.decided:
-                return
-            charge.post(ev.StartRequested())
-            spawned = all_reach([charge], lambda state: state.phase not in TO_BE_SPAWNED)
-            with suppress(TimeoutError):
-                await asyncio.wait_for(spawned, START_WITHIN_S)
-
-    async def _watched(self, charge: Charge) -> None:
-        """Wait until no change can be missed any more; not for ever, the bot matters more."""
-        if charge.watcher is not None:
-            try:
-                await asyncio.wait_for(charge.watcher.ready.wait(), WATCH_READY_S)
-            except TimeoutError:
-                why = f"not in place after {WATCH_READY_S:g} s: changes are seen late"
-                charge.report("watch_degraded", why=why)
-
     async def _until_stopped(self) -> None:
         while True:
             phases = [charge.state.phase for charge in self.charges.values()]
             if self._stopping and all(phase in SETTLED for phase in phases):
                 return
-            if all(phase is Phase.REFUSED for phase in phases):
+            refused = phases and all(phase is Phase.REFUSED for phase in phases)
+            if refused and not self._reloads.under_way:
                 return
             if (
                 self._stopping
@@ -213,9 +263,63 @@ class Supervisor:
             self._note(None, "supervisor_stopping", {})
         self._stopping = True
         self._hurry = self._hurry or hurry
+        self._upward.stopping()
         for charge in self._to_stop():
             charge.post(ev.StopRequested(hurry=self._hurry))
         self._changed.set()
+
+    # What a reload asks of us.
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all is to end."""
+        return self._stopping
+
+    def request_reload(self) -> None:
+        """Take the configuration anew, soon. What comes of it is in the journal."""
+        self._reloads.request()
+
+    async def take(self, config: Config) -> None:
+        """Go on by this one, in all that is no bot's."""
+        self.config = self._house.config = config
+        self._fixed["config"] = handoff.digest(config.path)
+        self._logs.configure(config.logs)
+        if not self.dev:
+            self._alerts.configure(config)
+        try:
+            await self._endpoint.configure(config.metrics)
+        except SupervisorError as error:
+            self._note(None, "reload_incomplete", {"why": error.message})
+
+    def admit(self, bot: BotConfig) -> Charge:
+        """Care for one more; it is not started yet."""
+        charge = Charge(self._house, bot, self._manager(bot))
+        self.charges[bot.name] = charge
+        self._watches[bot.name] = asyncio.get_running_loop().create_task(charge.watch())
+        return charge
+
+    async def dismiss(self, name: str) -> None:
+        """Care no more for one that is down."""
+        await self._part_with(name)
+        del self.charges[name]
+
+    async def _part_with(self, name: str) -> None:
+        watch = self._watches.pop(name)
+        watch.cancel()
+        await asyncio.gather(watch, return_exceptions=True)
+        await self.charges[name].close()
+
+    async def start(self, charges: Collection[Charge]) -> None:
+        """Start these, few at a time."""
+        await start_all(charges, lambda: self._stopping)
+
+    def tell(self, event: str, fields: dict[str, Any]) -> None:
+        """Write down how a reload goes, and tell the manager above us, who waits for its end."""
+        if event in ("reloading", "reload_refused"):
+            self._upward.reloading()
+        if event in ("reloaded", "reload_refused"):
+            self._upward.ready_again()
+        self._note(None, event, fields)
 
     def _to_stop(self) -> list[Charge]:
         """Return whom to stop now: companions serve the bots, so they go last."""
@@ -238,11 +342,18 @@ class Supervisor:
 
     # What the charges tell.
 
+    def _stepped(self) -> None:
+        self._changed.set()
+        self._upward.look()
+
+    def _standing(self) -> Standing:
+        return standing([_fact(each) for each in self.charges.values()], stopping=self._stopping)
+
     def _note(self, bot: str | None, event: str, fields: dict[str, Any]) -> None:
         record = self._journal.append(bot, event, **fields)
-        if self._console is not None:
+        for tell in filter(None, (self._console, self._alerts.take, self._endpoint.note)):
             try:
-                self._console(record)
+                tell(record)
             except Exception as error:  # noqa: BLE001 - what cannot be told must still be done
                 context = {"message": f"{event} could not be shown", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
@@ -255,8 +366,22 @@ class Supervisor:
 
     async def call(self, command: str, args: dict[str, Any]) -> Any:
         """Do it and return what a JSON line can hold. Raises: SupervisorError."""
+        if command == "reload":
+            return await self._reloads.reload()
+        if command == "upgrade":
+            return await self._upgrades.upgrade()
         return await self._desk.call(command, args)
 
     def stream(self, command: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Yield objects until it ends or the asker is gone. Raises: SupervisorError."""
         return self._desk.stream(command, args)
+
+
+def _who() -> dict[str, Any]:
+    return {"pid": os.getpid(), "version": own_version()}
+
+
+def _fact(charge: Charge) -> Bot:
+    # Down, and nobody has said so yet: its start is still to come.
+    phase = charge.state.phase if charge.decided else Phase.CLAIMING
+    return Bot(charge.bot.name, phase, charge.state.why)

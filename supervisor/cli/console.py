@@ -23,7 +23,9 @@ from supervisor.cli.tell import (
     where_it_broke,
     which,
 )
+from supervisor.cli.tell_alerts import ALERTS
 from supervisor.cli.tell_checks import CHECKS
+from supervisor.cli.tell_service import SERVICE
 from supervisor.cli.tell_spares import SPARES
 from supervisor.cli.words import get
 
@@ -61,6 +63,8 @@ class Console:
             **TELL,
             **CHECKS,
             **SPARES,
+            **ALERTS,
+            **SERVICE,
             "paused": self._paused,
             "session_checked": self._session_checked,
             "session_restored": self._session_restored,

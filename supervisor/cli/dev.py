@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from supervisor.cli import target
+from supervisor.cli import early, target
 from supervisor.core.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -76,8 +76,16 @@ def _config(ctx: click.Context, bot: str | None) -> "tuple[Config, list[str] | N
     return config, names
 
 
-def _perform(config: "Config", names: list[str] | None, *, dev: bool, verbose: bool) -> int:
+def _perform(ctx: click.Context, bot: str | None, *, dev: bool, verbose: bool) -> int:
     import asyncio  # noqa: PLC0415 - `--help` needs none
+
+    from supervisor.process import reexec  # noqa: PLC0415 - the same
+
+    config, names = _config(ctx, bot)
+    if (looks := reexec.rehearsal()) is not None:
+        from supervisor.cli.upgrade import rehearse  # noqa: PLC0415 - only before an upgrade
+
+        return rehearse(config, looks, dev=dev)
 
     from supervisor.cli.foreground import Foreground  # noqa: PLC0415 - the same
     from supervisor.cli.logs import stand_in_for_closed  # noqa: PLC0415 - the same
@@ -89,7 +97,9 @@ def _perform(config: "Config", names: list[str] | None, *, dev: bool, verbose: b
     ) -> "Runs":
         from supervisor.runner import Supervisor  # noqa: PLC0415 - the heaviest of all
 
-        return Supervisor(config, dev=dev, console=console, output=output)
+        return Supervisor(
+            config, dev=dev, console=console, output=output, load=lambda: _config(ctx, bot)[0]
+        )
 
     foreground = Foreground(config, names, dev=dev)
     return asyncio.run(foreground.run(build, verbose=verbose))
@@ -109,8 +119,7 @@ def dev(ctx: click.Context, bot: str | None, *, verbose: bool) -> int:
     Keys: r restart, s snapshot, p pause, q quit, i a line to the bot (a pair code that it asks
     for). COMMAND runs in place of the config's, and needs no config at all.
     """
-    config, names = _config(ctx, bot)
-    return _perform(config, names, dev=True, verbose=verbose)
+    return _perform(ctx, bot, dev=True, verbose=verbose)
 
 
 @click.command()
@@ -123,6 +132,6 @@ def run(ctx: click.Context, bot: str | None, *, verbose: bool) -> int:
 
     Exit code 3: a bot is in FAILED.
     """
+    early.hold()
     ctx.obj["command"] = None
-    config, names = _config(ctx, bot)
-    return _perform(config, names, dev=False, verbose=verbose)
+    return _perform(ctx, bot, dev=False, verbose=verbose)

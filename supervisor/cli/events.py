@@ -73,16 +73,40 @@ def events(ctx: click.Context, bot: str | None, *, follow: bool, as_json: bool) 
 @target.json_option
 @click.pass_context
 def logs(ctx: click.Context, bot: str | None, *, follow: bool, lines: int, as_json: bool) -> int:
-    """Show the last lines of output of BOT, or of all bots."""
-    stream = target.client(ctx).stream("logs", bot=bot, follow=follow, lines=lines)
-    for item in stream:
-        if as_json:
-            target.echo_json(item, indent=None)
-            continue
-        name = words.get(item, "bot")
-        text = str(item.get("line", "")).rstrip("\r\n")
-        if item.get("event") == "lost":
-            text = f"({words.get(item, 'count')} lines were too many to show)"
-        click.echo(text if bot or not name else f"{name} | {text}")
-        sys.stdout.flush()
+    """Show the last lines of output of BOT, or of all bots.
+
+    Without a supervisor: from the files, if the config has some (`[logs]`).
+    """
+    try:
+        for item in target.client(ctx).stream("logs", bot=bot, follow=follow, lines=lines):
+            _print(item, bot, as_json=as_json)
+    except NotRunning as error:
+        for item in _from_files(ctx, bot, lines, error):
+            _print(item, bot, as_json=as_json)
     return 0
+
+
+def _print(item: dict[str, Any], bot: str | None, *, as_json: bool) -> None:
+    if as_json:
+        target.echo_json(item, indent=None)
+        return
+    name = words.get(item, "bot")
+    text = str(item.get("line", "")).rstrip("\r\n")
+    if item.get("event") == "lost":
+        text = f"({words.get(item, 'count')} lines were too many to show)"
+    click.echo(text if bot or not name else f"{name} | {text}")
+    sys.stdout.flush()
+
+
+def _from_files(
+    ctx: click.Context, bot: str | None, lines: int, error: NotRunning
+) -> Iterable[dict[str, Any]]:
+    from supervisor.service import logfiles  # noqa: PLC0415 - only without a supervisor
+
+    config = target.config(ctx)
+    if config.logs.folder is None:
+        raise NotRunning(error.message, "its output is in no file: see [logs] in docs/config.md")
+    for name in config.bots if bot is None else (bot,):
+        for line in logfiles.tail(config.logs.folder, name, lines):
+            time, stream, text = (*line.split(" ", 2), "", "")[:3]
+            yield {"bot": name, "t": time, "stream": stream, "line": text}

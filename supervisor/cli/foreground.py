@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from loguru import logger
 
-from supervisor.cli import logs, piped, qr, words
+from supervisor.cli import early, logs, piped, qr, words
 from supervisor.cli.console import Console
 from supervisor.cli.keys import Keys
 from supervisor.cli.screen import Screen
@@ -28,10 +28,21 @@ AT_ONCE, FORCED = 2, 3
 INTERRUPTED = 130
 # A closing terminal must not keep us: what is not written by then is lost.
 CLOSE_S = 1.0
+LET_GO_S = 0.2
+INFO = 6  # syslog(3)
 
 
 class Runs(Protocol):
-    """The part of the runner that is used here."""
+    """The part of the runner that is used here.
+
+    `let_go`: gives the terminal back, and returns what takes it again.
+    """
+
+    let_go: Callable[[], Callable[[], None]]
+
+    def request_reload(self) -> None:
+        """Take the configuration anew, soon."""
+        ...
 
     async def run(self, bots: Sequence[str] | None = None) -> int:
         """Run until stopped; return the exit code."""
@@ -106,6 +117,7 @@ class Foreground:
         self._look = logs.set_up(self._screen, dev=self._dev, details=details)
         try:
             self._supervisor = build(self._event, self._output)
+            self._supervisor.let_go = self._let_go
             self._listen()
             if self._dev:
                 self._keys.start()
@@ -125,7 +137,7 @@ class Foreground:
         kind, bot = event.get("event"), event.get("bot")
         if kind in ("paused", "resumed"):
             self._paused = kind == "paused"
-        logs.tell(self._console.lines(event))
+        logs.tell(self._console.lines(event), event)
         if kind == "supervisor_started" and self._keys.active:
             logger.info(HELP)
         if kind == "pairing" and isinstance(bot, str) and self._terminal:
@@ -143,6 +155,12 @@ class Foreground:
             self._do(self._forward(self._supervisor, piped))
 
     def _output(self, bot: str, stream: str, line: bytes) -> None:
+        if self._look.journal is not None:
+            text = line.decode("utf-8", "replace").rstrip("\r\n")
+            who = self._console.name(bot)
+            about = {"STILLHERE_BOT": bot, "STILLHERE_STREAM": stream}
+            self._look.journal.send(f"{who} | {text}" if who else text, INFO, about)
+            return
         name = self._console.name(bot).encode()
         prefix = name + b" | " if name else b""
         if prefix and self._look.colours:
@@ -244,7 +262,10 @@ class Foreground:
     def _listen(self) -> None:
         self._handle(signal.SIGINT, self._interrupt)
         self._handle(signal.SIGTERM, self._terminate)
-        self._handle(signal.SIGHUP, self._hang_up)
+        # A service has no terminal that could hang up: there SIGHUP asks for a reload.
+        service = not self._dev and not os.isatty(0)
+        self._handle(signal.SIGHUP, self._reload if service else self._hang_up)
+        early.release()
         if self._dev and os.isatty(0):
             self._handle(signal.SIGTSTP, self._suspend)
             self._handle(signal.SIGCONT, self._keys.again)
@@ -276,6 +297,16 @@ class Foreground:
         if not self._terminated:
             self._terminated = True
             self._stop("SIGTERM: stopping all bots in good order")
+
+    def _reload(self) -> None:
+        if self._supervisor is not None and not self._stopping:
+            self._supervisor.request_reload()
+
+    def _let_go(self) -> Callable[[], None]:
+        """Give the terminal back: our program is replaced now. What is still to be shown is."""
+        self._keys.give()
+        self._screen.flush(LET_GO_S)
+        return self._keys.take
 
     def _hang_up(self) -> None:
         # SIGHUP, the keys and the screen may all notice it.

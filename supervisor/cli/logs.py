@@ -5,13 +5,15 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from loguru import logger
 
 from supervisor.cli.qr import plain
 from supervisor.cli.screen import Screen
 from supervisor.cli.tell import Line, Weight
+from supervisor.service.journald import Journald
+from supervisor.service.logfiles import FILE
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -40,11 +42,15 @@ def to_journald(environ: Mapping[str, str], descriptor: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Look:
-    """How lines are to look. `journald`: no time, a priority; `seconds`: only the time of day."""
+    """How lines are to look. `journald`: no time, a priority; `seconds`: only the time of day.
+
+    `journal`: entries with fields go there, in the place of lines.
+    """
 
     colours: bool = False
     journald: bool = False
     seconds: bool = True
+    journal: Journald | None = None
 
     def line(self, level: str, when: str, text: str) -> str:
         """Return one line, ended."""
@@ -72,14 +78,20 @@ def wants_colours(descriptor: int, environ: Mapping[str, str]) -> bool:
 def set_up(screen: Screen, *, dev: bool, details: bool) -> Look:
     """Send loguru's lines to the screen: `dev` to stdout as the console, else to stderr."""
     descriptor = 1 if dev else 2
+    journald = not dev and to_journald(os.environ, descriptor)
     look = Look(
         colours=dev and wants_colours(descriptor, os.environ),
-        journald=not dev and to_journald(os.environ, descriptor),
+        journald=journald,
         seconds=dev,
+        journal=_journal() if journald else None,
     )
 
     def sink(message: "Message") -> None:
         record = message.record
+        if look.journal is not None:
+            priority = _PRIORITY.get(record["level"].name, 6)
+            look.journal.send(str(message).rstrip("\n"), priority, record["extra"])
+            return
         if look.seconds:
             when = record["time"].strftime("%H:%M:%S")
         else:
@@ -93,6 +105,7 @@ def set_up(screen: Screen, *, dev: bool, details: bool) -> Look:
     logger.add(
         sink,
         level="DEBUG" if details else "INFO",
+        filter=lambda record: FILE not in record["extra"],
         format="{message}",
         colorize=False,
         backtrace=False,
@@ -101,10 +114,22 @@ def set_up(screen: Screen, *, dev: bool, details: bool) -> Look:
     return look
 
 
-def tell(lines: list[Line]) -> None:
-    """Log the console's lines."""
+def _journal() -> Journald | None:
+    try:
+        return Journald()
+    except OSError:  # it can't be reached from here: lines on stderr reach it, too
+        return None
+
+
+def tell(lines: list[Line], event: Mapping[str, Any]) -> None:
+    """Log the console's lines of an event; a journal gets what it is about as fields, too."""
+    about = logger.bind(
+        STILLHERE_EVENT=event.get("event"),
+        STILLHERE_BOT=event.get("bot"),
+        STILLHERE_GENERATION=event.get("generation"),
+    )
     for weight, text in lines:
-        logger.log(LEVEL[weight], "{}", text)
+        about.log(LEVEL[weight], "{}", text)
 
 
 def stand_in_for_closed() -> None:

@@ -45,6 +45,10 @@ COMMANDS = {
     "pause": ("supervisor.cli.bots", "Collect changes, do not act on them."),
     "resume": ("supervisor.cli.bots", "Act on changes again."),
     "link": ("supervisor.cli.link", "Show the QR code until it is scanned."),
+    "reload": ("supervisor.cli.upgrade", "Take a new config; only the bots it changes notice."),
+    "upgrade": ("supervisor.cli.upgrade", "Go on by the code that is installed now."),
+    "alert": ("supervisor.cli.alert", "Try out how a person is told."),
+    "systemd": ("supervisor.cli.systemd", "Run as a service: write its unit."),
     "session": ("supervisor.cli.session", "Look at sessions, back them up, bring them back."),
 }
 

@@ -18,7 +18,8 @@ def _bots(config: Config) -> dict[str, BotConfig]:
 
 def open_manager(config: Config, session_id: str) -> "SessionManager":
     """Return the manager for one session, with what its bot's table says."""
-    from supervisor.session.manager import SessionManager  # noqa: PLC0415 - the help needs none
+    from supervisor.session.belonging import belonging_of  # noqa: PLC0415 - the help needs none
+    from supervisor.session.manager import SessionManager  # noqa: PLC0415 - the same
 
     bot = _bots(config).get(session_id)
     paths = {
@@ -33,6 +34,7 @@ def open_manager(config: Config, session_id: str) -> "SessionManager":
         paths=paths,
         keep=bot.snapshots.keep if bot is not None else None,
         older=bot.snapshots.older if bot is not None else "ask",
+        belongs=belonging_of(bot.user) if bot is not None else None,
     )
 
 

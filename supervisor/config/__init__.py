@@ -2,24 +2,32 @@
 
 from supervisor.config.load import FILE_NAME, default_config, find, load
 from supervisor.config.model import (
+    AlertsConfig,
     BotConfig,
     Config,
     LimitsConfig,
+    LogsConfig,
+    MetricsConfig,
     ReadyCheck,
     RestartConfig,
     SnapshotsConfig,
+    SystemdConfig,
     interpreter,
     resolved_command,
 )
 
 __all__ = [
     "FILE_NAME",
+    "AlertsConfig",
     "BotConfig",
     "Config",
     "LimitsConfig",
+    "LogsConfig",
+    "MetricsConfig",
     "ReadyCheck",
     "RestartConfig",
     "SnapshotsConfig",
+    "SystemdConfig",
     "default_config",
     "find",
     "interpreter",

@@ -23,6 +23,31 @@ SUPERVISOR = {
     "state": Key(kinds.PATH, "session-state.json"),
 }
 
+LOGS = {
+    "folder": Key(kinds.MAYBE_PATH, ""),
+    "rotate_mb": Key(whole(1, None, "a whole number of megabytes"), 10),
+    "rotate_hours": Key(whole(1, None, "a whole number of hours"), 24),
+    "keep_files": Key(whole(1), 7),
+    "mask": Key(kinds.REGEXES, []),
+}
+
+# Nothing listens unless somebody asks for it.
+METRICS = {
+    "listen": Key(kinds.LISTEN, ""),
+    "public": Key(kinds.BOOLEAN, default=False),
+}
+
+ALERTS = {
+    "command": Key(kinds.MAYBE_COMMAND, []),
+    "webhook": Key(kinds.SECRET_URL, ""),
+    "repeat_s": Key(kinds.SECONDS, 3600),
+    "snapshot_age_s": Key(kinds.SECONDS, 3600),
+}
+
+SYSTEMD = {
+    "credentials": Key(kinds.CREDENTIALS, {}),
+}
+
 BOT = {
     "command": Key(kinds.COMMAND),  # ["python", "-m", "bot"] where there is such a module
     "session": Key(kinds.SESSION),  # the bot's name
@@ -36,6 +61,7 @@ BOT = {
     "env_file": Key(kinds.MAYBE_PATH, ".env"),
     "ready": Key(kinds.READY, "notify"),
     "standby": Key(one_of("auto", "bot", "warm", "off"), "auto"),
+    "user": Key(kinds.MAYBE_USER, ""),
     "stop_signal": Key(kinds.SIGNAL, "SIGTERM"),
     "stop_timeout_s": Key(kinds.SECONDS, 10),
     "restore_timeout_s": Key(kinds.SECONDS, 10),
@@ -56,12 +82,25 @@ RESTART = {
     "policy": Key(one_of("always", "on-failure", "never"), "on-failure"),
     "backoff_s": Key(kinds.BACKOFF, [0.5, 30]),
     "intensity": Key(kinds.INTENSITY, [5, 60]),
+    "no_retry": Key(kinds.STATUSES, []),
 }
 
 # A limit that nobody asked for would end bots that are well: none by default.
 LIMITS = {
     "memory_mb": Key(whole(1, None, "a whole number of megabytes")),
+    "memory_grace_s": Key(kinds.SECONDS, 10),
     "watchdog_s": Key(kinds.SECONDS),
+    "alive": Key(kinds.ALIVE),
+    "alive_every_s": Key(kinds.SECONDS, 10),
+    "alive_misses": Key(whole(1), 3),
+    "hang_signal": Key(kinds.SIGNAL, "SIGABRT"),
 }
 
+TABLES = {
+    "supervisor": SUPERVISOR,
+    "logs": LOGS,
+    "metrics": METRICS,
+    "alerts": ALERTS,
+    "systemd": SYSTEMD,
+}
 BOT_TABLES = {"snapshots": SNAPSHOTS, "restart": RESTART, "limits": LIMITS}

@@ -6,8 +6,10 @@ A reader gets the TOML value and the file's folder, and raises `Wrong` for what 
 import json
 import math
 import os
+import pwd
 import re
 import signal
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +179,16 @@ def _env(value: object, _root: Path) -> dict[str, str]:
     return dict(value)
 
 
+def _credentials(value: object, root: Path) -> dict[str, Path]:
+    if not isinstance(value, dict):
+        raise Wrong(value)
+    for name in value:
+        # A file's name, and a word of the unit.
+        if not re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}", name):
+            raise Wrong(name)
+    return {name: _path(path, root) for name, path in value.items()}
+
+
 def _backoff(value: object, root: Path) -> tuple[float, float]:
     match value:
         case [first, longest]:
@@ -198,10 +210,7 @@ def _ready(value: object, root: Path) -> ReadyCheck:
         return ReadyCheck(kind="notify")
     match value:
         case {"log": str(regex), **rest} if regex and not rest:
-            try:
-                re.compile(regex)
-            except re.error as error:
-                raise Wrong(regex, f"not a regular expression: {error}") from error
+            _compile(regex)
             return ReadyCheck(kind="log", value=regex)
         case {"http": str(url), **rest} if not rest:
             return ReadyCheck(kind="http", value=_url(url))
@@ -214,6 +223,68 @@ def _ready(value: object, root: Path) -> ReadyCheck:
         case dict():
             raise Wrong(value, f"keys: {', '.join(value) or 'none'}")
     raise Wrong(value)
+
+
+def _alive(value: object, root: Path) -> ReadyCheck:
+    check = _ready(value, root)
+    if check.kind not in ("http", "tcp", "command"):
+        raise Wrong(value)
+    return check
+
+
+def _maybe_command(value: object, root: Path) -> tuple[str, ...]:
+    return () if value == [] else _command(value, root)
+
+
+def _secret_url(value: object, _root: Path) -> str:
+    """Return a URL that may hold a token: however wrong it is, it is not shown."""
+    try:
+        return "" if value == "" else _url(str(value))
+    except Wrong as wrong:
+        raise Wrong("...", wrong.why) from None
+
+
+def _listen(value: object, root: Path) -> str:
+    if not isinstance(value, str):
+        raise Wrong(value)
+    if value.startswith("unix:"):
+        return f"unix:{_path(value.removeprefix('unix:'), root)}"
+    return value and _address(value)
+
+
+def _regexes(value: object, root: Path) -> tuple[str, ...]:
+    texts = _texts(value, root)
+    for text in texts:
+        _compile(text)
+    return texts
+
+
+def _compile(regex: str) -> None:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", FutureWarning)  # of what another Python may read in it
+            re.compile(regex)
+    except (re.error, OverflowError, RecursionError) as error:
+        raise Wrong(regex, f"not a regular expression: {error}") from error
+
+
+def _statuses(value: object, _root: Path) -> tuple[int, ...]:
+    statuses = _items(value)
+    for status in statuses:
+        if isinstance(status, bool) or not isinstance(status, int) or not 0 <= status <= 255:  # noqa: PLR2004 - a byte, exit(3)
+            raise Wrong(status)
+    return tuple(int(str(status)) for status in statuses)
+
+
+def _maybe_user(value: object, _root: Path) -> str:
+    if not isinstance(value, str):
+        raise Wrong(value)
+    if value:
+        try:
+            pwd.getpwnam(value)
+        except (KeyError, ValueError) as error:
+            raise Wrong(value, "there is no such user") from error
+    return value
 
 
 def _url(url: str) -> str:
@@ -244,10 +315,22 @@ SECONDS = Kind("a number of seconds above 0", _seconds)
 SESSION = Kind("an id in quotes (letters, digits and . _ @ + -), or false for none", _session)
 SIGNAL = Kind('the name of a signal that ends the bot, such as "SIGTERM"', _signal)
 ENV = Kind('a table of strings, such as { LOG_LEVEL = "info" }', _env)
+CREDENTIALS = Kind('a table of paths by name, such as { token = "/etc/bots/token" }', _credentials)
 BACKOFF = Kind("two numbers of seconds above 0, the shortest and the longest wait", _backoff)
 INTENSITY = Kind("[crashes, seconds]: a whole number of at least 1, a number above 0", _intensity)
 READY = Kind(
     '"notify" or a table with one of: log = "REGEX", http = "URL", tcp = "HOST:PORT", '
     'file = "PATH", command = ["PROGRAM", ...]',
     _ready,
+)
+ALIVE = Kind(
+    'a table with one of: http = "URL", tcp = "HOST:PORT", command = ["PROGRAM", ...]', _alive
+)
+MAYBE_COMMAND = Kind('a list of words, such as ["./tell-me"], or [] for none', _maybe_command)
+SECRET_URL = Kind('an http:// or https:// URL, or "" for none', _secret_url)
+LISTEN = Kind('"HOST:PORT" or "unix:PATH", or "" for nowhere', _listen)
+REGEXES = Kind("a list of regular expressions", _regexes)
+STATUSES = Kind("a list of exit statuses, 0 to 255", _statuses)
+MAYBE_USER = Kind(
+    'the name of a user of this machine, or "" for the supervisor\'s own', _maybe_user
 )

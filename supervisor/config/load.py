@@ -12,11 +12,15 @@ from supervisor.config import keys
 from supervisor.config.keys import Key
 from supervisor.config.kinds import Wrong, shown
 from supervisor.config.model import (
+    AlertsConfig,
     BotConfig,
     Config,
     LimitsConfig,
+    LogsConfig,
+    MetricsConfig,
     RestartConfig,
     SnapshotsConfig,
+    SystemdConfig,
 )
 from supervisor.core.errors import ConfigError
 from supervisor.core.policy import Keep
@@ -76,7 +80,10 @@ def _parse(path: Path) -> dict[str, Any]:
         line = error.object.count(b"\n", 0, error.start) + 1
         raise ConfigError([f"{path.name}: line {line}: not UTF-8 text"], str(path)) from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError([f"{path.name}: {_located(str(error), text)}"], str(path)) from error
+        problem = _printable(_located(str(error), text))
+        raise ConfigError([f"{path.name}: {problem}"], str(path)) from error
+    except ValueError as error:  # a number of more digits than Python reads
+        raise ConfigError([f"{path.name}: {error}"], str(path)) from error
     except RecursionError as error:
         raise ConfigError([f"{path.name}: nested too deeply"], str(path)) from error
 
@@ -92,6 +99,13 @@ def _located(message: str, text: str) -> str:
     return f"line {line}, column {column}: {what} (the file ends here)"
 
 
+def _printable(text: str) -> str:
+    """Return a text that does nothing to a terminal: the file may be somebody else's work."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 class _Reader:
     """Reads the parsed tables of one file and collects what is wrong with them."""
 
@@ -102,8 +116,10 @@ class _Reader:
         self.bots: dict[str, BotConfig] = {}
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._unknown("", document, ("supervisor", "bot"))
-        places = self._table("supervisor", document.get("supervisor", {}), keys.SUPERVISOR)
+        self._unknown("", document, (*keys.TABLES, "bot"))
+        places, logs, metrics, alerts, systemd = (
+            self._table(name, document.get(name, {}), known) for name, known in keys.TABLES.items()
+        )
         if len(set(places.values())) < len(places):
             self._say("supervisor: sessions, snapshots and state need a different path each")
         tables = document.get("bot", {})
@@ -115,7 +131,16 @@ class _Reader:
             for name, table in tables.items():
                 self._bot(name, table)
             self._no_session_twice(**places)
-        return Config(path=self.path, root=self.root, bots=self.bots, **places)
+        return Config(
+            path=self.path,
+            root=self.root,
+            logs=LogsConfig(**logs),
+            metrics=MetricsConfig(**metrics),
+            alerts=AlertsConfig(**alerts),
+            systemd=SystemdConfig(**systemd),
+            bots=self.bots,
+            **places,
+        )
 
     def _bot(self, name: str, table: object) -> None:
         where = f"bot.{name}"
@@ -219,4 +244,4 @@ class _Reader:
         self._say(f"{where}: found {shown(value)}, {why}needs {needs}")
 
     def _say(self, problem: str) -> None:
-        self.problems.append(f"{self.path.name}: {problem}")
+        self.problems.append(f"{self.path.name}: {_printable(problem)}")

@@ -4,7 +4,7 @@ import os
 import shutil
 import signal
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -38,19 +38,78 @@ class SnapshotsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RestartConfig:
-    """What follows a bot's unplanned exit: `intensity` is (crashes, in so many seconds)."""
+    """What follows a bot's unplanned exit.
+
+    `intensity` is (crashes, in so many seconds); `no_retry` the exit statuses that no new try
+    can cure.
+    """
 
     policy: RestartPolicy
     backoff_s: tuple[float, float]
     intensity: tuple[int, float]
+    no_retry: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitsConfig:
-    """What a bot may use before it is restarted. None: no such limit."""
+    """What a bot may use, and how long it may be silent, before it is restarted.
+
+    None: no such limit. A bot may be over `memory_mb` for `memory_grace_s`; `alive_misses` checks
+    in a row may fail, less one. `hang_signal` asks a bot that hangs for a dump of its stacks.
+    """
 
     memory_mb: int | None
+    memory_grace_s: float
     watchdog_s: float | None
+    alive: ReadyCheck | None
+    alive_every_s: float
+    alive_misses: int
+    hang_signal: signal.Signals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogsConfig:
+    """Where the bots' output is kept, and how long. `folder` None: in no file.
+
+    `mask`: regular expressions of what is blotted out, beside what always is.
+    """
+
+    folder: Path | None
+    rotate_mb: int
+    rotate_hours: int
+    keep_files: int
+    mask: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MetricsConfig:
+    """Where metrics and health are served: "HOST:PORT", "unix:PATH", or "": nowhere.
+
+    `public`: HOST may be another than loopback.
+    """
+
+    listen: str
+    public: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AlertsConfig:
+    """Whom to tell when a person is needed: a command, a webhook; the same again after `repeat_s`.
+
+    `snapshot_age_s`: a session whose newest snapshot is older than that is told, too.
+    """
+
+    command: tuple[str, ...]
+    webhook: str = field(repr=False)  # there may be a token in it
+    repeat_s: float
+    snapshot_age_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SystemdConfig:
+    """What only the unit file takes: secrets that systemd hands to the service, file by name."""
+
+    credentials: dict[str, Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +129,7 @@ class BotConfig:
     env_file: Path | None
     ready: ReadyCheck
     standby: Standby
+    user: str
     stop_signal: signal.Signals
     stop_timeout_s: float
     restore_timeout_s: float
@@ -92,6 +152,7 @@ class BotConfig:
             checkpoint_timeout_s=self.checkpoint_timeout_s,
             backoff_s=self.restart.backoff_s,
             intensity=self.restart.intensity,
+            no_retry=self.restart.no_retry,
             on_change=on_change,
         )
 
@@ -105,6 +166,10 @@ class Config:
     sessions: Path
     snapshots: Path
     state: Path
+    logs: LogsConfig
+    metrics: MetricsConfig
+    alerts: AlertsConfig
+    systemd: SystemdConfig
     bots: dict[str, BotConfig]
 
     def session_dir(self, bot: BotConfig) -> Path:

@@ -6,6 +6,7 @@ folder that somebody else could have made, or could write, is never used.
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from blake3 import blake3
@@ -14,6 +15,10 @@ from supervisor.core.errors import SupervisorError
 
 # sun_path has 108 bytes, and Linux wants the last one for the NUL.
 LIMIT_BYTES = 107
+# Others may pass through, to a socket of theirs whose name they know; and list nothing.
+PASSAGE_MODE = 0o711
+# Root's: systemd makes a folder in it for each service, which that service's user owns.
+SERVICES = Path("/run/stillhere")
 
 
 def _name(config_path: Path) -> str:
@@ -75,17 +80,31 @@ def candidates(config_path: Path) -> list[Path]:
     usual = _runtime_folder(f"/run/user/{os.geteuid()}")
     if usual is not None and usual not in places:
         places.append(usual)
+    places += [folder for folder in _of_services() if folder not in places]
     return [folder / name for folder in places if _fits(folder / name)]
 
 
-def prepare(folder: Path) -> None:
-    """Make the socket's folder 0700, or check that it is ours.
+def _of_services() -> list[Path]:
+    try:
+        return [SERVICES / name / "stillhere" for name in sorted(os.listdir(SERVICES))]
+    except OSError:
+        return []
+
+
+def passage() -> Path:
+    """Return the folder below which lie the sockets of bots that run as another user than root."""
+    base = "/run" if os.access("/run", os.W_OK) else "/tmp"  # noqa: S108 - its owner is checked
+    return Path(base) / "stillhere-bots"
+
+
+def prepare(folder: Path, mode: int = 0o700) -> None:
+    """Make the socket's folder with just this mode, or check that it is ours.
 
     Raises: SupervisorError if it is a link, no folder, somebody else's, or can't be made.
     """
     hint = "remove it, or set XDG_RUNTIME_DIR to a folder of your own"
     try:
-        folder.mkdir(mode=0o700)
+        folder.mkdir(mode=mode)
     except FileExistsError:
         pass
     except OSError as error:
@@ -98,7 +117,7 @@ def prepare(folder: Path) -> None:
         # A umask of 0777 makes even our own new folder unreadable to us.
         found = folder.lstat()
         if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid():
-            folder.chmod(0o700)
+            folder.chmod(mode)
         handle = os.open(folder, flags)
     except OSError as error:
         raise SupervisorError(
@@ -110,19 +129,28 @@ def prepare(folder: Path) -> None:
             raise SupervisorError(
                 f"the control socket's folder {folder} belongs to uid {found.st_uid}", hint
             )
-        os.fchmod(handle, 0o700)
+        os.fchmod(handle, mode)
     finally:
         os.close(handle)
 
 
+def owners(folder: Path) -> frozenset[int]:
+    """Return whose supervisor may listen there: ours, root's; for root, a service's user's."""
+    uids = {os.geteuid(), 0}
+    with suppress(OSError):
+        if os.geteuid() == 0 and folder.parent.parent == SERVICES:
+            made = SERVICES.lstat()
+            if stat.S_ISDIR(made.st_mode) and made.st_uid == 0 and not made.st_mode & 0o022:
+                uids.add(folder.lstat().st_uid)
+    return frozenset(uids)
+
+
 def trusted(folder: Path) -> bool:
-    """Say whether only we (or root) could have put a socket there."""
+    """Say whether only one of its owners could have put a socket there."""
     try:
         found = folder.lstat()
     except OSError:
         return False
     return (
-        stat.S_ISDIR(found.st_mode)
-        and found.st_uid in (os.geteuid(), 0)
-        and not found.st_mode & 0o022
+        stat.S_ISDIR(found.st_mode) and found.st_uid in owners(folder) and not found.st_mode & 0o022
     )

@@ -17,6 +17,8 @@ CALLS: dict[str, dict[str, tuple[type, ...]]] = {
     "restart": {**_BOT, "wait": (bool,)},
     "pause": _BOT,
     "resume": _BOT,
+    "reload": {},
+    "upgrade": {},
     "session": {"op": (str,), "id": (str, _NONE), "snapshot": (str, _NONE)},
 }
 STREAMS: dict[str, dict[str, tuple[type, ...]]] = {

@@ -8,19 +8,18 @@ itself: all is passed to the handler.
 
 import asyncio
 import errno
-import fcntl
 import json
 import os
 import socket
-import struct
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from loguru import logger
 
-from supervisor.control import paths
+from supervisor.control.binding import Binding, peer
 from supervisor.control.requests import CALLS, Requests, parse
 from supervisor.core.errors import SupervisorError
 
@@ -28,11 +27,21 @@ LINE_BYTES = 64 * 1024
 CONNECTIONS = 64
 
 
-def peer(connection: socket.socket) -> tuple[int, int]:
-    """Return (pid, uid) of the other end, by the kernel's word."""
-    raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
-    pid, uid, _ = struct.unpack("3i", raw)
-    return pid, uid
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What outlives the supervisor's program: descriptors, and where the socket lies.
+
+    `asker`: the connection of who asked for the upgrade, and waits for its answer.
+    """
+
+    listener: int
+    lock: int
+    inode: tuple[int, int]
+    asker: int | None = None
+
+    def descriptors(self) -> list[int]:
+        """Return all that has to stay open."""
+        return [self.listener, self.lock, *([] if self.asker is None else [self.asker])]
 
 
 def _refusal(error: SupervisorError) -> dict[str, Any]:
@@ -57,6 +66,7 @@ def _settle(task: "asyncio.Task[Any]") -> None:
 class ControlServer:
     """Listens at `path` for as long as it is started. Times in seconds.
 
+    `look_s`: how often it looks whether its socket is still there, so that it can be found.
     `pulse`: returns a number that grows while long work makes progress.
     """
 
@@ -68,6 +78,7 @@ class ControlServer:
         alive_s: float = 2.0,
         idle_s: float = 60.0,
         close_s: float = 2.0,
+        look_s: float = 30.0,
         pulse: Callable[[], int] = int,
     ) -> None:
         self.path = path
@@ -77,22 +88,64 @@ class ControlServer:
         self._idle_s = idle_s
         self._close_s = close_s
         self._listener: socket.socket | None = None
-        self._lock: int | None = None
-        self._inode: tuple[int, int] | None = None
+        self._binding = Binding(path)
+        self._look_s = look_s
+        self._looking: asyncio.TimerHandle | None = None
+        self._trouble = ""  # the last that kept us from listening anew
+        self._carried: Carried | None = None
+        self._upgrading: int | None = None  # the connection of who asked for it
         self._connections: dict[asyncio.Task[None], socket.socket] = {}
         self._calls: set[asyncio.Task[Any]] = set()
 
-    async def start(self) -> None:
-        """Listen.
+    async def start(self, carried: Carried | None = None) -> None:
+        """Listen; `carried`: where the program before ours did.
 
         Raises: SupervisorError if another supervisor listens there, or the place is not ours.
         """
-        paths.prepare(self.path.parent)
-        self._listener = self._listen()
-        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+        self._carried = carried
+        if carried is not None:
+            self._listener = socket.socket(fileno=carried.listener)
+            self._binding.adopt(carried.lock, carried.inode)
+        else:
+            self._listener = self._binding.take()
+        loop = asyncio.get_running_loop()
+        loop.add_reader(self._listener, self._accept)
+        self._looking = loop.call_later(self._look_s, self._look)
+
+    @property
+    def calls(self) -> int:
+        """How many wait for an answer; who follows something does not count."""
+        return len(self._calls)
+
+    def carry(self) -> Carried | None:
+        """Return what the program that follows ours needs to listen on, and to answer."""
+        lock, inode = self._binding.lock, self._binding.inode
+        if self._listener is None or lock is None or inode is None:
+            return None
+        listener, asker = self._listener.fileno(), self._upgrading
+        return Carried(listener=listener, lock=lock, inode=inode, asker=asker)
+
+    async def part(self) -> None:
+        """End the streams: who follows learns that this was the end, and may come again."""
+        kept = self._upgrading
+        tasks = {task for task, sock in self._connections.items() if sock.fileno() != kept}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=self._close_s)
+
+    def answer_carried(self, result: Any) -> None:
+        """Tell who asked the program before ours for an upgrade what came of it."""
+        if self._carried is None or self._carried.asker is None:
+            return
+        with socket.socket(fileno=self._carried.asker) as asker, suppress(OSError):
+            asker.setblocking(False)  # noqa: FBT003 - the socket module's signature
+            asker.sendall(json.dumps({"ok": True, "result": result}).encode() + b"\n")
 
     async def close(self) -> None:
         """Stop listening, end all connections, remove the socket; bounded."""
+        if self._looking is not None:
+            self._looking.cancel()
         if self._listener is not None:
             asyncio.get_running_loop().remove_reader(self._listener)
             self._listener.close()
@@ -101,15 +154,7 @@ class ControlServer:
             task.cancel()
         if self._connections:
             await asyncio.wait(set(self._connections), timeout=self._close_s)
-        if self._inode is not None:
-            with suppress(OSError):
-                found = self.path.lstat()
-                if (found.st_dev, found.st_ino) == self._inode:
-                    self.path.unlink()
-            self._inode = None
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        self._binding.release()
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -118,61 +163,26 @@ class ControlServer:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    def _listen(self) -> socket.socket:
-        """Bind the socket; a dead supervisor's is replaced, a live one's never."""
-        lock_path = self.path.with_suffix(".lock")
-        # The lock closes the race of two supervisors that both find a stale socket.
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        lock = os.open(lock_path, flags, 0o600)
+    def _look(self) -> None:
+        """Listen anew where our socket was swept away: nobody could reach us for ever after."""
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(self._look_s, self._look)
+        if self._listener is None or not self._binding.missing():
+            return
         try:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise self._taken(os.pread(lock, 32, 0).decode("ascii", "replace")) from None
-            self._replace_stale()
-            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
-                listener.setblocking(False)  # noqa: FBT003 - the socket module's signature
-                listener.bind(os.fspath(self.path))
-                self.path.chmod(0o600)
-                found = self.path.lstat()
-                listener.listen(CONNECTIONS)
-            except OSError as error:
-                listener.close()
-                raise SupervisorError(
-                    f"cannot listen at {self.path}: {error.strerror or error}"
-                ) from error
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, str(os.getpid()).encode(), 0)
-        except BaseException:
-            os.close(lock)
-            raise
-        self._lock = lock
-        self._inode = (found.st_dev, found.st_ino)
-        return listener
-
-    def _taken(self, pid: str) -> SupervisorError:
-        who = f" (pid {pid})" if pid.isdigit() else ""
-        return SupervisorError(
-            f"another supervisor{who} already runs for this config",
-            "stop it first, or look at it with: stillhere status",
-        )
-
-    def _replace_stale(self) -> None:
-        probe = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        with probe:
-            probe.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            try:
-                probe.connect(os.fspath(self.path))
-            except FileNotFoundError:
-                return
-            except OSError as error:
-                # Only a refused connection proves that nobody listens (EAGAIN: a full queue).
-                if error.errno not in (errno.ECONNREFUSED, errno.ENOTSOCK):
-                    raise self._taken("") from error
-                self.path.unlink(missing_ok=True)
-                return
-            raise self._taken(str(peer(probe)[0]))
+            listener = self._binding.take()
+        except SupervisorError as error:
+            if error.message != self._trouble:
+                logger.warning("no command can reach this supervisor: {}", error.message)
+            self._trouble = error.message
+            return
+        self._trouble = ""
+        logger.info("{} was gone, and is there again", self.path)
+        self._accept()  # who came before it went
+        loop.remove_reader(self._listener)
+        self._listener.close()
+        self._listener = listener
+        loop.add_reader(listener, self._accept)
 
     # asyncio's own Server loses what it accepts while it is being closed (3.11: an assertion, and
     # a transport that nobody closes); hence an accept of our own.
@@ -256,6 +266,16 @@ class ControlServer:
             await self._stream(command, args, writer)
 
     async def _call(self, command: str, args: dict[str, Any], writer: asyncio.StreamWriter) -> None:
+        if command == "upgrade" and self._upgrading is None:
+            self._upgrading = writer.get_extra_info("socket").fileno()
+            try:
+                await self._do(command, args, writer)
+            finally:
+                self._upgrading = None
+        else:
+            await self._do(command, args, writer)
+
+    async def _do(self, command: str, args: dict[str, Any], writer: asyncio.StreamWriter) -> None:
         # A task of its own: an asker that hangs up must not cut a restore in two.
         task = asyncio.ensure_future(self._handler.call(command, args))
         self._calls.add(task)

@@ -61,7 +61,8 @@ def handle(turn: Turn, event: Asked) -> None:
 
 def _start(turn: Turn) -> None:
     idle = turn.state.phase in (Phase.DOWN, Phase.FAILED, Phase.BACKOFF, Phase.REFUSED)
-    called_off = turn.prepares and turn.leaves and turn.state.operation is None
+    unasked = turn.state.operation is None and not turn.state.leaving
+    called_off = turn.prepares and turn.leaves and unasked
     turn.set(wanted_up=True)
     if called_off:  # the stop was: it becomes a restart
         turn.preflight("change" if turn.state.dirty and not turn.state.paused else "manual")
@@ -190,7 +191,7 @@ def _source_changed(turn: Turn, event: SourceChanged) -> None:
         case Phase.PREFLIGHT | Phase.STANDBY | Phase.CHECKPOINTING | Phase.SNAPSHOTTING:
             # A standby never outlives the source that it was started from.
             turn.kill_standby()
-            if not state.wanted_up or state.operation is not None:
+            if turn.leaves:
                 return
             turn.settle_up() if state.paused else turn.preflight("change")
         case Phase.STOPPING | Phase.KILLING | Phase.SEALING:

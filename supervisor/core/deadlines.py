@@ -3,7 +3,7 @@
 A timeout is never taken for success, and never for a damaged session.
 """
 
-from supervisor.core.effects import EvictSurvivors
+from supervisor.core.effects import EvictSurvivors, Terminate
 from supervisor.core.generations import judge
 from supervisor.core.limits import KILL_TIMEOUT_S
 from supervisor.core.results import snapshot_failed
@@ -16,12 +16,14 @@ def handle(turn: Turn) -> None:
     state = turn.state
     if state.deadline is None or turn.now < state.deadline:
         return
+    if _extended(turn):
+        return
     match state.phase:
         case Phase.CLAIMING | Phase.SWEEPING:
             turn.forget_jobs()
             turn.try_later(f"{state.phase.value} took too long")
         case Phase.CHECKING_SESSION | Phase.RESTORING | Phase.OPERATING:
-            turn.give_up(f"{state.phase.value} took too long")
+            turn.set_back(f"{state.phase.value} took too long")
         case Phase.EVICTING if not state.killing:
             turn.set(killing=True)
             turn.go(Phase.EVICTING, KILL_TIMEOUT_S)
@@ -57,6 +59,10 @@ def handle(turn: Turn) -> None:
         case Phase.SNAPSHOTTING:
             turn.set(copying=None)
             snapshot_failed(turn, "the snapshot took too long")
+        case Phase.STOPPING if state.dumping and state.current is not None:
+            turn.set(dumping=False)
+            turn.go(Phase.STOPPING, turn.policy.stop_timeout_s)
+            turn.do(Terminate(state.current))
         case Phase.STOPPING if state.current is not None:
             turn.kill(f"it did not stop in {turn.policy.stop_timeout_s:g} s")
         case Phase.STOPPING:
@@ -74,6 +80,17 @@ def handle(turn: Turn) -> None:
             turn.claim()
         case Phase.REFUSED | Phase.PAIRING | Phase.FAILED | Phase.DOWN:
             turn.go(state.phase)
+
+
+def _extended(turn: Turn) -> bool:
+    """Give a bot the time that it asked for: to start once it is late, and to stop."""
+    state = turn.state
+    starts = state.phase is Phase.VERIFYING and state.late
+    stops = state.phase is Phase.STOPPING and state.current is not None and not state.dumping
+    if state.extended_until is None or state.extended_until <= turn.now or not (starts or stops):
+        return False
+    turn.set(deadline=state.extended_until)
+    return True
 
 
 def _preflight_late(turn: Turn) -> None:

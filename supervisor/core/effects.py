@@ -149,6 +149,13 @@ class Terminate:
 
 
 @dataclass(frozen=True, slots=True)
+class AskDump:
+    """Ask a generation that hangs where it hangs: its stacks, into its output."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
 class Kill:
     """SIGKILL to the whole tree."""
 
@@ -219,6 +226,7 @@ Effect = (
     | TakeSnapshot
     | Seal
     | Terminate
+    | AskDump
     | Kill
     | NoteLinked
     | NoteVerified

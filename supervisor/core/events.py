@@ -279,6 +279,30 @@ class UndecryptableSeen:
 
 
 @dataclass(frozen=True, slots=True)
+class Hung:
+    """It lives, and does nothing any more: its watchdog is silent, or a probe gets no answer."""
+
+    generation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class LimitExceeded:
+    """Its tree uses more than it may, and has for a while."""
+
+    generation: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Extended:
+    """It asks for so much time, from now on, to start or to stop."""
+
+    generation: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Checkpointed:
     """All that was in memory is in the session."""
 
@@ -345,6 +369,9 @@ Event = (
     | BotReady
     | ProofGiven
     | UndecryptableSeen
+    | Hung
+    | LimitExceeded
+    | Extended
     | Checkpointed
     | Released
     | Exited

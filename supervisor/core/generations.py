@@ -303,7 +303,7 @@ def _exited(turn: Turn, status: int) -> None:
     restarting = turn.prepares
     why = f"it ended by itself ({_ending(status)})"
     if restarting or not state.wanted_up or state.operation is not None:
-        turn.set(after=After.RESTART)
+        turn.set(after=After.RESTART) if not state.leaving else None
         turn.set(dirty=False) if restarting else None
     else:
         _crashed(turn, status, why)
@@ -318,15 +318,16 @@ def _crashed(turn: Turn, status: int, why: str) -> None:
         turn.set(after=After.FINISH, why=why)
         return
     most, window_s = policy.intensity
-    recent = [at for at in state.crashes if turn.now - at < window_s]
-    crashes = (*recent[-most:], turn.now)
-    stable = state.up_since is not None and turn.now - state.up_since > window_s
-    turn.set(crashes=crashes, attempt=0 if stable else state.attempt, why=why)
+    crashes = turn.count_crash()
+    turn.set(why=why)
     turn.begin_record("crash")
-    if not state.verified and status > 0 and policy.on_change:
+    if status in policy.no_retry:
+        why = f"{why}, and `no_retry` says that no new try helps"
+        turn.set(after=After.FAIL, why=why)
+    elif not state.verified and status > 0 and policy.on_change:
         turn.set(after=After.FAIL, why=f"{why} before it was ready; waiting for a change")
-    elif len(crashes) > most:
-        turn.set(after=After.FAIL, why=f"it crashed {len(crashes)} times in {window_s:g} s")
+    elif crashes > most:
+        turn.set(after=After.FAIL, why=f"it crashed {crashes} times in {window_s:g} s")
     else:
         turn.set(after=After.BACKOFF)
 

@@ -7,6 +7,10 @@ RESTORE_JOB_TIMEOUT_S = 600.0
 SEAL_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 5.0
 HELD_RETRY_S = 30.0
+# To write the stacks of all threads takes milliseconds; a bot that does not answer has no more.
+DUMP_TIMEOUT_S = 2.0
+# A bot may ask for more time again and again, but not for ever at once.
+EXTENSION_MAX_S = 600.0
 # The copy before a stop is taken anew when so long was waited for other things since.
 COPY_FRESH_S = 2.0
 CHANGED_MAX = 1000

@@ -7,7 +7,7 @@ changes nothing. A test searches all its reachable states against invariants wri
 
 from typing import assert_never
 
-from supervisor.core import asked, deadlines, generations, results
+from supervisor.core import asked, deadlines, generations, results, unwell
 from supervisor.core.effects import Effect
 from supervisor.core.events import (
     BotReady,
@@ -16,7 +16,10 @@ from supervisor.core.events import (
     DeadlinePassed,
     Event,
     Exited,
+    Extended,
+    Hung,
     JobFailed,
+    LimitExceeded,
     NothingToRestore,
     OperationDone,
     OperationRequested,
@@ -107,6 +110,8 @@ def step(
             | TreeGone()
         ):
             generations.handle(turn, event)
+        case Hung() | LimitExceeded() | Extended():
+            unwell.handle(turn, event)
         case DeadlinePassed():
             deadlines.handle(turn)
         case _:

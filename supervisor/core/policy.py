@@ -31,5 +31,8 @@ class Policy:
     snapshot_timeout_s: float = 60.0
     backoff_s: tuple[float, float] = (0.5, 30.0)
     intensity: tuple[int, float] = (5, 60.0)
+    no_retry: tuple[int, ...] = ()
+    # Bots that crashed together must not come back together: each has its own, at random.
+    seed: int = 0
     # A developer's next save is the cure for a crash; a service has only time.
     on_change: bool = True

@@ -25,7 +25,7 @@ class Preparing(Stopping):
 
     # Beginning.
 
-    def preflight(self, reason: Literal["change", "manual"]) -> None:
+    def preflight(self, reason: Literal["change", "manual", "limit"]) -> None:
         """Begin a restart: first see whether the new code can start at all.
 
         For a change that came during one: what is not about the code stays done.
@@ -81,7 +81,8 @@ class Preparing(Stopping):
     @property
     def leaves(self) -> bool:
         """Whether it stops without a successor being ready."""
-        return not self.state.wanted_up or self.state.operation is not None
+        state = self.state
+        return not state.wanted_up or state.operation is not None or bool(state.leaving)
 
     def _has_turn(self) -> bool:
         if self.state.compiled and not self.state.turn:
@@ -114,7 +115,7 @@ class Preparing(Stopping):
         if self.state.flush:
             return
         assert state.current is not None  # noqa: S101 - the machine's own promise
-        if state.caps.checkpoint and state.verified:
+        if state.caps.checkpoint and state.verified and state.leaving != "hang":
             self.set(flush="asked", flushing=())  # who waits for a copy gets this one
             self.do(RequestCheckpoint(state.current))
         else:

@@ -194,10 +194,10 @@ def _failed(turn: Turn, why: str) -> None:
         case Phase.EVICTING:
             turn.fail(why)
         case Phase.CHECKING_SESSION | Phase.RESTORING:
-            turn.give_up(why)
+            turn.set_back(why)
         case Phase.OPERATING:
             turn.report("operation_failed", why=why)
-            turn.give_up(why)
+            turn.set_back(why)
         case Phase.STARTING | Phase.ACTIVATING:
             turn.kill_standby()
             turn.set(why=why, after=After.BACKOFF)

@@ -117,6 +117,11 @@ class State:
     # The session that is used is, by its files, another device's than the epoch's.
     stranger: bool = False
 
+    # Why it is stopped in good order without a successor: it hangs, or uses too much, once more.
+    leaving: Literal["", "hang", "limit"] = ""
+    dumping: bool = False  # it was asked for its stacks, and not told to stop yet
+    extended_until: float | None = None  # by its own wish
+
     # Stopping, and what follows.
     after: After = After.RESTART
     why: str = ""

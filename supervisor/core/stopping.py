@@ -1,7 +1,7 @@
 """The moves that end a generation. From each of them on, that generation is on its way out."""
 
-from supervisor.core.effects import Kill, Terminate
-from supervisor.core.limits import KILL_TIMEOUT_S
+from supervisor.core.effects import AskDump, Kill, Terminate
+from supervisor.core.limits import DUMP_TIMEOUT_S, KILL_TIMEOUT_S
 from supervisor.core.orders import Orders
 from supervisor.core.state import Caps, Phase
 
@@ -18,10 +18,16 @@ class Stopping(Orders):
         self.goes_offline()
         usual = self.state.after.value if self.state.wanted_up else "asked to stop"
         self.report("stopping", generation=current, why=why or usual)
+        hangs = self.state.leaving == "hang"
         self.forget_generation()
         self.forget_jobs()
-        self.go(Phase.STOPPING, self.policy.stop_timeout_s)
-        self.do(Terminate(current))
+        if hangs:
+            self.set(dumping=True)
+            self.go(Phase.STOPPING, DUMP_TIMEOUT_S)
+            self.do(AskDump(current))
+        else:
+            self.go(Phase.STOPPING, self.policy.stop_timeout_s)
+            self.do(Terminate(current))
 
     def kill(self, why: str) -> None:
         """SIGKILL to the seat's holder."""
@@ -58,4 +64,7 @@ class Stopping(Orders):
             late=False,
             held="",
             caps=Caps(),
+            leaving="",
+            dumping=False,
+            extended_until=None,
         )

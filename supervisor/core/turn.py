@@ -217,15 +217,49 @@ class Turn(Preparing):
             self.claim()
             return
         first, most = self.policy.backoff_s
-        delay = min(most, first * 2 ** min(self.state.attempt, 30))
+        full = min(most, first * 2 ** min(self.state.attempt, 30))
+        share = self._chance() / 4
+        delay = full * (1 + share) if full * (1 + share) <= most else full * (1 - share)
+        delay = max(first, delay)
         self.set(attempt=min(self.state.attempt + 1, 30))
         self.report("backoff", delay_s=delay, why=self.state.why)
         self.go(Phase.BACKOFF, delay)
 
+    def _chance(self) -> float:
+        """Return a number from 0 to below 1: this bot's own, and another one at each try."""
+        state = self.state
+        mixed = self.policy.seed * (2 * state.attempt + 1) * 0x9E3779B1
+        return (mixed >> 8) % 1024 / 1024
+
+    def count_crash(self) -> int:
+        """Count an end that nobody asked for; return how many there were in the window.
+
+        Who was up for longer than that begins anew.
+        """
+        state = self.state
+        most, window_s = self.policy.intensity
+        recent = [at for at in state.crashes if self.now - at < window_s]
+        crashes = (*recent[-most:], self.now)
+        stable = state.up_since is not None and self.now - state.up_since > window_s
+        self.set(crashes=crashes, attempt=0 if stable else state.attempt)
+        return len(crashes)
+
     def give_up(self, why: str) -> None:
-        """Work on the session at rest went wrong: fail, when all else is in order."""
+        """Only a person can say how the session at rest goes on: fail, once all is in order."""
         self.forget_jobs()
         self.set(after=After.FAIL, why=why)
+        self.at_rest()
+
+    def set_back(self, why: str) -> None:
+        """Work on the session at rest went wrong: a full disk, say.
+
+        In a service nobody looks, and such things pass; a developer is told.
+        """
+        if self.policy.on_change:
+            self.give_up(why)
+            return
+        self.forget_jobs()
+        self.set(after=After.BACKOFF, why=why)
         self.at_rest()
 
     def try_later(self, why: str) -> None:

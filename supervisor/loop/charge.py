@@ -1,10 +1,11 @@
 """One bot in our care: its state, its one deadline, its hands, its source."""
 
 import asyncio
+import os
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,14 +13,18 @@ from typing import Any
 from supervisor.config import BotConfig, Config
 from supervisor.core import events as ev
 from supervisor.core.machine import step
+from supervisor.core.policy import Policy
 from supervisor.core.state import Phase, State
+from supervisor.loop import handoff
 from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
+from supervisor.loop.health import Health
 from supervisor.loop.jobs import in_words
 from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
 from supervisor.loop.turnstile import Turnstile
 from supervisor.process import output
 from supervisor.process.child import Child
+from supervisor.process.masks import Codes
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.shared import Watch
@@ -42,6 +47,7 @@ class House:
     changed: Callable[[], None]
     note: Callable[[str | None, str, dict[str, Any]], None]
     print: Callable[[str, str, bytes], None]
+    log: Callable[[str, str, str], None]
     offer: Callable[[dict[str, Any]], None]
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     turnstile: Turnstile = field(default_factory=Turnstile)
@@ -62,6 +68,7 @@ class Charge:
         self.restarts = 0
         self.last_restart: dict[str, Any] | None = None
         self.kept = output.Kept()
+        self._codes = {stream: Codes() for stream in ("stdout", "stderr")}
         self.changed = asyncio.Event()
         self._house = house
         self._queue: deque[ev.Event] = deque()
@@ -70,7 +77,8 @@ class Charge:
         self._asking: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._periodic: asyncio.TimerHandle | None = None
-        self._policy = bot.policy(on_change=house.watches(bot))
+        self._seed = int.from_bytes(os.urandom(3))
+        self._policy = self._policy_of(bot)
         self.watcher = self._make_watcher(manager) if house.watches(bot) else None
         self.hands = Hands(
             Tools(
@@ -84,6 +92,7 @@ class Charge:
                 report=self.report,
                 on_line=self._line,
                 on_prompt=self._prompt,
+                on_drop=self._dropped,
                 on_qr=self._qr_changed,
                 take_turn=self._take_turn,
                 terminal=house.terminal,
@@ -92,6 +101,9 @@ class Charge:
             )
         )
 
+        self.health = Health(
+            bot, post=self.post, report=self.report, environ=self.hands.starts.environment
+        )
         self.rounds = self._make_rounds(manager)
         self.gauge = Gauge(
             lambda: manager.doing or self._doing(), partial(self.hands.jobs.soon, self.report)
@@ -112,6 +124,9 @@ class Charge:
         )
         self.hands.session.judged = rounds.judged
         return rounds
+
+    def _policy_of(self, bot: BotConfig) -> Policy:
+        return replace(bot.policy(on_change=self._house.watches(bot)), seed=self._seed)
 
     def _wants_spare(self) -> bool:
         bot = self.bot
@@ -166,6 +181,8 @@ class Charge:
             self._entered(self.state.phase)
 
     def _entered(self, phase: Phase) -> None:
+        child = self.hands.child(self.state.current) if phase is Phase.UP else None
+        self.health.begin(child) if child is not None else self.health.end()
         if phase in RESTING:
             self._house.turnstile.leave(self)
             if phase is not Phase.UP:
@@ -239,13 +256,29 @@ class Charge:
 
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         text = line.decode("utf-8", "replace")
+        kept = self._codes[stream].keep(text)  # a drawn QR code is a secret
+        if kept is not None:
+            self._keep(generation, stream, kept)
+        shown = self._prompts.pop((generation, stream), b"")
+        rest = line.removeprefix(shown)
+        if kept != text and not self._house.terminal:
+            rest = b"" if kept is None else kept.encode()
+            shown = shown or line
+        if rest or not shown:
+            self._house.print(self.bot.name, stream, rest)
+
+    def _keep(self, generation: int, stream: str, text: str) -> None:
         record = {"bot": self.bot.name, "generation": generation, "stream": stream, "line": text}
         self.kept.add(record)
         self._house.offer(record)
-        shown = self._prompts.pop((generation, stream), b"")
-        rest = line.removeprefix(shown)
-        if rest or not shown:
-            self._house.print(self.bot.name, stream, rest)
+        self._house.log(self.bot.name, stream, text)
+
+    def _dropped(self, generation: int, stream: str, count: int) -> None:
+        """Say in the bot's own output, too, what is not in it."""
+        text = f"[{count} lines left out: more than can be kept]"
+        self._keep(generation, stream, text)
+        self._house.print(self.bot.name, stream, text.encode())
+        self.report("output_dropped", generation=generation, stream=stream, lines=count)
 
     def _prompt(self, generation: int, stream: str, text: bytes) -> None:
         """Show an unended line at once: somebody has to see what is asked."""
@@ -303,12 +336,68 @@ class Charge:
             "last_restart": self.last_restart,
         }
 
+    def reconfigure(self, bot: BotConfig) -> None:
+        """Go on by other settings: of those that its process does not depend on."""
+        self.bot = bot
+        self._policy = self._policy_of(bot)
+        self.health.reconfigure(bot)
+        self.hands.session.reconfigure(bot)
+        if self.state.phase is Phase.UP:
+            self._schedule_snapshot()
+
+    def succeed(self, old: "Charge") -> None:
+        """Take the place of one that is down: it is the same bot to a person."""
+        self.restarts, self.last_restart, self.kept = old.restarts, old.last_restart, old.kept
+
+    def why_not_now(self) -> str:
+        """Return why it cannot be carried into another program now; "" if it can."""
+        return "events wait" if self._queue else self.hands.why_not_now()
+
+    def carry(self) -> handoff.Bot:
+        """Return all that the program that follows ours needs to go on with this bot."""
+        shown = {f"{number} {name}": text for (number, name), text in self._prompts.items()}
+        session = self.hands.session
+        return handoff.Bot(
+            state=self.state,
+            decided=self.decided,
+            restarts=self.restarts,
+            last_restart=self.last_restart,
+            lines=tuple(self.kept.tail(handoff.LINES)),
+            shown=shown,
+            asking=self._asking,
+            child=self.hands.carry(),
+            lock=session.lock.carry(),
+            proofs=session.carry(),
+            known=None if self.watcher is None else self.watcher.carry(),
+        )
+
+    def adopt(self, carried: handoff.Bot) -> None:
+        """Go on from there."""
+        self.state, self.decided = carried.state, carried.decided
+        self.restarts, self.last_restart = carried.restarts, carried.last_restart
+        for line in carried.lines:
+            self.kept.add(line)
+        for key, text in carried.shown.items():
+            number, _, name = key.partition(" ")
+            self._prompts[int(number), name] = text
+        self._asking = carried.asking
+        if carried.lock is not None:
+            self.hands.session.lock.adopt(carried.lock)
+        self.hands.session.adopt(carried.proofs)
+        if self.watcher is not None and carried.known is not None:
+            self.watcher.adopt(carried.known)
+        if carried.child is not None:
+            self.hands.adopt(carried.child)
+        self._set_timer()
+        self._entered(self.state.phase)
+
     async def close(self) -> None:
         """Let go of everything. Only once it is down."""
         for timer in (self._timer, self._periodic):
             if timer is not None:
                 timer.cancel()
         self._house.turnstile.leave(self)
+        self.health.end()
         await self.rounds.close()
         await self.hands.spares.close()
         await self.hands.jobs.close()

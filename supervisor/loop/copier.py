@@ -3,7 +3,7 @@
 Methods with a `ticket` run in the session's thread and return the event that answers it.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
 from typing import Any, Unpack
@@ -179,6 +179,14 @@ class Copier(Owner):
             self._report("quarantine_folded", name=name)
 
     # What it is worth.
+
+    def carry(self) -> dict[int, str]:
+        """Return what each generation has proved."""
+        return dict(self._proofs)
+
+    def adopt(self, proofs: Mapping[int, str]) -> None:
+        """Go on from what `carry` returned."""
+        self._proofs = dict(proofs)
 
     def note_verified(self, generation: int, identity: str, proof: str, seconds: float) -> None:
         """A start was verified; its generation's snapshots are worth as much."""

@@ -30,7 +30,7 @@ async def all_reach(charges: Sequence[Charge], reached: Callable[[State], bool])
             await charge.changed.wait()
 
 
-def _stop_is_over(state: State) -> bool:
+def stop_is_over(state: State) -> bool:
     """Say whether it is down, or cannot be brought down."""
     return state.phase in SETTLED or (state.phase is Phase.FAILED and not state.wanted_up)
 
@@ -67,10 +67,13 @@ def _status_of(charge: Charge) -> dict[str, Any]:
 class Desk:
     """Implements `control.requests.Requests`."""
 
-    def __init__(self, charges: Mapping[str, Charge], journal: Journal) -> None:
+    def __init__(
+        self, charges: Mapping[str, Charge], journal: Journal, *, started_at: float | None = None
+    ) -> None:
         self._charges = charges
         self._journal = journal
-        self._started_at = time.monotonic()
+        # Of the supervisor, over all its upgrades.
+        self._started_at = time.monotonic() if started_at is None else started_at
         self._log_readers: set[asyncio.Queue[dict[str, Any]]] = set()
 
     def offer_line(self, record: dict[str, Any]) -> None:
@@ -129,7 +132,7 @@ class Desk:
             each = (_came_of(charge, before) for charge, before in restarted.items())
             return dict(await asyncio.gather(*each))
         if command == "stop":
-            await all_reach(chosen, _stop_is_over)
+            await all_reach(chosen, stop_is_over)
             for charge in chosen:
                 if charge.state.phase is Phase.FAILED:
                     raise SupervisorError(

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import re
+import signal
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -19,6 +20,7 @@ from supervisor.loop.session_work import SessionWork
 from supervisor.loop.spares import Spares
 from supervisor.loop.starts import Starts
 from supervisor.process import probes
+from supervisor.process.carried import Carried
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.watch import bytecode
@@ -40,6 +42,7 @@ class Tools:
     report: Callable[..., None]
     on_line: Callable[[int, str, bytes], None]
     on_prompt: Callable[[int, str, bytes], None]
+    on_drop: Callable[[int, str, int], None]
     on_qr: Callable[[], None]
     take_turn: Callable[[], None]
     terminal: bool = False
@@ -93,6 +96,7 @@ class Hands:
             stdin=tools.stdin,
             emit=self._heard,
             on_line=self._line,
+            on_drop=tools.on_drop,
             on_prompt=tools.on_prompt,
             on_qr=tools.on_qr,
         )
@@ -172,6 +176,9 @@ class Hands:
                     if not child.stands_by:
                         self._loop.call_later(_SAVED_S, self._begin_seal, generation)
                     self._loop.call_soon(self.spares.look)  # while that one stops
+            case do.AskDump(generation):
+                if child := self.child(generation):
+                    child.ask_dump(self._bot.limits.hang_signal)
             case do.Kill(generation):
                 if child := self.child(generation):
                     child.kill()
@@ -235,6 +242,32 @@ class Hands:
             return
         self._tools.report(event, **fields)
 
+    # An upgrade in place.
+
+    def why_not_now(self) -> str:
+        """Return what is under way that cannot be carried over; "" for nothing."""
+        if not self.jobs.idle:
+            return "work on its session is under way"
+        if self.spares.pids:
+            return "its spare has not ended yet"
+        for generation, child in self._children.items():
+            if child.carry() is None:
+                return f"generation {generation} is on its way"
+        return "" if len(self._children) <= 1 else "two generations run"
+
+    def carry(self) -> Carried | None:
+        """Return the generation that runs, for the program that follows ours."""
+        return next((child.carry() for child in self._children.values()), None)
+
+    def adopt(self, carried: Carried) -> None:
+        """Take a generation over; one that is no longer there has ended."""
+        generation = carried.generation
+        try:
+            self._children[generation] = self.starts.adopt(carried)
+        except SupervisorError:
+            self._loop.call_soon(self._heard, ev.Exited(generation, -signal.SIGKILL))
+            self._loop.call_soon(self._heard, ev.TreeGone(generation))
+
     # Generations.
 
     def _spawn(self, generation: int, changed: tuple[str, ...], *, cold: bool) -> None:
@@ -258,6 +291,7 @@ class Hands:
             self._loop.call_soon(tools.post, ev.SpawnFailed(generation, in_words(error)))
             return
         self._children[generation] = child
+        child.may_drop = self._bot.ready.kind != "log"
         mode = "standby" if not cold else "warm" if from_spare else "cold"
         tools.report("spawned", generation=generation, pid=child.pid, mode=mode, spare=from_spare)
         self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid, spare=from_spare))
@@ -268,6 +302,7 @@ class Hands:
         """See what changed since the last look: this generation may have it, or be dirty soon."""
         watcher = self._tools.watcher
         if watcher is not None and (change := watcher.check()) is not None:
+            self.spares.doubt()  # it was looked at before this change
             event = ev.SourceChanged(
                 change.paths, change.saved_at, change.detected_at, change.quiet_at
             )
@@ -289,8 +324,11 @@ class Hands:
 
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         self._tools.on_line(generation, stream, line)
-        check = self._bot.ready
-        if check.kind == "log" and re.search(str(check.value), line.decode("utf-8", "replace")):
+        child = self.child(generation)
+        if child is None or child.may_drop:
+            return  # its line is not waited for, or has come
+        if re.search(str(self._bot.ready.value), line.decode("utf-8", "replace")):
+            child.may_drop = True
             self._loop.call_soon(self._tools.post, ev.BotReady(generation))
 
     async def _probe(self, child: Child, since_ns: int) -> None:

@@ -62,7 +62,10 @@ class Jobs:
 
     async def result(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the session's strand, in turn, and return what it returns."""
-        return await self._loop.run_in_executor(self._strand, work)
+        future = self._loop.run_in_executor(self._strand, work)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+        return await future
 
     def soon(self, call: Callable[..., None], *args: Any, **fields: Any) -> None:
         """Call from the session's strand what belongs to the loop's."""

@@ -50,6 +50,11 @@ class Owner:
         place = str(self.lock.path.absolute()).encode()
         self.token_prefix = blake3(place).hexdigest(length=8)
 
+    def reconfigure(self, bot: BotConfig) -> None:
+        """Go on by other settings, with the same session."""
+        self._bot = bot
+        self._manager.keep, self._manager.older = bot.snapshots.keep, bot.snapshots.older
+
     def claim(self, ticket: int) -> ev.Event:
         """Take byte 0."""
         try:

@@ -5,7 +5,6 @@ Methods with a `ticket` run in the session's thread and return the event that an
 
 import asyncio
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any, Literal, Unpack
 
 from supervisor.config import BotConfig, Config
@@ -166,8 +165,7 @@ class SessionWork(Copier):
     def prepare_folder(self) -> None:
         """Make the session's folder, for nobody else to look into."""
         if self.id:
-            Path(self.folder).mkdir(mode=0o700, parents=True, exist_ok=True)
-            Path(self.folder).chmod(0o700)
+            self._manager.make_folder(self.id)
 
     def record(self) -> Record | None:
         """Return the session's durable record; None for a companion."""

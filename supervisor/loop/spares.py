@@ -140,7 +140,9 @@ class Spares:
         entry = entry_of(command, cwd=cwd, env=env)
         if isinstance(entry, str):
             return entry
-        if why := spare.pauses(entry.python, entry.options, cwd=cwd, env=env):
+        if why := spare.pauses(
+            entry.python, entry.options, cwd=cwd, env=env, prefix=self._starts.prefix
+        ):
             return why
         return preloading.plan(command, cwd=cwd, env=env, sources=sources, refused=self._refused)
 

@@ -4,17 +4,22 @@ Knows nothing of why one is started, and of none that runs.
 """
 
 import json
-from collections.abc import Callable, Sequence
+import os
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
 from supervisor.config import BotConfig, Config, interpreter, resolved_command
-from supervisor.control import paths
+from supervisor.core.errors import SupervisorError
 from supervisor.core.events import Event
-from supervisor.process import descriptors, environment
+from supervisor.loop.sockets import Sockets
+from supervisor.process import descriptors, environment, user
+from supervisor.process.carried import Carried
 from supervisor.process.child import Child
+from supervisor.process.command import death_signal
 from supervisor.process.plan import Ahead, Plan
-from supervisor.session import files
+from supervisor.process.tree import Stat
 from supervisor.session.lock import OwnerLock
 from supervisor.watch import bytecode
 
@@ -41,6 +46,7 @@ class Starts:
         stdin: bool,
         emit: Callable[[Event], None],
         on_line: Output,
+        on_drop: Callable[[int, str, int], None],
         on_prompt: Output,
         on_qr: Callable[[], None],
     ) -> None:
@@ -49,7 +55,8 @@ class Starts:
         self._bot = bot
         self._token_prefix = token_prefix
         self._folder = folder
-        self._socket_dir = socket_dir
+        self._user = user.find(bot.user)
+        self._sockets = Sockets(socket_dir, self._user)
         self._watched = watched
         self._terminal = terminal
         self._stdin = stdin
@@ -57,9 +64,20 @@ class Starts:
             Child,
             emit=emit,
             on_line=on_line,
+            on_drop=on_drop,
+            mask=config.logs.mask,
             on_qr=on_qr,
             on_prompt=on_prompt if stdin else None,
         )
+
+    @property
+    def _listed(self) -> str:
+        return f"{self._bot.name}.changed.json"
+
+    @property
+    def prefix(self) -> list[str]:
+        """What is executed to run something else as the bot's user."""
+        return [] if self._user is None else death_signal(self._user)
 
     @property
     def command(self) -> tuple[str, ...]:
@@ -74,25 +92,46 @@ class Starts:
     @property
     def bytecode_folder(self) -> Path | None:
         """Where this bot's bytecode is checked by content; None: nowhere."""
-        env = environment.base(self._bot.env, self._bot.env_file)
+        env = environment.base(self._bot.env, self._bot.env_file, self._user)
         if self.python is None or not self._watched:
             return None
         # Where nothing is watched, nothing is saved twice within a second either.
-        folder = bytecode.prefix()
+        # Nor has another user anything to do with our bytecode, or we with theirs.
+        folder = bytecode.prefix() if self._user is None else bytecode.NOWHERE
         return folder if bytecode.variables(env, folder) else None
 
     def environment(self) -> dict[str, str]:
         """Return what all generations get: read anew, for the env file may have changed."""
-        env = environment.base(self._bot.env, self._bot.env_file)
+        env = environment.base(self._bot.env, self._bot.env_file, self._user)
         if (folder := self.bytecode_folder) is not None:
             env |= bytecode.variables(env, folder)
-        return env
+        return env | self._watched_over(env)
+
+    def _watched_over(self, env: Mapping[str, str]) -> dict[str, str]:
+        """Return what a bot is told that is looked after: how often to say that it lives."""
+        limits, found = self._bot.limits, {}
+        if limits.watchdog_s is not None and self._bot.ready.kind == "notify":
+            found["WATCHDOG_USEC"] = str(int(limits.watchdog_s * 1e6))
+        if (limits.watchdog_s or limits.alive) and self.python and "PYTHONFAULTHANDLER" not in env:
+            found["PYTHONFAULTHANDLER"] = "1"  # SIGABRT prints the stacks of all threads
+        return found
 
     def start(self, generation: int, lock_fd: int, *, cold: bool) -> Child:
         """Start a generation, with the session or to wait. Raises: SupervisorError, OSError."""
         child = self._child(self._plan(generation, lock_fd, cold=cold))
         descriptors.give_back(child.pid)
         return child
+
+    def adopt(self, carried: Carried) -> Child:
+        """Take a generation over that an earlier program of ours has started.
+
+        Raises: SupervisorError, if that process is not our child any more.
+        """
+        with suppress(ProcessLookupError):
+            stat = Stat(carried.pid)
+            if (stat.parent, stat.started) == (os.getpid(), carried.started):
+                return self._child(self._plan(carried.generation, None, cold=True), carried=carried)
+        raise SupervisorError(f"process {carried.pid} is not ours any more")
 
     def start_spare(self, lock_fd: int, ahead: Ahead, on_spare: Callable[[str], None]) -> Child:
         """Start a spare, which inherits `lock_fd`. Raises: SupervisorError, OSError."""
@@ -102,17 +141,13 @@ class Starts:
 
     def list_changed(self, changed: Sequence[str]) -> Path:
         """Write down for a new generation what changed."""
-        self._prepare_sockets()
-        path = self._socket_dir / f"{self._bot.name}.changed.json"
-        path.write_text(json.dumps({"changed": list(changed)}), errors="surrogateescape")
-        return path
+        return self._sockets.write(self._listed, json.dumps({"changed": list(changed)}))
 
     def _plan(
-        self, generation: int, lock_fd: int, *, cold: bool, ahead: Ahead | None = None
+        self, generation: int, lock_fd: int | None, *, cold: bool, ahead: Ahead | None = None
     ) -> Plan:
         bot = self._bot
-        self._prepare_sockets()
-        listed = self._socket_dir / f"{bot.name}.changed.json"
+        listed = self._sockets.path(self._listed)
         return Plan(
             generation=generation,
             token_prefix=self._token_prefix,
@@ -123,19 +158,12 @@ class Starts:
             session_dir=self._folder if cold else None,
             notify=bot.ready.kind == "notify",
             can_stand_by=bot.session is not None,
-            socket_dir=self._socket_dir,
+            socket_dir=self._sockets.ready(),
             lock=self.lock,
             lock_fd=lock_fd,
             stop_signal=bot.stop_signal,
             terminal=self._terminal,
             stdin=self._stdin,
             paused=ahead,
+            user=self._user,
         )
-
-    def _prepare_sockets(self) -> None:
-        """Make the sockets' folder anew if it is gone: what cleans /tmp goes by age, not by use."""
-        folder = self._socket_dir
-        if not folder.is_dir():
-            paths.prepare(folder.parent)
-            folder.mkdir(mode=0o700)
-            files.hold(folder)  # until we end: another supervisor sweeps what nobody holds

@@ -20,12 +20,22 @@ class Turnstile:
         self._within_s = within_s
         self._inside: dict[object, asyncio.TimerHandle] = {}
         self._waiting: dict[object, Callable[[], None]] = {}
+        self._closed = False
+
+    def close(self) -> None:
+        """Let nobody in until it is opened again: who asks, waits."""
+        self._closed = True
+
+    def open(self) -> None:
+        """Let in who waits, as far as there is room."""
+        self._closed = False
+        self._let_follow()
 
     def enter(self, who: object, go: Callable[[], None]) -> None:
         """Call `go` once it is the turn of `who`: at once, if there is room."""
         if who in self._inside:
             go()
-        elif len(self._inside) < self._most:
+        elif self._has_room():
             self._let_in(who, go)
         else:
             self._waiting[who] = go
@@ -37,7 +47,13 @@ class Turnstile:
         if timer is None:
             return
         timer.cancel()
-        while self._waiting and len(self._inside) < self._most:
+        self._let_follow()
+
+    def _has_room(self) -> bool:
+        return not self._closed and len(self._inside) < self._most
+
+    def _let_follow(self) -> None:
+        while self._waiting and self._has_room():
             following = next(iter(self._waiting))
             self._let_in(following, self._waiting.pop(following))
 

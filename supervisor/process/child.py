@@ -9,20 +9,21 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from supervisor.core.errors import SupervisorError
 from supervisor.core.events import Event, Exited, TreeGone
 from supervisor.process import output, spare
-from supervisor.process.command import death_signal, program
+from supervisor.process.carried import Carried, Reading
+from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
+from supervisor.process.masks import Masks
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
-from supervisor.process.tree import TOKEN, lock_holders, mains, members
+from supervisor.process.tree import TOKEN, Stat, lock_holders, mains, members
 
 _TAIL_CHARS = 2000
 _RECHECK_S = 0.02
@@ -33,6 +34,7 @@ _SEEN_MAX = 4096
 class Child:
     """A started generation. Raises SupervisorError from the constructor when it can't start.
 
+    `carried`: a generation that runs already is taken over instead.
     Of a spare nothing is told but `on_spare`: "" once it waits, else why it can't be used.
     """
 
@@ -42,9 +44,12 @@ class Child:
         *,
         emit: Callable[[Event], None],
         on_line: Callable[[int, str, bytes], None],
+        on_drop: Callable[[int, str, int], None] = lambda *_: None,
+        mask: Sequence[str] = (),
         on_qr: Callable[[], None],
         on_prompt: Callable[[int, str, bytes], None] | None = None,
         on_spare: Callable[[str], object] = lambda _: None,
+        carried: Carried | None = None,
     ) -> None:
         self.plan = plan
         self.generation = plan.generation
@@ -57,6 +62,9 @@ class Child:
         self._on_spare = on_spare
         self._line_to_spare: spare.Line | None = None
         self._on_line = on_line
+        self._on_drop = on_drop
+        self._masks = {stream: Masks(mask) for stream in ("stdout", "stderr")}
+        self.may_drop = True  # lines of a flood; not while one of them is waited for
         self._on_qr = on_qr
         self._on_prompt = on_prompt
         self._loop = asyncio.get_running_loop()
@@ -68,15 +76,15 @@ class Child:
         self._notify: NotifySocket | None = None
         self._readers: list[output.LineReader] = []
         self._input: Input | None = None
-        self._process = self._start()
-        self.pid = self._process.pid
+        self._process = self._start() if carried is None else None
+        self.pid = self._process.pid if self._process is not None else self._adopt(carried)
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except OSError as error:  # no descriptors left: what cannot be watched must not run
-            self._process.kill()
-            self._process.wait()
+            os.kill(self.pid, signal.SIGKILL)
+            os.waitpid(self.pid, 0)
             self._close_channels()
-            raise _cannot_start(plan, error) from error
+            raise cannot_start(plan.command[0], error) from error
         mains.add(self.pid)
         self._loop.add_reader(self._pidfd, self._ended)
 
@@ -95,7 +103,7 @@ class Child:
             if plan.notify:
                 # Short: where the control socket's path fits, this one does.
                 path = plan.socket_dir / self.token.rpartition(".")[2]
-                self._notify = NotifySocket(path, self._said, self._trusts)
+                self._notify = NotifySocket(path, self._said, self._trusts, uid=self.plan.uid)
                 env["NOTIFY_SOCKET"] = str(path)
             if plan.notify and plan.can_stand_by:
                 theirs, self._standby_pipe = os.pipe()
@@ -110,7 +118,7 @@ class Child:
                 env = self._pause(plan.paused, env, inherited, close_after)
             channels = self._channels(close_after)
             return subprocess.Popen(
-                [*death_signal(), str(where), *plan.command[1:]],
+                [*death_signal(plan.user), str(where), *plan.command[1:]],
                 cwd=plan.cwd,
                 env=env,
                 stdin=channels[0],
@@ -121,10 +129,42 @@ class Child:
             )
         except (OSError, ValueError) as error:  # ValueError: a NUL in the command or in a variable
             self._close_channels()
-            raise _cannot_start(plan, error) from error
+            raise cannot_start(plan.command[0], error) from error
         finally:
             for fd in close_after:
                 os.close(fd)
+
+    def _adopt(self, carried: Carried | None) -> int:
+        """Go on with one that runs: it is our child still, and its ends are open."""
+        assert carried is not None  # noqa: S101 - else one was started
+        self.token, self.started_at = carried.token, carried.started_at
+        self.heard, self._seen = Heard.of(carried.said), dict(carried.seen)
+        if carried.notify is not None:
+            path = Path(carried.notify.path)
+            self._notify = NotifySocket(
+                path, self._said, self._trusts, uid=self.plan.uid, carried=carried.notify
+            )
+        self._readers += [self._reader(reading) for reading in carried.readers]
+        self._input = None if carried.stdin is None else Input(carried.stdin)
+        return carried.pid
+
+    def carry(self) -> Carried | None:
+        """Return what `carried` takes; None while it stands by, is a spare, or has ended."""
+        if self.status is not None or self.stands_by or self.spare:
+            return None
+        readings = [reading for reader in self._readers if (reading := reader.carry()) is not None]
+        return Carried(
+            generation=self.generation,
+            pid=self.pid,
+            started=Stat(self.pid).started,
+            token=self.token,
+            started_at=self.started_at,
+            said=self.heard.carry(),
+            readers=tuple(readings),
+            notify=None if self._notify is None else self._notify.carry(),
+            stdin=None if self._input is None else self._input.carry(),
+            seen=dict(self._seen),
+        )
 
     def _pause(
         self, ahead: Ahead, env: dict[str, str], inherited: list[int], close_after: list[int]
@@ -149,21 +189,38 @@ class Child:
 
     def _read(self, ends: output.Ends, stream: str, close_after: list[int]) -> int:
         close_after.append(ends.childs)
-        on_prompt = self._prompt if self._on_prompt is not None else None
-        self._readers.append(output.LineReader(ends.ours, stream, self._line, on_prompt))
+        if self.plan.uid is not None:
+            os.fchown(ends.childs, self.plan.uid, -1)  # else it could not open /dev/stdout
+        self._readers.append(self._reader(Reading(fd=ends.ours, stream=stream)))
         return ends.childs
+
+    def _reader(self, reading: Reading) -> output.LineReader:
+        on_prompt = self._prompt if self._on_prompt is not None else None
+        return output.LineReader(
+            reading.fd,
+            reading.stream,
+            self._line,
+            on_prompt,
+            on_drop=self._dropped,
+            may_drop=lambda: self.may_drop,
+            carried=reading,
+        )
 
     def _line(self, stream: str, line: bytes) -> None:
         if self.spare:
             self._spare_said("what was loaded ahead printed a line")
             return
-        line = self._blot(line)
+        line = self._masks[stream].blot(self._blot(line))
         self.heard.tail.append(line[:_TAIL_CHARS].decode("utf-8", "replace"))
         self._on_line(self.generation, stream, line)
 
     def _prompt(self, stream: str, text: bytes) -> None:
         if self._on_prompt is not None and not self.spare:
             self._on_prompt(self.generation, stream, self._blot(text))
+
+    def _dropped(self, stream: str, count: int) -> None:
+        if not self.spare:
+            self._on_drop(self.generation, stream, count)
 
     def _blot(self, text: bytes) -> bytes:
         """Blot out what is secret."""
@@ -229,6 +286,10 @@ class Child:
             os.close(self._standby_pipe)
             self._standby_pipe = None
 
+    def ask_dump(self, number: signal.Signals) -> None:
+        """Ask it where it hangs; many die of it."""
+        self._signal_main(number)
+
     def request_checkpoint(self) -> None:
         """Ask it to flush."""
         self.heard.checkpoint_asked_usec = time.monotonic_ns() // 1000
@@ -268,6 +329,11 @@ class Child:
         if self.status is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
+
+    @property
+    def strangers(self) -> int:
+        """How many notify messages were dropped since no process of the tree had sent them."""
+        return 0 if self._notify is None else self._notify.strangers
 
     def members(self) -> list[int]:
         """Return the live processes of the tree, parents first.
@@ -310,7 +376,8 @@ class Child:
         assert result is not None  # noqa: S101 - without WNOHANG there is a result
         code = result.si_status
         self.status = code if result.si_code == os.CLD_EXITED else -code
-        self._process.returncode = self.status  # else its destructor would wait for it
+        if self._process is not None:
+            self._process.returncode = self.status  # else its destructor would wait for it
         self._emit(Exited(self.generation, self.status))
         self.recheck()
 
@@ -361,10 +428,3 @@ class Child:
         if self._standby_pipe is not None:
             os.close(self._standby_pipe)
             self._standby_pipe = None
-
-
-def _cannot_start(plan: Plan, error: Exception) -> SupervisorError:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else error
-    return SupervisorError(
-        f"{plan.command[0]} could not be started: {why}", "see `command` and `cwd` in the config"
-    )

@@ -10,12 +10,15 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Self
 
 from supervisor.core.events import (
     BotReady,
     CapsDeclared,
     Checkpointed,
     Event,
+    Extended,
+    Hung,
     ProofGiven,
     Released,
     SessionReported,
@@ -23,6 +26,7 @@ from supervisor.core.events import (
     StandbyReached,
     UndecryptableSeen,
 )
+from supervisor.process.carried import Said
 from supervisor.process.notify import Message
 
 _STATES: dict[str, SessionState] = {
@@ -47,13 +51,42 @@ class Heard:
     qr: str | None = None  # a secret: memory and the terminal only
     qr_until: float | None = None
     identity: str = ""
+    beat_at: float | None = None  # its last WATCHDOG=1, by the monotonic clock
     checkpoint_signal: signal.Signals = signal.SIGUSR2
     checkpoint_asked_usec: int = 0
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     # Rotated codes may still be printed.
     payloads: deque[bytes] = field(default_factory=lambda: deque(maxlen=_PAYLOADS_KEPT))
 
-    def take(self, generation: int, message: Message) -> Iterator[Event]:  # noqa: C901 - a table
+    def carry(self) -> Said:
+        """Return all of it as plain values."""
+        return Said(
+            status=self.status,
+            qr=self.qr,
+            qr_until=self.qr_until,
+            identity=self.identity,
+            checkpoint_signal=self.checkpoint_signal.value,
+            checkpoint_asked_usec=self.checkpoint_asked_usec,
+            tail=tuple(self.tail),
+            payloads=tuple(self.payloads),
+        )
+
+    @classmethod
+    def of(cls, said: Said) -> Self:
+        """Return what was carried. Raises: ValueError for a signal that is none."""
+        heard = cls(
+            status=said.status,
+            qr=said.qr,
+            qr_until=said.qr_until,
+            identity=said.identity,
+            checkpoint_signal=signal.Signals(said.checkpoint_signal),
+            checkpoint_asked_usec=said.checkpoint_asked_usec,
+        )
+        heard.tail.extend(said.tail)
+        heard.payloads.extend(said.payloads)
+        return heard
+
+    def take(self, generation: int, message: Message) -> Iterator[Event]:  # noqa: C901, PLR0912 - a table
         """Keep what is for us of a message, and yield what is for the core, in its order."""
         self.status = message.get("STATUS", self.status)
         self.identity = message.get("X_STILLHERE_IDENTITY", self.identity)
@@ -75,6 +108,12 @@ class Heard:
             yield ProofGiven(generation, "roundtrip")
         if message.get("READY") == "1":
             yield BotReady(generation)
+        if message.get("WATCHDOG") == "1":
+            self.beat_at = time.monotonic()
+        elif message.get("WATCHDOG") == "trigger":
+            yield Hung(generation, "it said so itself (WATCHDOG=trigger)")
+        if (usec := _number(message.get("EXTEND_TIMEOUT_USEC", ""))) is not None:
+            yield Extended(generation, usec / 1e6)
         if message.get("X_STILLHERE_CHECKPOINT") == "1":
             at = _number(message.get("MONOTONIC_USEC", ""))
             if at is not None and at >= self.checkpoint_asked_usec:

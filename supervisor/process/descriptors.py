@@ -11,16 +11,27 @@ from contextlib import suppress
 # would be at it for minutes.
 MOST = 65536
 
-_GIVEN = resource.getrlimit(resource.RLIMIT_NOFILE)
+_given = resource.getrlimit(resource.RLIMIT_NOFILE)
 
 
 def raise_limit() -> None:
     """Let us have as many as we may, up to `MOST`: usual is 1024, too few for 200 bots."""
-    soft, hard = _GIVEN
+    soft, hard = _given
     most = MOST if hard == resource.RLIM_INFINITY else min(MOST, hard)
     if soft != resource.RLIM_INFINITY and soft < most:
         with suppress(OSError, ValueError):  # a sandbox that forbids it: then as before
             resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def given() -> tuple[int, int]:
+    """Return the limits that we were started with."""
+    return _given
+
+
+def adopt(limits: tuple[int, int]) -> None:
+    """Go on with those of the program before ours: it has raised what we were started with."""
+    global _given  # noqa: PLW0603 - the process has one
+    _given = limits
 
 
 def give_back(pid: int) -> None:
@@ -30,4 +41,4 @@ def give_back(pid: int) -> None:
     has ours, which does no harm: what it opens gets the lowest free numbers.
     """
     with suppress(OSError):  # it is gone already, or not ours to change (setuid)
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, _GIVEN)
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, _given)

@@ -4,6 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
+from supervisor.process.user import User
+
 # What is between us and our own supervisor, or a former one, is none of the bot's business.
 _OURS = (
     "NOTIFY_SOCKET",
@@ -21,9 +23,13 @@ _OURS = (
 )
 
 
-def base(config_env: Mapping[str, str], env_file: Path | None) -> dict[str, str]:
-    """Return what every generation of a bot gets: ours, the env file's, the config's."""
+def base(
+    config_env: Mapping[str, str], env_file: Path | None, user: User | None = None
+) -> dict[str, str]:
+    """Return what every generation gets: ours, its user's, the env file's, the config's."""
     env = {key: value for key, value in os.environ.items() if key not in _OURS}
+    if user is not None:
+        env = user.environment(env)
     env["PYTHONUNBUFFERED"] = "1"
     if env_file is not None:
         env.update(read_env_file(env_file))

@@ -9,6 +9,8 @@ import os
 from collections import deque
 from contextlib import suppress
 
+from supervisor.process.carried import Writing
+
 _GIVEN_LINES = 16
 # Shorter is no secret ("y", "1"), and would blot out half of what the bot prints.
 _SECRET_BYTES = 4
@@ -17,14 +19,26 @@ _SECRET_BYTES = 4
 class Input:
     """Our end of a pipe to a bot. The bot's end, `childs`, is the caller's to close."""
 
-    def __init__(self) -> None:
-        self.childs, ours = os.pipe()
-        os.set_blocking(ours, False)
-        self._fd: int | None = ours
-        self._waiting = bytearray()
-        self._given: deque[bytes] = deque(maxlen=_GIVEN_LINES)
+    def __init__(self, carried: Writing | None = None) -> None:
+        """`carried`: our end of a pipe that is there already; then there is no `childs`."""
+        self.childs = -1
+        if carried is None:
+            self.childs, ours = os.pipe()
+            os.set_blocking(ours, False)
+            carried = Writing(fd=ours)
+        self._fd: int | None = carried.fd
+        self._waiting = bytearray(carried.waiting)
+        self._given: deque[bytes] = deque(carried.given, maxlen=_GIVEN_LINES)
         self._drained = asyncio.Event()
         self._drained.set()
+        if self._waiting:
+            self._write()
+
+    def carry(self) -> Writing | None:
+        """Return what another one needs to go on; None once it is closed."""
+        if self._fd is None:
+            return None
+        return Writing(fd=self._fd, waiting=bytes(self._waiting), given=tuple(self._given))
 
     def put(self, line: bytes) -> None:
         """Pass a line on, after all that was put before; lost if the bot is past reading."""

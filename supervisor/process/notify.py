@@ -13,6 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.process.carried import Listening
+
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid
 _MESSAGE_BYTES = 65536
 _FDS_MAX = 16
@@ -26,23 +28,48 @@ class NotifySocket:
     """One generation's socket. `on_message` gets each trusted message; `trusts(pid)` decides."""
 
     def __init__(
-        self, path: Path, on_message: Callable[[Message], None], trusts: Callable[[int], bool]
+        self,
+        path: Path,
+        on_message: Callable[[Message], None],
+        trusts: Callable[[int], bool],
+        *,
+        uid: int | None = None,
+        carried: Listening | None = None,
     ) -> None:
+        """`uid`: whose the bot is; None: ours. `carried`: a socket that is bound already."""
         self.path = path
-        self.strangers = 0
-        self.truncated = 0
+        self.strangers = 0 if carried is None else carried.strangers
+        self.truncated = 0 if carried is None else carried.truncated
         self._on_message = on_message
         self._trusts = trusts
+        self._uid = os.geteuid() if uid is None else uid
+        if carried is not None:
+            self._socket = socket.socket(fileno=carried.fd)
+            asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
+            return
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.setblocking(False)  # noqa: FBT003 - the standard library's signature
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
             self._socket.bind(str(path))
             path.chmod(0o600)
+            if self._uid != os.geteuid():  # in a folder that is ours: nobody has swapped it
+                os.chown(path, self._uid, -1, follow_symlinks=False)
         except OSError:
             self._socket.close()
             raise
         asyncio.get_running_loop().add_reader(self._socket.fileno(), self.drain)
+
+    def carry(self) -> Listening | None:
+        """Return what another one needs to go on; None once it is closed."""
+        if self._socket.fileno() < 0:
+            return None
+        return Listening(
+            fd=self._socket.fileno(),
+            path=str(self.path),
+            strangers=self.strangers,
+            truncated=self.truncated,
+        )
 
     def drain(self) -> None:
         """Take all that is there now; bounded, for somebody may go on sending."""
@@ -60,7 +87,7 @@ class NotifySocket:
             pid, uid = _sender(ancillary)
             if flags & socket.MSG_TRUNC:
                 self.truncated += 1
-            elif uid != os.geteuid() or not self._trusts(pid):
+            elif uid != self._uid or not self._trusts(pid):
                 self.strangers += 1
             else:
                 self._on_message(parse(data))

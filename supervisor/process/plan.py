@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from supervisor.process.user import User
 from supervisor.session.lock import OwnerLock
 
 
@@ -22,6 +23,7 @@ class Plan:
 
     `lock_fd` is inherited: the generation's byte of `lock`, which is free once all of it is gone.
     `paused`: what a spare loads ahead; then it is generation 0 until it is released.
+    `user`: who runs it, if that is not us.
     """
 
     generation: int
@@ -40,3 +42,9 @@ class Plan:
     terminal: bool = False
     stdin: bool = False
     paused: Ahead | None = None
+    user: User | None = None
+
+    @property
+    def uid(self) -> int | None:
+        """Whose its processes are, if not ours."""
+        return None if self.user is None else self.user.ids.uid

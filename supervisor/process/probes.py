@@ -44,8 +44,19 @@ async def wait_ready(
         await asyncio.sleep(interval_s)
 
 
-async def _try(check: ReadyCheck, cwd: Path, env: Mapping[str, str], since_ns: int) -> bool:
-    limit_s = COMMAND_TRY_S if check.kind == "command" else TRY_S
+async def answers(check: ReadyCheck, *, cwd: Path, env: Mapping[str, str], within_s: float) -> bool:
+    """Say whether the bot answers a check of kind `http`, `tcp` or `command` in that time."""
+    return await _try(check, cwd, env, 0, within_s)
+
+
+async def _try(
+    check: ReadyCheck,
+    cwd: Path,
+    env: Mapping[str, str],
+    since_ns: int,
+    limit_s: float | None = None,
+) -> bool:
+    limit_s = limit_s or (COMMAND_TRY_S if check.kind == "command" else TRY_S)
     # ValueError and the like: an answer that is no HTTP is as good as none.
     with contextlib.suppress(OSError, ValueError):
         async with asyncio.timeout(limit_s):

@@ -36,17 +36,25 @@ def message(words: Sequence[str]) -> bytes:
     return len(data).to_bytes(4, "little") + data
 
 
-def pauses(python: str, options: Sequence[str], *, cwd: Path, env: Mapping[str, str]) -> str:
+def pauses(
+    python: str,
+    options: Sequence[str],
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    prefix: Sequence[str] = (),
+) -> str:
     """Return "" if an interpreter stops for us, else why not: tried with a program of no lines.
 
-    What does not stop would run the bot's program unasked. Blocks: about 20 ms.
+    `prefix`: what is executed before it. What does not stop would run the bot's program unasked.
+    Blocks: about 20 ms.
     """
     ours, theirs = socket.socketpair()
     with ours, theirs:
         ours.settimeout(_PROBE_S)
         try:
             child = subprocess.Popen(
-                [python, *options, "-c", ""],
+                [*prefix, python, *options, "-c", ""],
                 cwd=cwd,
                 env=environment(env, theirs.fileno()),
                 stdin=subprocess.DEVNULL,

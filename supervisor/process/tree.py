@@ -105,6 +105,22 @@ class Stat:
         return self.state not in "ZX" or self.threads > 1
 
 
+def held_from_outside(pid: int) -> str:
+    """Return what holds a process still, such as a debugger; "" if nothing does.
+
+    proc_pid_status(5): `t` is a stop for a tracer, `T` one by a signal.
+    """
+    try:
+        text = _read(f"/proc/{pid}/status").decode("ascii", "replace")
+    except OSError:
+        return ""
+    said = dict(line.partition(":")[::2] for line in text.splitlines())
+    state, tracer = said.get("State", "").strip()[:1], said.get("TracerPid", "0").strip()
+    if state == "t" or (state == "T" and tracer != "0"):
+        return f"a debugger holds it still (pid {tracer})"
+    return "a signal has stopped it (SIGSTOP)" if state == "T" else ""
+
+
 def environment_has(pid: int, mark: bytes) -> bool:
     """Return whether an entry of the environment that `pid` was started with begins so."""
     try:

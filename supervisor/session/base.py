@@ -11,6 +11,7 @@ from typing import Literal
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.core.policy import Keep
 from supervisor.session import epochs, files
+from supervisor.session.belonging import Belonging, give, make_folder
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import OwnerLock
 from supervisor.session.model import check_id, rfc3339, slug
@@ -42,6 +43,7 @@ class Base:
         paths: Mapping[str, Path] | None = None,
         profile: Profile | Mapping[str, Profile] | None = None,
         owned: bool = False,
+        belongs: Belonging | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.sessions = Path(sessions).absolute()
@@ -52,6 +54,7 @@ class Base:
         self._paths = dict(paths or {})
         self._profile = profile
         self._owned = owned
+        self._belongs = belongs
         self._held: set[str] = set()
         # Owned sessions of which nothing was left half done, and nothing was begun since.
         self._settled: set[str] = set()
@@ -80,6 +83,22 @@ class Base:
                 f"{path} is a link that leads back to itself",
                 "remove that link: the session's snapshots are untouched",
             ) from error
+
+    @property
+    def _uid(self) -> int | None:
+        return None if self._belongs is None else self._belongs.uid
+
+    def make_folder(self, session_id: str) -> None:
+        """Make the session's folder, for nobody else to look into.
+
+        Raises: SupervisorError, OSError.
+        """
+        folder = self.folder(session_id)
+        if self._belongs is not None:
+            make_folder(folder, self._belongs, self.sessions)
+            return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
 
     def lock_for(self, session_id: str) -> OwnerLock:
         """Return the lock that owns the session; not taken yet."""
@@ -197,6 +216,7 @@ class Base:
         self.store.prepare()
         intent = swap.read_intent(self.store.root, session_id)
         if intent is not None:
+            self._refuse_elsewhere(intent)
             self._finish(self._unmixed(intent))
         else:
             for target in (self._rebuild_folder(session_id), whole_folder(self.folder(session_id))):
@@ -205,6 +225,26 @@ class Base:
         files.sweep_scratch(self.store.tmp)
         if self._owned:
             self._settled.add(session_id)
+
+    def _refuse_elsewhere(self, intent: swap.Intent) -> None:
+        """Raise SupervisorError for an intent that would move what is not of this session."""
+        live, store = self.folder(intent.id), self._quarantine.root
+        places = (live.parent.resolve(), store.resolve())
+        found, kept = Path(intent.live), Path(intent.quarantine)
+        news = {path.name for path in (self._rebuild_folder(intent.id), whole_folder(live))}
+        new = Path(intent.new or self._rebuild_folder(intent.id))
+        if (
+            (intent.steps is not None and not intent.new)
+            or (found.parent.resolve(), found.name) != (places[0], live.name)
+            or (new.parent.resolve() != places[0] or new.name not in news)
+            or kept.parent.resolve() not in places
+            or f"session-{intent.id}." not in kept.name
+        ):
+            raise SupervisorError(
+                f"{swap.intent_path(self.store.root, intent.id)} speaks of another folder: was it"
+                " moved while a restore was half done?",
+                f"nothing was changed: put back {intent.live}, or move this file away",
+            )
 
     def _unmixed(self, intent: swap.Intent) -> swap.Intent:
         """Return the intent, or another where a bot was started by hand since the crash."""
@@ -230,6 +270,8 @@ class Base:
         """Write the intent down and do it. Returns where the old session is, if there was one."""
         if intent.steps is None:
             refuse_read_only(Path(intent.live))
+        if self._belongs is not None and intent.new:
+            give(Path(intent.new), self._belongs)
         self._settled.discard(intent.id)
         swap.write_intent(self.store.root, intent)
         self._finish(intent)

@@ -76,6 +76,14 @@ class OwnerLock:
             raise
         self._fd = fd
 
+    def carry(self) -> int | None:
+        """Return the descriptor that holds byte 0, for the program that follows ours."""
+        return self._fd
+
+    def adopt(self, fd: int) -> None:
+        """Hold byte 0 by a descriptor that holds it already; see `carry`."""
+        self._fd = fd
+
     def release(self) -> None:
         """Give byte 0 back. Harmless when it is not held."""
         if self._fd is not None:
@@ -237,7 +245,7 @@ def _write_body(fd: int, control: str) -> None:
 
 
 def _read_body(fd: int) -> dict[str, object]:
-    with suppress(ValueError):
+    with suppress(ValueError, RecursionError):
         body = json.loads(os.pread(fd, _BODY_BYTES, 0))
         if isinstance(body, dict):
             return body

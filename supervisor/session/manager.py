@@ -31,7 +31,7 @@ class SessionManager(Ledger, Audits):
     newest, unasked. `paths`: folders of sessions that lie elsewhere. `profile`: what is known of
     the bot's files, for all or by session id; None looks. `owned`: the caller holds the owner's
     lock of every session it touches; otherwise each changing method takes it, and raises
-    SessionBusy when another process has it.
+    SessionBusy when another process has it. `belongs`: whose the sessions are, if not ours.
     """
 
     # What of the last import can be no part of a session, in words.

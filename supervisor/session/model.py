@@ -166,7 +166,12 @@ def rfc3339(seconds: float) -> str:
 
 def since_1970(text: str) -> float:
     """Return an RFC 3339 time as seconds since 1970. Raises: ValueError."""
-    return datetime.fromisoformat(text).timestamp()
+    try:
+        seconds = datetime.fromisoformat(text).timestamp()
+        datetime.fromtimestamp(seconds, UTC)  # a zone may lead out of the years that there are
+    except (OverflowError, OSError) as error:
+        raise ValueError(f"{text[:40]!r} is no time") from error
+    return seconds
 
 
 def compact(seconds: float) -> str:

@@ -89,7 +89,7 @@ class Quarantined(Snapshots):
         profile = self._held_profile(session_id, held, usable)
         spool = Spool(self.store.tmp)
         try:
-            copies = copy_changes(held.path, profile, self._stored(newest), spool)
+            copies = copy_changes(held.path, profile, self._stored(newest), spool, uid=self._uid)
             if copies.doubts:
                 return None
             done = self._put(session_id, copies, profile, held.why, held.epoch, held.at)

@@ -129,7 +129,8 @@ class Restores(Anew):
         Raises: DamagedBlob, OSError.
         """
         live = self.folder(manifest.id)
-        if not swap.holds_something(live):
+        # A path in another user's session may lead anywhere by the time we write there.
+        if self._belongs is not None or not swap.holds_something(live):
             return None
         profile = self._profile_in(manifest)
         if checked is not None and checked.profile == profile:
@@ -184,7 +185,9 @@ class Restores(Anew):
         """Return what of the live session differs; None where the store has no room for it."""
         live = self.folder(manifest.id)
         try:
-            return copy_changes(live, profile, self._stored(manifest), spool, found=found)
+            return copy_changes(
+                live, profile, self._stored(manifest), spool, found=found, uid=self._uid
+            )
         except OSError as error:
             if error.errno not in NO_ROOM:
                 raise

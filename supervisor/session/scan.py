@@ -44,6 +44,8 @@ _FORMAT = 0o170000
 _PERMISSIONS = 0o7777
 # A path of 4,096 bytes is one too many, a name has 255 at most, and a letter four bytes.
 _LONG = (4096 - 256) // 4
+# A folder's device and inode.
+Which = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -54,7 +56,7 @@ class Scan:
     belong to the session, but could not be read. `barred`: what of it we have no right
     to read, and that in words. `excluded`: what was asked to be left out. `elsewhere`:
     files on another filesystem than the folder itself, of whose stat nothing is known. `links`:
-    the links among what was seen.
+    the links among what was seen. `device`: the folder's own filesystem.
     """
 
     seen: dict[str, Seen] = field(default_factory=dict)
@@ -64,6 +66,7 @@ class Scan:
     excluded: list[str] = field(default_factory=list)
     elsewhere: set[str] = field(default_factory=set)
     links: list[str] = field(default_factory=list)
+    device: int | None = None
 
     def miss(self, path: str, error: OSError) -> None:
         """Say that something can't be looked at; what went meanwhile is not missed.
@@ -179,12 +182,12 @@ def scan(
 
     Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
-    result = Scan()
-    walk = _Walk(result, _device(root), known or {}, remembering(excludes) if excludes else _none)
-    todo = [""]
+    result = Scan(device=_device(root))
+    walk = _Walk(result, result.device, known or {}, remembering(excludes) if excludes else _none)
+    todo: list[tuple[str, Which | None]] = [("", None)]
     while todo:
-        folder = todo.pop()
-        fd, listed = _listed(root, folder, result)
+        folder, which = todo.pop()
+        fd, listed = _listed(root, folder, which, result)
         try:
             todo += walk.look_at(fd, f"{folder}/" if folder else "", listed)
         finally:
@@ -202,13 +205,15 @@ class _Walk:
     before: Mapping[str, Known]
     excluded: Callable[[str], bool]
 
-    def look_at(self, fd: int | None, parent: str, listed: Sequence[os.DirEntry[str]]) -> list[str]:
+    def look_at(
+        self, fd: int | None, parent: str, listed: Sequence[os.DirEntry[str]]
+    ) -> list[tuple[str, Which | None]]:
         """Note each entry of a folder; return which of them are folders. Raises: OSError.
 
         `fd`: the folder's own descriptor, if it was listed by that.
         """
         result, before, excluded = self.result, self.before, self.excluded
-        folders: list[str] = []
+        folders: list[tuple[str, Which | None]] = []
         for entry in listed:
             path = parent + entry.name
             if excluded(path) and not _only_called_so(entry, listed):
@@ -234,7 +239,7 @@ class _Walk:
             if link:
                 result.links.append(path)
             if seen.kind == "dir":
-                folders.append(path)
+                folders.append((path, (status.st_dev, status.st_ino)))
             elif status.st_dev != self.device:
                 result.elsewhere.add(path)
         return folders
@@ -268,11 +273,21 @@ def _device(root: Path) -> int | None:
         return None
 
 
-def _listed(root: Path, folder: str, result: Scan) -> tuple[int | None, list[os.DirEntry[str]]]:
+def _same(fd: int, which: Which, path: str) -> None:
+    found = os.fstat(fd)
+    if (found.st_dev, found.st_ino) != which:
+        raise FileNotFoundError(errno.ENOENT, "it was replaced", path)
+
+
+def _listed(
+    root: Path, folder: str, which: Which | None, result: Scan
+) -> tuple[int | None, list[os.DirEntry[str]]]:
     """Return what lies in a folder, and the descriptor by which it was listed.
 
     With that the kernel does not go through the whole path for each file. None: there is none,
     or so long a path that what lies in it can't be opened; no look at it may succeed then.
+    `which`: what it was when it was seen. A link that came there, or further up, leads elsewhere:
+    then it has gone, as far as the session is concerned.
     """
     path = f"{root}/{folder}" if folder else str(root)
     fd = None
@@ -280,6 +295,8 @@ def _listed(root: Path, folder: str, result: Scan) -> tuple[int | None, list[os.
         if len(path) < _LONG:
             fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
+            if fd is not None and which is not None:
+                _same(fd, which, path)
             with os.scandir(path if fd is None else fd) as entries:
                 return fd, sorted(entries, key=_NAME)
         except BaseException:

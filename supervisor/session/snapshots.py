@@ -46,7 +46,9 @@ class Snapshots(Verdicts):
             with Spool(self.store.tmp, self.progress) as spool:
                 folder = self.folder(session_id)
                 with uncollected(f"first copies of {session_id}", when=base is None):
-                    copies = copy_changes(folder, profile, base, spool, mapped=mapped)
+                    copies = copy_changes(
+                        folder, profile, base, spool, mapped=mapped, uid=self._uid
+                    )
                 if haste:
                     prepare_haste(profile, copies)
                 return copies
@@ -239,7 +241,9 @@ class Snapshots(Verdicts):
             elif pre and pre.base is not base:
                 pre = None  # what it took for stored may be so no more
             with uncollected(f"first capture of {session_id}", when=base is None):
-                copies = copy_changes(self.folder(session_id), profile, base, spool, pre, mapped)
+                copies = copy_changes(
+                    self.folder(session_id), profile, base, spool, pre, mapped, uid=self._uid
+                )
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(
                     f"session {session_id} has no files to take a snapshot of",

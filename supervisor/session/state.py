@@ -17,7 +17,14 @@ from weakref import WeakValueDictionary
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
-from supervisor.session.model import EpochState, Malformed, UnreadableBlob, compact, rfc3339
+from supervisor.session.model import (
+    EpochState,
+    Malformed,
+    UnreadableBlob,
+    compact,
+    rfc3339,
+    since_1970,
+)
 from supervisor.session.storage.manifest import Counters
 
 VERSION = 1
@@ -113,6 +120,7 @@ def record_from(value: object) -> Record:
     for key in ("reported", "profile", "applied", "linked_at", "updated_at"):
         if not isinstance(known.get(key, ""), str):
             raise Malformed(f"{key} can't be {known[key]!r}")
+    _refuse_no_time(known.get("linked_at", ""))
     tried = known.get("tried", [])
     last = known.get("last_restore_s")
     if (
@@ -127,6 +135,14 @@ def record_from(value: object) -> Record:
     ):
         raise Malformed("a session's record has a field of the wrong kind")
     return Record(**known)
+
+
+def _refuse_no_time(linked_at: str) -> None:
+    if linked_at:
+        try:
+            since_1970(linked_at)
+        except ValueError:
+            raise Malformed(f"linked_at can't be {linked_at[:80]!r}") from None
 
 
 _NAMES = tuple(item.name for item in fields(Record))

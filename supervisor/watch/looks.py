@@ -54,6 +54,14 @@ class Looks:
         with self._lock:
             return [Path(path) for path in self._known or ()]
 
+    def carry(self) -> dict[str, Known] | None:
+        """Return the map, for the program that follows ours; None: there was no look yet."""
+        return self._known
+
+    def adopt(self, known: dict[str, Known]) -> None:
+        """Go on with such a map: what differs from it is a change."""
+        self._known = known
+
     def look(self, stopping: threading.Event, within_s: float) -> Diff | float:
         """Look at all files, and take what differs; the first time nothing does.
 

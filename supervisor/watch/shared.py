@@ -18,7 +18,7 @@ Found = TypeVar("Found")
 LOOK_EVERY_S = 2.0
 # All looks together may cost this part of one core's time: events are the usual way, and ten
 # thousand files take 60 ms to look through.
-LOOK_SHARE = 0.002
+LOOK_SHARE = 0.0015
 
 
 class Member(Protocol):
@@ -55,6 +55,7 @@ class Watch:
         self._clock: asyncio.Task[None] | None = None
         self._arming: asyncio.Task[None] | None = None
         self._again = False
+        self._at_work = 0
         self._rearmed = asyncio.Event()
         # Of processor time. The cheaper one counts: young files are read once more, and not again.
         self._spent_s: deque[float] = deque(maxlen=2)
@@ -92,7 +93,16 @@ class Watch:
     async def run(self, work: Callable[[], Found]) -> Found:
         """Do work that reads the disk, one at a time, in the worker thread."""
         assert self._pool is not None  # noqa: S101 - only who has joined asks
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        self._at_work += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, work)
+        finally:
+            self._at_work -= 1
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing is looked at now whose outcome is still to be told."""
+        return not self._at_work
 
     async def arm(self) -> None:
         """Have the kernel tell of the folders that the members' last looks found."""

@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from supervisor.watch.fingerprints import Diff, Tree
+from supervisor.watch.fingerprints import Diff, Known, Tree
 from supervisor.watch.kernel import (
     ADDED,
     DELETED,
@@ -141,6 +141,14 @@ class Watcher:
     def _goes_on(self, diff: Diff, now: float) -> bool:
         young = now - moved_at(diff) < self._quiet.window_s(now, alone=False)
         return young or self._is_written(diff.changed)
+
+    def carry(self) -> dict[str, Known] | None:
+        """Return what is known of the files: whoever adopts it finds all that comes after."""
+        return self._looks.carry()
+
+    def adopt(self, known: dict[str, Known]) -> None:
+        """Begin with what another one knew; before `run`."""
+        self._looks.adopt(known)
 
     def sources(self) -> list[Path]:
         """Return the files that were there at the last look: what a bot may be made of."""

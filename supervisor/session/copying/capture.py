@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from supervisor.session import files
 from supervisor.session.copying.pieces import LARGEST_BYTES, Copied, Piece, read_pieces
 from supervisor.session.copying.spool import Spool, SpoolFailed
 from supervisor.session.copying.stat_boot import file_clock_ns, has_device, stat_boot
@@ -78,6 +79,7 @@ class Copies:
     `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
     in haste, with what was known of it: `hot.look_through` makes it `copied`. `lacking`: files
     that are there, and could not be copied. `fine`: see `young`. `found`: the walk.
+    `uid`: whose all files must be, if that is not us.
     """
 
     spool: Spool
@@ -95,6 +97,7 @@ class Copies:
     lacking: set[str] = field(default_factory=set)
     fine: bool = False
     found: Scan = field(default_factory=Scan)
+    uid: int | None = None
 
     def same(self, path: str, seen: Seen) -> bool:
         """Return whether stat proves that the file has not changed since it was copied."""
@@ -157,16 +160,19 @@ def copy_changes(
     pre: Copies | None = None,
     mapped: frozenset[int] = frozenset(),
     found: Scan | None = None,
+    *,
+    uid: int | None = None,
 ) -> Copies:
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
     `pre` (which used the same spool) only what moved since is read; of what was mapped then stat
-    tells nothing. `mapped`: see Copies.
+    tells nothing. `mapped`, `uid`: see Copies.
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
     result = Copies(spool, file_clock_ns(), boot, base, mapped=mapped, fine=has_device(root))
+    result.uid = uid
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
@@ -234,6 +240,9 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     try:
         fd = os.open(f"{root}/{path}", flags)
+        if not _as_seen(fd, path, result):
+            os.close(fd)
+            fd = files.open_inside(root, path, flags)
     except FileNotFoundError:
         del result.seen[path]
         result.doubts.append(f"{path} disappeared while the session was copied")
@@ -247,6 +256,13 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
         _copy_open(fd, path, known, result)
     finally:
         os.close(fd)
+
+
+def _as_seen(fd: int, path: str, result: Copies) -> bool:
+    """Return whether this is the very file that the walk saw: then no link has led us elsewhere."""
+    status, found = os.fstat(fd), result.found
+    there = status.st_dev == found.device or path in found.elsewhere
+    return there and status.st_ino == found.seen[path].inode
 
 
 def _copy_open(fd: int, path: str, known: tuple[Piece, ...], result: Copies) -> None:
@@ -290,6 +306,10 @@ def _copy_once(fd: int, path: str, known: tuple[Piece, ...], result: Copies) -> 
         leave_out(result, path)
         result.notes.append(f"{path} is no plain file any more: left out")
         result.doubts.append(f"{path} was replaced while the session was copied")
+        return True
+    if result.uid not in (None, status.st_uid):
+        # A second name of another's file would be given away with the session.
+        _lack(path, f"{path} belongs to another user", f"{path} is not the bot's", result)
         return True
     if seen.size > LARGEST_BYTES:
         sizes = f"has {seen.size >> 30} GB, where {LARGEST_BYTES >> 30} are the most"

@@ -77,6 +77,12 @@ def consistent_databases(capture: Capture, folder: Path, tmp: Path) -> None:
     paths = [path for path in copies.seen if _moves(copies, path, folder)]
     if not paths:
         return
+    if copies.uid is not None:
+        # SQLite would open them, and what lies beside them, by names that may lead anywhere.
+        copies.doubts.extend(
+            f"{path} may be torn: it changed while it was copied" for path in paths
+        )
+        return
     with files.scratch(tmp) as work:
         targets = [work / str(number) for number in range(len(paths))]
         problems = _copy(list(zip((folder / path for path in paths), targets, strict=True)))

@@ -23,6 +23,7 @@ from supervisor.session.restoring.mounted import mounts_below
 from supervisor.session.restoring.moving import NOT_BY_RENAME, move_entry, unused
 
 _MAX_BYTES = 64 << 20
+_NUMBER_MAX = 1 << 63
 # What rename(2) says of a plain folder with something in it. Of a mount point it says another.
 _TAKEN = (errno.ENOTEMPTY, errno.EEXIST)
 
@@ -67,10 +68,25 @@ def read_intent(root: Path, session_id: str) -> Intent | None:
             f"{path} can't be read, so a half-done restore can't be finished",
             "look at the session's folder and at quarantine/; then move this file away",
         ) from error
-    whole = all(isinstance(item, str | int) for item in value.values())
-    if not whole or intent.id != session_id or (intent.phase == "place") != (steps is not None):
+    if (
+        not _whole(intent)
+        or intent.id != session_id
+        or (intent.phase == "place") != (steps is not None)
+    ):
         raise SupervisorError(f"{path} is not of session {session_id}", "move this file away")
     return intent
+
+
+def _whole(intent: Intent) -> bool:
+    """Return whether each field is of its kind: the file is read as if an enemy had written it."""
+    texts = (intent.token, intent.live, intent.quarantine, intent.new, intent.why)
+    numbers = (intent.epoch, intent.snapshot)
+    return (
+        intent.op in ("restore", "close", "import")
+        and intent.phase in ("out", "in", "place")
+        and all(isinstance(text, str) and "\0" not in text for text in texts)
+        and all(type(number) is int and 0 <= number < _NUMBER_MAX for number in numbers)
+    )
 
 
 def write_intent(root: Path, intent: Intent) -> None:

@@ -307,4 +307,8 @@ class EntryReader:
 
 def safe_path(path: str) -> bool:
     """Return whether `path` is relative, and stays inside the folder it is joined to."""
+    try:
+        os.fsencode(path)
+    except UnicodeEncodeError:
+        return False  # half a character, which no file's name can be
     return "\0" not in path and all(part not in ("", ".", "..") for part in path.split("/"))

@@ -1,0 +1,170 @@
+"""A reload: a new configuration is taken, and only the bots that it changes notice.
+
+What it changes is decided by `service/reload.py`; here it is done. A configuration with a mistake
+changes nothing.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from contextlib import suppress
+from dataclasses import asdict
+from typing import Any, Protocol
+
+from supervisor.config import BotConfig, Config
+from supervisor.core import events as ev
+from supervisor.core.errors import ConfigError, SupervisorError
+from supervisor.core.state import Phase
+from supervisor.loop.charge import Charge
+from supervisor.loop.desk import all_reach, stop_is_over
+from supervisor.service.reload import Changes, changes, problems
+
+
+class Keeper(Protocol):
+    """Who keeps the bots: the runner."""
+
+    config: Config
+    charges: dict[str, Charge]
+
+    @property
+    def chosen(self) -> Collection[str] | None:
+        """The only bots that are ours; None: all of the config."""
+
+    @property
+    def stopping(self) -> bool:
+        """Whether all is to end."""
+
+    async def take(self, config: Config) -> None:
+        """Go on by this one, in all that is no bot's."""
+
+    def admit(self, bot: BotConfig) -> Charge:
+        """Care for one more; it is not started yet."""
+
+    async def dismiss(self, name: str) -> None:
+        """Care no more for one that is down."""
+
+    async def start(self, charges: Collection[Charge]) -> None:
+        """Start these, few at a time."""
+
+    def tell(self, event: str, fields: dict[str, Any]) -> None:
+        """Write a line of the journal."""
+
+
+class Reloads:
+    """One at a time; `load` reads the configuration anew, None: there is none to read."""
+
+    def __init__(self, keeper: Keeper, load: Callable[[], Config] | None) -> None:
+        self._keeper = keeper
+        self._load = load
+        self._turn = asyncio.Lock()
+        self._task: asyncio.Task[None] | None = None
+        self._again = False
+
+    @property
+    def under_way(self) -> bool:
+        """Whether one goes on."""
+        return self._turn.locked() or self._task is not None
+
+    def request(self) -> None:
+        """Reload soon; what is asked for meanwhile is done once more after it."""
+        self._again = True
+        if self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    async def _serve(self) -> None:
+        try:
+            while self._again:
+                self._again = False
+                with suppress(SupervisorError):  # it is told already
+                    await self.reload()
+        finally:
+            self._task = None
+
+    async def close(self) -> None:
+        """Give up what is under way."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def reload(self) -> dict[str, Any]:
+        """Take the configuration as it is now; return whom it changed.
+
+        Raises: SupervisorError, with every problem, if it can't be taken: nothing was changed.
+        """
+        async with self._turn:
+            keeper = self._keeper
+            try:
+                new = await self._read()
+            except SupervisorError as error:
+                keeper.tell("reload_refused", {"why": error.message, "hint": error.hint})
+                raise
+            what = changes(keeper.config, new, keeper.chosen)
+            keeper.tell("reloading", {})
+            await keeper.take(new)
+            await self._apply(new, what)
+            done = {key: list(names) for key, names in asdict(what).items()}
+            keeper.tell("reloaded", done)
+            return done
+
+    async def _read(self) -> Config:
+        if self._load is None or self._keeper.stopping:
+            raise SupervisorError("there is no config to reload now")
+        new = await asyncio.to_thread(self._load)
+        if found := problems(self._keeper.config, new, self._keeper.chosen):
+            raise ConfigError(found, "nothing was changed: the old one goes on")
+        return new
+
+    async def _apply(self, new: Config, what: Changes) -> None:
+        keeper = self._keeper
+        for name in what.changed:
+            keeper.charges[name].reconfigure(new.bots[name])
+        gone = await self._stop((*what.removed, *what.restarted))
+        if keeper.stopping:
+            return
+        to_start = []
+        for name in (*what.added, *what.restarted):
+            if name in keeper.charges and name not in gone:
+                continue  # it can't be brought down, so it goes on by its old settings
+            charge = await self._renew(new.bots[name], wanted=gone.get(name, True))
+            if not charge.decided:
+                to_start.append(charge)
+        for name in what.removed:
+            if name in gone:
+                await keeper.dismiss(name)
+        self._put_in_order(new)
+        await keeper.start(to_start)
+
+    async def _renew(self, bot: BotConfig, *, wanted: bool) -> Charge:
+        """Care for a bot that is new, or down, by its new settings."""
+        keeper = self._keeper
+        old = keeper.charges.get(bot.name)
+        if old is not None:
+            await keeper.dismiss(bot.name)
+        charge = keeper.admit(bot)
+        charge.decided = not wanted  # a person has stopped it, or its own end: it stays down
+        if old is not None:
+            charge.succeed(old)
+            if old.state.paused:
+                charge.post(ev.PauseRequested())
+        return charge
+
+    async def _stop(self, names: Collection[str]) -> dict[str, bool]:
+        """Stop these in good order; return who is down, and whether it was to be up."""
+        charges = [self._keeper.charges[name] for name in names]
+        wanted = {charge.bot.name: charge.state.wanted_up for charge in charges}
+        for charge in charges:
+            charge.post(ev.StopRequested())
+        await all_reach(charges, stop_is_over)
+        found = {}
+        for charge in charges:
+            if charge.state.phase is Phase.FAILED:
+                charge.report("reload_incomplete", why=charge.state.why)
+            else:
+                found[charge.bot.name] = wanted[charge.bot.name]
+        return found
+
+    def _put_in_order(self, new: Config) -> None:
+        """List the bots as the file does."""
+        charges, place = self._keeper.charges, {name: n for n, name in enumerate(new.bots)}
+        listed = sorted(charges.items(), key=lambda item: place.get(item[0], len(place)))
+        charges.clear()
+        charges.update(listed)
