@@ -69,6 +69,7 @@ class Watched:
     ) -> None:
         self.events: list[ev.Event] = []
         self.lines: list[tuple[str, bytes]] = []
+        self.dropped: list[tuple[str, int]] = []
         self.qr_changes = 0
         self._changed = asyncio.Event()
         known: dict[str, Any] = {
@@ -86,6 +87,7 @@ class Watched:
             Plan(**(known | plan)),
             emit=self._heard,
             on_line=self._line,
+            on_drop=lambda _generation, stream, count: self.dropped.append((stream, count)),
             on_qr=self._qr,
             on_spare=on_spare,
         )

@@ -15,21 +15,49 @@ pytestmark = pytest.mark.usefixtures("adopting")
 
 # What it prints.
 def test_lines_of_any_length() -> None:
-    """Long lines come in pieces, bytes are never lost, and a line without an end comes too."""
+    """Lines are whole up to 4 MiB; a longer one is cut, and says so. One may have no end."""
 
     async def run() -> None:
         script = (
             "out = sys.stdout.buffer\n"
-            "out.write(b'short\\r\\n\\n' + b'y' * 3_000_000 + b'\\nnext\\nno end')\n"
+            "out.write(b'short\\r\\n\\n' + b'y' * 3_000_000 + b'\\nnext\\n')\n"
+            "out.write(b'z' * 5_000_000 + b'\\nthen\\nno end')\n"
             "out.flush()"
         )
         async with watched(script) as bot:
             await bot.heard(ev.TreeGone)
             lines = [line for _, line in bot.lines]
             assert lines[:2] == [b"short", b""]
-            assert lines[-2:] == [b"next", b"no end"]
-            assert all(len(line) <= output.LINE_MAX_BYTES for line in lines)
-            assert sum(line.count(b"y") for line in lines) == 3_000_000
+            assert lines[2] == b"y" * 3_000_000
+            assert lines[3] == b"next"
+            assert lines[4] == b"z" * output.LINE_MAX_BYTES + output.CUT
+            assert lines[5:] == [b"then", b"no end"]
+
+    asyncio.run(run())
+
+
+def test_a_flood_is_sampled_and_counted_and_no_line_of_it_torn() -> None:
+    """Every line that comes is one that was written; what is left out is told to the last line."""
+
+    async def run() -> None:
+        script = (
+            "import io\n"
+            "out = io.BufferedWriter(io.FileIO(1, 'w', closefd=False), 1 << 20)\n"
+            "for n in range(600_000): out.write(b'%d %s\\n' % (n, b'x' * (n % 300)))\n"
+            "out.flush()"
+        )
+        async with watched(script) as bot:
+            await bot.heard(ev.TreeGone)
+            dropped = sum(count for _, count in bot.dropped)
+            assert dropped > 0
+            assert len(bot.lines) + dropped == 600_000
+            numbers = []
+            for _, line in bot.lines:
+                number, _, rest = line.partition(b" ")
+                assert rest == b"x" * (int(number) % 300)
+                numbers.append(int(number))
+            assert numbers == sorted(set(numbers))
+            assert numbers[-1] == 599_999
 
     asyncio.run(run())
 

@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
-from supervisor import config, runner
+from supervisor import config
 from supervisor.core import events as ev
 from supervisor.core.state import Phase, State
+from supervisor.loop import startup
 from supervisor.loop.charge import Charge
 from supervisor.loop.desk import all_reach
 from supervisor.loop.session_work import SessionWork
@@ -78,7 +79,7 @@ def test_few_come_up_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
     async def run() -> None:
         async with running(tmp_path, lambda charges: list(charges.values())):
-            assert most["now"] == runner.STARTS_MOST
+            assert most["now"] == startup.STARTS_MOST
 
     asyncio.run(run())
 
@@ -95,7 +96,7 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
         return really(work, ticket)
 
     monkeypatch.setattr(SessionWork, "claim", claim)
-    monkeypatch.setattr(runner, "STARTS_MOST", 1)
+    monkeypatch.setattr(startup, "STARTS_MOST", 1)
     return answers
 
 
@@ -103,7 +104,7 @@ def test_one_that_hangs_does_not_keep_the_others(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: threading.Event
 ) -> None:
     """A disk that does not answer is one bot's trouble, also where one is started at a time."""
-    monkeypatch.setattr(runner, "START_WITHIN_S", 0.01)
+    monkeypatch.setattr(startup, "START_WITHIN_S", 0.01)
 
     def others(charges: dict[str, Charge]) -> list[Charge]:
         return [charge for name, charge in charges.items() if name != "b0"]
@@ -120,7 +121,7 @@ def test_who_was_stopped_before_its_turn_stays_down(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: threading.Event
 ) -> None:
     """A person's word is later than the start of all, and is not forgotten for it."""
-    monkeypatch.setattr(runner, "START_WITHIN_S", PATIENCE_S)
+    monkeypatch.setattr(startup, "START_WITHIN_S", PATIENCE_S)
 
     async def run() -> None:
         async with running(tmp_path, lambda _: []) as supervisor:

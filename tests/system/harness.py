@@ -157,9 +157,12 @@ class Running:
 
     def _follow(self) -> None:
         while self.process.poll() is None:
+            told = list(self.events)  # after an upgrade we come again, and hear it all again
             try:
                 for event in self.client.stream("events", follow=True):
-                    if event.get("t", "") >= self._since:
+                    if event in told:
+                        told.remove(event)
+                    elif event.get("t", "") >= self._since:
                         self._add(event)
             except SupervisorError:
                 self.process_waits()

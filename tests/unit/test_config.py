@@ -10,9 +10,12 @@ from typing import Any
 import pytest
 
 from supervisor.config import (
+    AlertsConfig,
     BotConfig,
     Config,
     LimitsConfig,
+    LogsConfig,
+    MetricsConfig,
     ReadyCheck,
     RestartConfig,
     SnapshotsConfig,
@@ -47,6 +50,7 @@ env     = { LOG_LEVEL = "info" }
 env_file = ""
 ready   = { log = "^ready [0-9]+" }
 standby = "warm"
+user = "root"
 stop_signal = "INT"
 stop_timeout_s = 1
 restore_timeout_s = 2.5
@@ -65,10 +69,33 @@ freeze_timeout_ms = 200
 policy = "always"
 backoff_s = [1, 1]
 intensity = [3, 1.5]
+no_retry = [2, 78]
 
 [bot.echo.limits]
 memory_mb = 512
+memory_grace_s = 3
 watchdog_s = 30
+alive = { tcp = "localhost:80" }
+alive_every_s = 4
+alive_misses = 5
+hang_signal = "SIGQUIT"
+
+[logs]
+folder = "logs"
+rotate_mb = 1
+rotate_hours = 2
+keep_files = 3
+mask = ["a+"]
+
+[metrics]
+listen = "unix:m.sock"
+public = true
+
+[alerts]
+command = ["./tell"]
+webhook = "http://localhost/x"
+repeat_s = 5
+snapshot_age_s = 6
 
 [bot.server]
 command = ["node", "server.js"]
@@ -99,6 +126,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         env_file=None,
         ready=ReadyCheck(kind="log", value="^ready [0-9]+"),
         standby="warm",
+        user="root",
         stop_signal=signal.SIGINT,
         stop_timeout_s=1.0,
         restore_timeout_s=2.5,
@@ -107,8 +135,25 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         snapshots=SnapshotsConfig(
             every_s=30.0, keep=Keep(1, 0, 2), older="auto", freeze_timeout_ms=200
         ),
-        restart=RestartConfig(policy="always", backoff_s=(1.0, 1.0), intensity=(3, 1.5)),
-        limits=LimitsConfig(memory_mb=512, watchdog_s=30.0),
+        restart=RestartConfig(
+            policy="always", backoff_s=(1.0, 1.0), intensity=(3, 1.5), no_retry=(2, 78)
+        ),
+        limits=LimitsConfig(
+            memory_mb=512,
+            memory_grace_s=3.0,
+            watchdog_s=30.0,
+            alive=ReadyCheck(kind="tcp", value="localhost:80"),
+            alive_every_s=4.0,
+            alive_misses=5,
+            hang_signal=signal.SIGQUIT,
+        ),
+    )
+    assert config.logs == LogsConfig(
+        folder=tmp_path / "logs", rotate_mb=1, rotate_hours=2, keep_files=3, mask=("a+",)
+    )
+    assert config.metrics == MetricsConfig(listen=f"unix:{tmp_path / 'm.sock'}", public=True)
+    assert config.alerts == AlertsConfig(
+        command=("./tell",), webhook="http://localhost/x", repeat_s=5.0, snapshot_age_s=6.0
     )
     assert server.session is None
     assert config.session_dir(echo) == tmp_path / ".wwebjs_auth" / "session-x"
@@ -139,6 +184,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         env_file=tmp_path / ".env",
         ready=ReadyCheck(kind="notify"),
         standby="auto",
+        user="",
         stop_signal=signal.SIGTERM,
         stop_timeout_s=10.0,
         restore_timeout_s=10.0,
@@ -147,8 +193,25 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         snapshots=SnapshotsConfig(
             every_s=300.0, keep=Keep(5, 6, 7), older="ask", freeze_timeout_ms=300
         ),
-        restart=RestartConfig(policy="on-failure", backoff_s=(0.5, 30.0), intensity=(5, 60.0)),
-        limits=LimitsConfig(memory_mb=None, watchdog_s=None),
+        restart=RestartConfig(
+            policy="on-failure", backoff_s=(0.5, 30.0), intensity=(5, 60.0), no_retry=()
+        ),
+        limits=LimitsConfig(
+            memory_mb=None,
+            memory_grace_s=10.0,
+            watchdog_s=None,
+            alive=None,
+            alive_every_s=10.0,
+            alive_misses=3,
+            hang_signal=signal.SIGABRT,
+        ),
+    )
+    assert config.logs == LogsConfig(
+        folder=None, rotate_mb=10, rotate_hours=24, keep_files=7, mask=()
+    )
+    assert config.metrics == MetricsConfig(listen="", public=False)
+    assert config.alerts == AlertsConfig(
+        command=(), webhook="", repeat_s=3600.0, snapshot_age_s=3600.0
     )
     assert config.session_dir(echo) == tmp_path / "sessions" / "session-echo"
     assert echo.policy(on_change=True) == Policy()
@@ -161,12 +224,17 @@ def test_the_table_of_keys_and_the_types_name_the_same(tmp_path: Path) -> None:
         return {field.name for field in dataclasses.fields(kind)}
 
     assert {*keys.BOT, *keys.BOT_TABLES, "name"} == fields(BotConfig)
-    assert {*keys.SUPERVISOR, "path", "root", "bots"} == fields(Config)
+    others = {"logs", "metrics", "alerts", "systemd", "bots"}
+    assert {*keys.SUPERVISOR, "path", "root", *others} == fields(Config)
+    assert set(keys.TABLES) == {"supervisor", *others} - {"bots"}
+    assert set(keys.LOGS) == fields(LogsConfig)
+    assert set(keys.METRICS) == fields(MetricsConfig)
+    assert set(keys.ALERTS) == fields(AlertsConfig)
     assert set(keys.RESTART) == fields(RestartConfig)
     assert set(keys.LIMITS) == fields(LimitsConfig)
     kept = {f"keep_{age}" for age in fields(Keep)}
     assert set(keys.SNAPSHOTS) == fields(SnapshotsConfig) - {"keep"} | kept
-    for table in (keys.SUPERVISOR, keys.BOT, *keys.BOT_TABLES.values()):
+    for table in (*keys.TABLES.values(), keys.BOT, *keys.BOT_TABLES.values()):
         for key in table.values():
             assert (
                 key.default is None

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.config import load
+from supervisor.config import keys, load
 from supervisor.core.errors import ConfigError
 from tests.unit.configkit import problems, read
 
@@ -34,7 +34,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     megabytes = "a whole number of megabytes of at least 1"
     unused = "an id that no other bot has (bot.echo has it)"
     assert list(told) == [
-        "config.toml: unknown key colour; known are supervisor, bot",
+        f"config.toml: unknown key colour; known are {', '.join((*keys.TABLES, 'bot'))}",
         "config.toml: unknown key supervisor.sesions; did you mean sessions?",
         "config.toml: unknown key bot.echo.wach; did you mean watch?",
         "config.toml: unknown key bot.echo.keep_last; did you mean snapshots.keep_last?",
@@ -47,6 +47,11 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("line", "found"),
     [
+        ('user = "nobody-of-that-name"', '"nobody-of-that-name" (a string)'),
+        ("restart.no_retry = [256]", "256 (a whole number)"),
+        ("restart.no_retry = [true]", "true (a boolean)"),
+        ('limits.alive = "notify"', '"notify" (a string)'),
+        ('limits.alive = { log = "x" }', "{...} (a table)"),
         ('command = "python -m bot"', '"python -m bot" (a string)'),
         ("command = []", "[] (a list)"),
         ('command = [""]', '"" (a string)'),

@@ -113,15 +113,15 @@ def quick_saves(tool: Tool, saves: int) -> dict[str, Any]:
     }
 
 
-def many_files(tool: Tool, idle_s: float) -> dict[str, Any]:
-    """Look at a tool that watches 10,000 files, at rest."""
+def many_files(tool: Tool, idle_s: float, settle_s: float) -> dict[str, Any]:
+    """Look at a tool that watches 10,000 files, at rest for `settle_s` already."""
     for number in range(MANY_FILES):
         folder = tool.project.app / f"many_{number // 100:03}"
         folder.mkdir(exist_ok=True)
         (folder / f"file_{number:05}.py").write_text(f"NUMBER = {number}\n")
     with tool.running():
         wait(lambda: tool.trace.online(0) is not None, START_S)
-        clock.wait(2 * FIRST_SETTLE_S)
+        clock.wait(settle_s)
         pids = procs.tree(tool.pid, {life.pid for life in tool.trace.read()})
         share = procs.idle_share(pids, idle_s)
         return {

@@ -32,7 +32,9 @@ class Supervisor:
         dev: bool,
         console: Callable[[dict[str, Any]], None],
         output: Callable[[str, str, bytes], None],
+        load: Callable[[], Any],
     ) -> None:
+        del load
         self._console = console
         self._output = output
         self._bot = next(iter(config.bots))

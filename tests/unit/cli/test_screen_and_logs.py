@@ -119,7 +119,7 @@ def test_loguru_is_the_way_to_the_screen(capfd: pytest.CaptureFixture[str]) -> N
     for details in (True, False):
         screen = Screen(lambda: None)
         logs.set_up(screen, dev=True, details=details)
-        logs.tell([Line("detail", "small {x}"), Line("bad", "big {} %s")])
+        logs.tell([Line("detail", "small {x}"), Line("bad", "big {} %s")], {})
         logger.remove()
         screen.close()
         out = capfd.readouterr().out
@@ -127,7 +127,7 @@ def test_loguru_is_the_way_to_the_screen(capfd: pytest.CaptureFixture[str]) -> N
         assert "big {} %s\n" in out
     screen = Screen(lambda: None)
     logs.set_up(screen, dev=False, details=True)
-    logs.tell([Line("info", "to stderr")])
+    logs.tell([Line("info", "to stderr")], {"event": "x"})
     logger.remove()
     screen.close()
     assert "INFO    to stderr\n" in capfd.readouterr().err

@@ -136,6 +136,7 @@ def fold_state(state: State, rank: dict[int, int]) -> State:
         up_since=None,
         restart=None,
         saw=None,
+        extended_until=None,
     )
 
 

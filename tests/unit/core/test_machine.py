@@ -1,6 +1,6 @@
 """The machine's decisions, told as stories: what happens, and what is done about it."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 
 import pytest
@@ -392,6 +392,34 @@ def test_dev_asks_before_it_goes_on_as_another_device() -> None:
         ev.SessionChecked(service.ticket, "passed", linked=True, foreign=True, identity=DEVICE)
     )
     assert [type(order) for order in service.acts()] == [do.CommitSeat]
+
+
+def _checking(story: Story) -> Story:
+    return story.tell(ev.OwnerTaken(1, 0), ev.SurvivorsFound(2, ()))
+
+
+def _restoring(story: Story) -> Story:
+    _checking(story)
+    return story.tell(ev.SessionChecked(story.ticket, "damaged", linked=True))
+
+
+@pytest.mark.parametrize("begin", [_checking, _restoring])
+def test_a_service_tries_again_what_the_disk_did_not_let_it_do(
+    begin: Callable[[Story], Story],
+) -> None:
+    """A full disk has room again some day, and nobody is awake; a developer is told at once."""
+    phases: dict[str, Phase] = {}
+    for mode in ("service", "dev"):
+        story = begin(Story(Policy(on_change=mode == "dev")).tell(ev.StartRequested()))
+        story.tell(ev.JobFailed(story.ticket, "No space left on device"))
+        phases[mode] = story.state.phase
+        phases[f"{mode}, later"] = story.later(60.0).state.phase
+    assert phases == {
+        "service": Phase.BACKOFF,
+        "service, later": Phase.CLAIMING,
+        "dev": Phase.FAILED,
+        "dev, later": Phase.FAILED,
+    }
 
 
 def test_a_change_is_tried_once_not_for_ever() -> None:

@@ -84,6 +84,8 @@ def facts(generation: int, state: State, world: World) -> Iterator[ev.Event]:
         yield ev.BotReady(generation)
         yield ev.ProofGiven(generation, "roundtrip")
         yield ev.UndecryptableSeen(generation, 1)
+        yield ev.Hung(generation, "silent")
+        yield ev.LimitExceeded(generation, "too much")
         yield ev.Checkpointed(generation)
         yield ev.Released(generation)
         yield ev.Exited(generation, 0)
@@ -157,13 +159,15 @@ def advance(  # noqa: C901, PLR0912 - a table
             world = replace(world, stranger=event.foreign)
         case ev.SessionRestored() | ev.NothingToRestore() | ev.OperationDone():
             world = replace(world, stranger=False)
-    restarts = before.wanted_up and before.operation is None
+    restarts = before.wanted_up and before.operation is None and not before.leaving
     by_choice = isinstance(event, CHOSEN) and before.phase in BEFORE_A_STOP
     for order in orders:
         if isinstance(order, do.Terminate) and restarts and by_choice and before.verified:
             assert world.compiled, "stopped for code that was not looked at"
             assert not world.unsettled, "not yet whole"
             assert world.copied is not False, "stopped uncopied"
+        if isinstance(order, do.AskDump) and by_choice and isinstance(event, ev.SnapshotTaken):
+            assert world.copied is not False, "asked, and maybe ended, uncopied"
         if isinstance(order, (do.SpawnCold, do.SpawnStandby)):
             assert before.wanted_up, "started what nobody wants up"
             assert before.operation is None, "started before a change of its session"
@@ -210,6 +214,8 @@ def obey(world: World, order: do.Effect) -> World:  # noqa: C901, PLR0911 - a ta
             return replace(world, asked=False)
         case do.TakeSnapshot(generation=generation):
             assert generation in world.writers, "copied for one that has not the session"
+        case do.AskDump(generation=generation):
+            assert generation in world.writers, "asked one that is no seat's holder"
         case do.Terminate(generation) | do.Kill(generation):
             assert generation in world.alive, "signalled a tree that is gone"
         case do.Seal(generation=generation):
