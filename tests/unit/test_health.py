@@ -1,0 +1,114 @@
+"""What counts as silence: the bot's own, and not ours."""
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from supervisor.core.events import Event, Hung
+from supervisor.loop import health as module
+from supervisor.loop.health import Health
+from tests.unit.configkit import read
+
+CONFIG = '[bot.x]\ncommand = ["x"]\nlimits.watchdog_s = 10\n'
+
+
+class Clock:
+    """A monotonic clock that a test moves."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        """Return seconds."""
+        return self.now
+
+
+def told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, story: Callable[..., None]
+) -> list[Event]:
+    """Let a story look after a process that lives (ours); return what the core was told."""
+    clock, posted = Clock(), list[Event]()
+    monkeypatch.setattr(module, "time", clock)
+    bot = read(tmp_path, CONFIG).bots["x"]
+    child: Any = SimpleNamespace(
+        generation=1, pid=os.getpid(), heard=SimpleNamespace(beat_at=None), members=list
+    )
+
+    async def main() -> None:
+        health = Health(bot, post=posted.append, report=lambda *_, **__: None, environ=dict)
+        health.begin(child)
+        story(health, child, clock)
+        health.end()
+
+    asyncio.run(main())
+    return posted
+
+
+def test_silence_is_counted_from_the_last_beat(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or from when it was up, if it never said a word."""
+
+    def story(health: Health, child: Any, clock: Clock) -> None:
+        for _ in range(10):
+            clock.now += 1.0
+            health._tick()
+        child.heard.beat_at = clock.now
+        for _ in range(10):
+            clock.now += 1.0
+            health._tick()
+        child.heard.beat_at = None
+        health.begin(child)
+        for _ in range(11):
+            clock.now += 1.0
+            health._tick()
+
+    assert told(tmp_path, monkeypatch, story) == [Hung(1, "no WATCHDOG=1 for 11.0 s")]
+
+
+def test_a_machine_that_slept_blames_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After an hour's sleep the bot has its whole time again, and not more."""
+
+    def story(health: Health, _child: Any, clock: Clock) -> None:
+        clock.now += 3600.0
+        for _ in range(12):
+            health._tick()
+            clock.now += 1.0
+
+    assert told(tmp_path, monkeypatch, story) == [Hung(1, "no WATCHDOG=1 for 11.0 s")]
+
+
+def test_who_was_held_still_has_its_whole_time_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A debugger lets go: the silence before that is not the bot's."""
+    held = iter(["a debugger holds it still"] * 30 + [""] * 100)
+    monkeypatch.setattr(module, "held_from_outside", lambda _pid: next(held))
+
+    def story(health: Health, _child: Any, clock: Clock) -> None:
+        # Asked only once it is silent for too long: from then on at every tenth second.
+        for _ in range(10 + 30 * 11 + 10):
+            clock.now += 1.0
+            health._tick()
+
+    assert told(tmp_path, monkeypatch, story) == []
+
+
+def test_a_reload_takes_the_watchdog_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the bot may be silent from then on."""
+
+    def story(health: Health, _child: Any, clock: Clock) -> None:
+        limits = replace(health._bot.limits, watchdog_s=None)
+        health.reconfigure(replace(health._bot, limits=limits))
+        clock.now += 20.0
+        assert health._timer is None
+
+    assert told(tmp_path, monkeypatch, story) == []
