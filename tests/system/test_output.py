@@ -1,0 +1,100 @@
+"""What bots print, under a real supervisor: kept whole over restarts, and a flood drowns nobody."""
+
+from collections.abc import Callable
+
+import psutil
+
+from supervisor.service.logfiles import tail
+from tests.system.harness import Folder, running
+
+COUNTS = """
+[logs]
+folder = "logs"
+rotate_mb = 1
+keep_files = 50
+
+[bot.counts]
+command = ["python", "-u", "count.py"]
+session = false
+ready = { log = "begin" }
+"""
+COUNT = """
+import pathlib, signal, sys, threading
+place = pathlib.Path("number")
+number = int(place.read_text()) if place.exists() else 0
+stop = threading.Event()
+signal.signal(signal.SIGTERM, lambda *_: stop.set())
+print("begin", flush=True)
+while not stop.is_set():
+    print("line", number, "x" * 900)
+    number += 1
+    place.write_text(str(number))
+    stop.wait(0.0005)
+"""
+FLOODS = """
+[logs]
+folder = "logs"
+rotate_mb = 1
+keep_files = 2
+
+[bot.floods]
+command = ["python", "flood.py"]
+session = false
+ready = { log = "begin" }
+
+[bot.calm]
+command = ["/bin/sh", "-c", "echo calm; exec tail -f /dev/null"]
+session = "calm"
+ready = { log = "calm" }
+"""
+FLOOD = """
+import os
+os.write(1, b"begin\\n")
+lines = b"".join(b"%06d %s\\n" % (n, b"x" * 93) for n in range(10_000))
+while True:
+    rest = memoryview(lines)
+    while rest:
+        rest = rest[os.write(1, rest):]
+"""
+
+
+def test_no_line_is_lost_over_restarts_and_rotations(new_folder: Callable[..., Folder]) -> None:
+    """In the files and as `logs` reads them, also when nothing runs any more."""
+    folder = new_folder(COUNTS)
+    folder.write("count.py", COUNT)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("verified", bot="counts")
+        for _ in range(3):
+            mark = supervisor.mark_now()
+            folder.stillhere("stop", "counts")
+            supervisor.wait("down", mark, bot="counts")
+            folder.stillhere("start", "counts")
+        assert supervisor.stop() == 0
+    kept = [line.split(" ", 2)[2] for line in tail(folder.root / "logs", "counts", 1_000_000)]
+    numbers = [int(text.split()[1]) for text in kept if text != "begin"]
+    assert numbers == list(range(int((folder.root / "number").read_text())))
+    shown = folder.stillhere("logs", "counts", "-n", "2").stdout.splitlines()
+    assert shown == kept[-2:]
+
+
+def test_a_flood_drowns_nobody(new_folder: Callable[..., Folder]) -> None:
+    """Memory stays bounded, the other bot restarts as ever, and no line is torn."""
+    folder = new_folder(FLOODS)
+    folder.write("flood.py", FLOOD)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("verified", bot="calm")
+        supervisor.wait("output_dropped", bot="floods")
+        process = psutil.Process(supervisor.process.pid)
+        early = process.memory_info().rss
+        for _ in range(2):
+            mark = supervisor.mark_now()
+            supervisor.client.call("restart", bot="calm", wait=True)
+            record = supervisor.restarted(mark, bot="calm")
+            assert not record["late"]
+            supervisor.wait("output_dropped", mark, bot="floods")
+        assert process.memory_info().rss < early + (32 << 20)
+        supervisor.stop()
+    lines = tail(folder.root / "logs", "floods", 1_000_000)
+    texts = [text for line in lines if "lines left out" not in (text := line.split(" ", 2)[2])]
+    for text in texts[:-1]:  # it was ended in the middle of its last one
+        assert text == "begin" or (len(text) == 100 and text.endswith("x" * 93)), text

@@ -1,0 +1,109 @@
+"""A reload touches only the bots that it changes; what is wrong with a config changes nothing."""
+
+import signal
+from collections.abc import Callable
+
+from tests.system.harness import Folder, Running, running
+
+BOT = """
+[bot.{name}]
+command = ["/bin/sh", "-c", "mkdir -p {session}; touch {session}/x; echo here; exec tail -f {file}"]
+ready = {{ log = "here" }}
+{more}
+"""
+
+
+def config(more: str = "", **bots: str) -> str:
+    """Return a config of bots; each value is a part of its command that may differ."""
+    return "".join(
+        BOT.format(name=name, session=f"sessions/session-{name}", file=file, more=more)
+        for name, file in bots.items()
+    )
+
+
+def reload(supervisor: Running) -> int:
+    """SIGHUP, as systemd sends it; return the place in the journal before."""
+    mark = supervisor.mark_now()
+    supervisor.process.send_signal(signal.SIGHUP)
+    return mark
+
+
+def pids(supervisor: Running) -> dict[str, int]:
+    """Return the bots' main processes."""
+    bots = supervisor.client.call("status")["bots"]
+    return {name: bot["pid"] for name, bot in bots.items()}
+
+
+def test_only_what_differs_is_touched(new_folder: Callable[..., Folder]) -> None:
+    """One new, one gone, one with another command, and one that keeps its process."""
+    folder = new_folder(config(stays="/dev/null", goes="/dev/null", differs="/dev/null"))
+    with running(folder, "run") as supervisor:
+        for name in ("stays", "goes", "differs"):
+            supervisor.wait("restarted", bot=name)
+        before = pids(supervisor)
+        text = config(new="/dev/null", stays="/dev/null", differs="/dev/zero")
+        folder.replace("config.toml", text)
+        mark = reload(supervisor)
+        done = supervisor.wait("reloaded", mark)
+        kinds = ("added", "removed", "restarted", "changed")
+        assert [done[kind] for kind in kinds] == [["new"], ["goes"], ["differs"], []]
+        supervisor.wait("restarted", mark, bot="new")
+        supervisor.wait("restarted", mark, bot="differs")
+        after = pids(supervisor)
+        assert list(after) == ["new", "stays", "differs"]
+        assert after["stays"] == before["stays"]
+        assert after["differs"] != before["differs"]
+        assert not supervisor.seen("stopping", mark, bot="stays")
+        assert supervisor.stop() == 0
+
+
+def test_a_knob_is_turned_while_the_bot_runs(new_folder: Callable[..., Folder]) -> None:
+    """A new limit counts at once, for the process that was there before."""
+    folder = new_folder(config(a="/dev/null"))
+    with running(folder, "run") as supervisor:
+        supervisor.wait("restarted", bot="a")
+        before = pids(supervisor)
+        limits = 'limits.alive = { command = ["false"] }\nlimits.alive_every_s = 0.1'
+        folder.replace("config.toml", config(limits, a="/dev/null"))
+        mark = reload(supervisor)
+        assert supervisor.wait("reloaded", mark)["changed"] == ["a"]
+        assert pids(supervisor) == before
+        supervisor.wait("hang", mark)
+
+
+def test_a_config_with_mistakes_changes_nothing(new_folder: Callable[..., Folder]) -> None:
+    """All of them are told; the bots go on, and the next reload may be right."""
+    folder = new_folder(config(a="/dev/null"))
+    with running(folder, "run") as supervisor:
+        supervisor.wait("restarted", bot="a")
+        before = pids(supervisor)
+        for wrong, word in (
+            ("[bot.a\n", "line 1"),
+            (config(a="/dev/null") + "[supervisor]\nsessions = 'elsewhere'\n", "needs a restart"),
+            ("", "there is no bot"),
+        ):
+            folder.replace("config.toml", wrong)
+            mark = reload(supervisor)
+            assert word in supervisor.wait("reload_refused", mark)["why"]
+        done = folder.stillhere("reload")
+        assert done.returncode == 1
+        assert "there is no bot" in done.stderr
+        folder.replace("config.toml", config(a="/dev/null"))
+        done = folder.stillhere("reload")
+        assert (done.returncode, done.stdout) == (0, "no bot is affected\n")
+        assert pids(supervisor) == before
+
+
+def test_who_was_stopped_by_hand_stays_down(new_folder: Callable[..., Folder]) -> None:
+    """Also where its command is another one now."""
+    folder = new_folder(config(a="/dev/null", b="/dev/null"))
+    with running(folder, "run") as supervisor:
+        for name in ("a", "b"):
+            supervisor.wait("restarted", bot=name)
+        assert folder.stillhere("stop", "b").returncode == 0
+        folder.replace("config.toml", config(a="/dev/null", b="/dev/zero"))
+        mark = reload(supervisor)
+        assert supervisor.wait("reloaded", mark)["restarted"] == ["b"]
+        assert supervisor.status("b")["phase"] == "down"
+        assert folder.stillhere("start", "b").returncode == 0
+        assert supervisor.status("b")["phase"] == "up"
