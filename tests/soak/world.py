@@ -152,7 +152,8 @@ class World:
             env |= {"LD_PRELOAD": str(self._shim), "CLOCKSHIFT_FILE": str(self._clock)}
         os.environ["TMPDIR"] = str(self._tmp)  # the client looks for the socket there, too
         self.supervisor = Running(self.folder, "run", **env)
-        self.supervisor.wait("supervisor_started")
+        self.supervisor._since = ""  # its clock may be set back: none of its lines is too old
+        self.supervisor.wait("supervisor_started", pid=self.supervisor.process.pid)
         self.lives += 1
 
     def start_server(self) -> None:
