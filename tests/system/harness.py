@@ -47,6 +47,7 @@ class Folder:
         self.root = root
         self.cache = cache
         self.module = "supervisor"  # what `python -m` runs as the supervisor
+        self.before: list[str] = []  # what that is run under
         self.stdin = subprocess.DEVNULL  # what that reads
         root.mkdir(parents=True, exist_ok=True)
         self.write("config.toml", config)
@@ -138,7 +139,7 @@ class Running:
         self.log = folder.root / f"console-{time.monotonic_ns()}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", folder.module, mode],
+                [*folder.before, sys.executable, "-m", folder.module, mode],
                 cwd=folder.root,
                 env=folder.environment(**extra),
                 stdin=folder.stdin,
