@@ -55,16 +55,18 @@ def _ways(config: "Config") -> dict[str, dict[str, Any]]:
 def _tried(config: "Config") -> dict[str, dict[str, Any]]:
     """Send a test alert by each way, one after the other."""
     import asyncio  # noqa: PLC0415 - `--help` needs none
+    import re  # noqa: PLC0415 - the same
 
     from supervisor.service.alert_cases import made  # noqa: PLC0415 - the same
-    from supervisor.service.announcer import ways  # noqa: PLC0415 - the same
+    from supervisor.service.announcer import masked, ways  # noqa: PLC0415 - the same
 
     message = made("stillhere", "test", "this is a test", {})
 
     async def send() -> dict[str, "Outcome"]:
         return {name: await way(message) for name, way in ways(config).items()}
 
-    done = asyncio.run(send())
+    masks = [re.compile(pattern) for pattern in config.logs.mask]
     return {
-        name: {"ok": each.ok, "why": each.why, "said": each.said} for name, each in done.items()
+        name: {"ok": each.ok, "why": each.why, "said": masked(each.said, masks)}
+        for name, each in asyncio.run(send()).items()
     }

@@ -10,7 +10,7 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -92,9 +92,7 @@ class Announcer:
             self._timer = self._loop.call_later(max(0.0, at - time.monotonic()), self._look)
 
     def _mask(self, text: str) -> str:
-        for pattern in self._masks:
-            text = pattern.sub("[masked]", text)
-        return text
+        return masked(text, self._masks)
 
     def _masked(self, alert: Alert) -> Alert:
         """Blot out what the config calls a secret: a bot's own reason may hold one."""
@@ -107,6 +105,13 @@ class Announcer:
     def _tell(self, bot: str, event: str, fields: dict[str, Any]) -> None:
         said = self._mask(str(fields.pop("said", "")))
         self._report(bot, event, fields | ({"said": said} if said else {}))
+
+
+def masked(text: str, masks: Iterable[re.Pattern[str]]) -> str:
+    """Blot out what the config calls a secret."""
+    for pattern in masks:
+        text = pattern.sub("[masked]", text)
+    return text
 
 
 def ways(config: Config) -> dict[str, Callable[[Alert], Any]]:

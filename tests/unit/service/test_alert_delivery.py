@@ -13,9 +13,7 @@ from supervisor.service.announcer import Announcer
 from supervisor.service.delivery import QUEUE_MAX, RETRY_AFTER_MAX_S, Delivery, Outcome
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, alert
-
-WAIT_S = 20.0
-TOKEN = "t0p-s3cret"  # noqa: S105 - no secret of anybody's
+from tests.unit.service.hookkit import TOKEN, WAIT_S
 
 
 class Told:

@@ -3,11 +3,7 @@
 import asyncio
 import json
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -18,55 +14,9 @@ from supervisor.service.announcer import by_webhook
 from supervisor.service.delivery import Outcome
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, alert
+from tests.unit.service.hookkit import TOKEN, WAIT_S, Hooks, hooks
 
-WAIT_S = 20.0
-TOKEN = "t0p-s3cret"  # noqa: S105 - no secret of anybody's
 NOW = datetime(2026, 9, 21, 13, 0, 0, tzinfo=UTC).timestamp()
-
-
-class Hooks:
-    """A server that answers as it is told, and keeps what it got."""
-
-    def __init__(self, answers: list[tuple[int, dict[str, str]]]) -> None:
-        self.got: list[tuple[str, dict[str, str], bytes]] = []
-        self.answers = answers
-        self.go_on = threading.Event()
-        self.go_on.set()
-        self.asked = threading.Event()
-        hooks = self
-
-        class Handler(BaseHTTPRequestHandler):
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                hooks.got.append((self.path, dict(self.headers), body))
-                hooks.asked.set()
-                hooks.go_on.wait(WAIT_S)
-                status, headers = hooks.answers.pop(0) if hooks.answers else (200, {})
-                self.send_response(status)
-                for name, value in headers.items():
-                    self.send_header(name, value)
-                self.end_headers()
-
-            def log_message(self, *_: Any) -> None:
-                """Say nothing."""
-
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self.server.server_port}/hook/{TOKEN}"
-
-
-@contextmanager
-def hooks(*answers: tuple[int, dict[str, str]]) -> Iterator[Hooks]:
-    """Serve for the block."""
-    found = Hooks(list(answers))
-    thread = threading.Thread(target=found.server.serve_forever, args=(0.01,))
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.go_on.set()
-        found.server.shutdown()
-        thread.join(WAIT_S)
-        found.server.server_close()
 
 
 def posted(url: str, timeout_s: float = 5.0) -> dict[str, Any]:
