@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 _UNIONS = (Union, type(int | str))
+_DIGITS = 18  # no number of ours has more, and int() fails at some thousand
 
 
 class Misfit(ValueError):  # noqa: N818 - it says what the value is
@@ -96,7 +97,7 @@ def _dict(value: Any, where: str) -> dict[str, Any]:
 
 def _key(kind: Any, key: str, where: str) -> Any:
     if kind is int:
-        if not key.isdecimal():
+        if not key.isdecimal() or len(key) > _DIGITS:
             raise Misfit(f"{where}: {key!r:.60} is no number")
         return int(key)
     return key
