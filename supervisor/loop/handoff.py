@@ -168,10 +168,13 @@ def taken() -> Handoff | None:
     number = os.environ.pop(HANDED, "")
     if not number.isdecimal():
         return None
-    fd = int(number)
-    with suppress(OSError):
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
-            return None
+    try:
+        fd = int(number)
+        theirs = not stat.S_ISREG(os.fstat(fd).st_mode)
+    except (OSError, OverflowError, ValueError):
+        theirs = True  # no open descriptor
+    if theirs:
+        return None
     handoff = decoded(unsealed(fd))
     os.close(fd)
     if handoff.pid != os.getpid():
