@@ -77,7 +77,7 @@ def test_this_machine_s_own_addresses_are_served(where: str) -> None:
             pass
 
 
-@pytest.mark.parametrize("where", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0", ":0"])
+@pytest.mark.parametrize("where", ["0.0.0.0:0", "[::]:0", "192.0.2.1:0", "[2001:db8::1]:0"])
 def test_an_address_of_others_is_refused_unless_public(where: str) -> None:
     """Nothing listens where others come in unasked; the error says what allows it."""
     error = refused(where)
@@ -126,7 +126,7 @@ def test_if_one_address_is_taken_none_is_kept(monkeypatch: pytest.MonkeyPatch) -
 def test_a_busy_port_names_the_key() -> None:
     """So that one finds the line to change."""
     with socket.create_server(("127.0.0.1", 0)) as other:
-        where = "127.0.0.1:{}".format(other.getsockname()[1])
+        where = f"127.0.0.1:{other.getsockname()[1]}"
         error = str(refused(where))
     assert f'metrics.listen: cannot listen at "{where}": Address already in use' in error
 
