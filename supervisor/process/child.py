@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from supervisor.core.events import Event, Exited, TreeGone
@@ -144,7 +145,9 @@ class Child:
             self._notify = NotifySocket(
                 path, self._said, self._trusts, uid=self.plan.uid, carried=carried.notify
             )
-        self._readers += [self._reader(reading) for reading in carried.readers]
+        for reading in carried.readers:
+            self._masks[reading.stream].key_lines = reading.key_lines
+            self._readers.append(self._reader(reading))
         self._input = None if carried.stdin is None else Input(carried.stdin)
         return carried.pid
 
@@ -152,7 +155,7 @@ class Child:
         """Return what `carried` takes; None while it stands by, is a spare, or has ended."""
         if self.status is not None or self.stands_by or self.spare:
             return None
-        readings = [reading for reader in self._readers if (reading := reader.carry()) is not None]
+        found = [reading for reader in self._readers if (reading := reader.carry()) is not None]
         return Carried(
             generation=self.generation,
             pid=self.pid,
@@ -160,7 +163,9 @@ class Child:
             token=self.token,
             started_at=self.started_at,
             said=self.heard.carry(),
-            readers=tuple(readings),
+            readers=tuple(
+                replace(each, key_lines=self._masks[each.stream].key_lines) for each in found
+            ),
             notify=None if self._notify is None else self._notify.carry(),
             stdin=None if self._input is None else self._input.carry(),
             seen=dict(self._seen),

@@ -45,19 +45,22 @@ QR_CODE = "[QR code]"
 
 
 class Masks:
-    """Blots out, line by line, what one stream of a bot says. `more`: regular expressions."""
+    """Blots out, line by line, what one stream of a bot says. `more`: regular expressions.
+
+    `key_lines`: so many lines may follow of a private key that has begun.
+    """
 
     def __init__(self, more: Sequence[str] = ()) -> None:
         self._more = [re.compile(pattern.encode()) for pattern in more]
-        self._key_lines = 0
+        self.key_lines = 0
 
     def blot(self, line: bytes) -> bytes:
         """Return a line without secrets. Lines come in their order: a key has many."""
-        if self._key_lines:
-            self._key_lines = 0 if _KEY_ENDS.search(line) else self._key_lines - 1
+        if self.key_lines:
+            self.key_lines = 0 if _KEY_ENDS.search(line) else self.key_lines - 1
             return MASKED
         if b"PRIVATE KEY-----" in line and _KEY_BEGINS.search(line):
-            self._key_lines = 0 if _KEY_ENDS.search(line) else _KEY_LINES
+            self.key_lines = 0 if _KEY_ENDS.search(line) else _KEY_LINES
             return MASKED
         for pattern in self._more:
             line = pattern.sub(MASKED, line)

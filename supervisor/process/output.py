@@ -116,6 +116,7 @@ class LineReader:
         self._timer: asyncio.TimerHandle | None = None
         self._drop_timer: asyncio.TimerHandle | None = None
         asyncio.get_running_loop().add_reader(fd, self._read)
+        self._wait_for_its_end()
 
     def carry(self) -> Reading | None:
         """Return what another reader needs to go on; None at the end of the file."""
@@ -176,8 +177,7 @@ class LineReader:
         else:
             self._leave_out(chunk, count)
         self._wait_no_longer()
-        if self._on_prompt is not None and self._partial and not self._told:
-            self._timer = asyncio.get_running_loop().call_later(PROMPT_S, self._stands)
+        self._wait_for_its_end()
 
     def _end_line(self) -> None:
         if not self._skips:
@@ -229,6 +229,10 @@ class LineReader:
             self._on_drop(self._stream, count)
 
     # A line that stands.
+
+    def _wait_for_its_end(self) -> None:
+        if self._on_prompt is not None and self._partial and not self._told:
+            self._timer = asyncio.get_running_loop().call_later(PROMPT_S, self._stands)
 
     def _wait_no_longer(self) -> None:
         if self._timer is not None:
