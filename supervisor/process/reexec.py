@@ -112,32 +112,35 @@ async def rehearse(document: int) -> str:
 
 
 async def _outcome(child: "subprocess.Popen[bytes]", answer: int) -> tuple[str, str]:
-    """Return what it answers and what it complains of, once both are at their end."""
+    """Return what it answers and what it complains of, once it has ended. Raises: Refused."""
     assert child.stderr is not None  # noqa: S101 - it was asked for
     said, errors = bytearray(), bytearray()
     try:
         async with asyncio.timeout(REHEARSAL_S):
             await asyncio.gather(_all(answer, said), _all(child.stderr.fileno(), errors))
+            # Both ends are closed: it is at its end, or about to be.
+            await _ended(child.pid)
     except TimeoutError:
         raise Refused(f"it was not done in {REHEARSAL_S:g} s") from None
     finally:
         os.close(answer)
         child.stderr.close()
-    # Both ends are closed: it is at its end, or about to be.
-    pidfd = os.pidfd_open(child.pid)
+    child.wait()
+    return said.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
+
+
+async def _ended(pid: int) -> None:
+    pidfd = os.pidfd_open(pid)
     try:
-        await _readable(pidfd, REHEARSAL_S)
+        await _readable(pidfd)
     finally:
         os.close(pidfd)
-    with suppress(subprocess.TimeoutExpired):
-        child.wait(0)
-    return said.decode("utf-8", "replace"), errors.decode("utf-8", "replace")
 
 
 async def _all(fd: int, into: bytearray) -> None:
     os.set_blocking(fd, False)
     while True:
-        await _readable(fd, None)
+        await _readable(fd)
         with suppress(BlockingIOError):
             if not (piece := os.read(fd, _SAID_BYTES)):
                 return
@@ -145,13 +148,12 @@ async def _all(fd: int, into: bytearray) -> None:
             del into[:-_SAID_BYTES]
 
 
-async def _readable(fd: int, within_s: float | None) -> None:
+async def _readable(fd: int) -> None:
     loop = asyncio.get_running_loop()
     ready = asyncio.Event()
     loop.add_reader(fd, ready.set)
     try:
-        async with asyncio.timeout(within_s):
-            await ready.wait()
+        await ready.wait()
     finally:
         loop.remove_reader(fd)
 
