@@ -1,0 +1,105 @@
+"""The unit that is written for a config: tight, honest about what it is, and nobody else's."""
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from supervisor.config import default_config
+from supervisor.service import unit
+from supervisor.service.place import Needs, Place
+from tests.system.harness import Folder
+
+PYTHON = '[bot.a]\ncommand = ["python", "bot.py"]\nstop_timeout_s = 25\n'
+
+
+def exposure(text: str, folder: Path) -> float:
+    """Return what systemd thinks of it, from 0 (tight) to 10."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed: systemd's package would run this")
+    path = folder / "shown.service"
+    path.write_text(text)
+    words = ["systemd-analyze", "security", "--offline=yes", "--no-pager", str(path)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    (line,) = [line for line in done.stdout.splitlines() if "Overall exposure level" in line]
+    return float(line.split(":")[1].split()[0])
+
+
+def shown(folder: Folder, *words: str) -> str:
+    """Return the unit of a folder's config."""
+    done = folder.stillhere("systemd", "show", *words)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize(
+    ("needs", "most"),
+    [(Needs(0), 1.3), (Needs.JIT, 1.3), (Needs.JIT | Needs.BROWSER, 2.0), (Needs.USERS, 2.7)],
+    ids=["python", "node", "chromium", "users"],
+)
+def test_it_is_as_tight_as_its_bots_can_live_with(
+    tmp_path: Path, needs: Needs, most: float
+) -> None:
+    """By systemd's own measure, for a project under /srv that a user of its own runs."""
+    root = Path("/srv/bots")
+    config = default_config(root, ["python", "bot.py"])
+    place = Place(
+        name="bots",
+        program=("/usr/bin/stillhere",),
+        python="/usr/bin/python3",
+        version=252,
+        user="root" if needs & Needs.USERS else "bots",
+        home=root,
+        manager=False,
+        needs=needs,
+        reads=(),
+        kept=(),
+        path=(),
+    )
+    assert exposure(unit.text(config, place), tmp_path) <= most
+
+
+def test_it_says_what_the_supervisor_does(new_folder: Callable[..., Folder]) -> None:
+    """Ready by notify, watched, always restarted; each end is followed by a sweep."""
+    lines = set(shown(new_folder(PYTHON)).splitlines())
+    assert {"Type=notify", "NotifyAccess=main", "Restart=always", "KillMode=process"} <= lines
+    assert "ExecReload=/bin/kill -HUP $MAINPID" in lines or "Type=notify-reload" in lines
+    (sweep,) = [line for line in lines if line.startswith("ExecStopPost=")]
+    assert sweep.endswith("supervisor.service.sweep 25")  # as long as the slowest bot may take
+    (stop,) = [line for line in lines if line.startswith("TimeoutStopSec=")]
+    assert int(stop.partition("=")[2]) > 25
+    assert any(line.startswith("WatchdogSec=") for line in lines)
+
+
+def test_a_path_with_spaces_and_percents_is_one_path(new_folder: Callable[..., Folder]) -> None:
+    """Systemd would take both for something else."""
+    folder = new_folder(PYTHON, "a b %h")
+    text = shown(folder)
+    assert "WorkingDirectory=" in text
+    assert "%%h" in text
+    for line in text.splitlines():
+        if line.startswith(("ExecStart=", "Environment=", "ReadWritePaths=")) and "a b" in line:
+            assert '"' in line, line
+
+
+def test_it_is_written_once_and_over_nobody_elses(
+    new_folder: Callable[..., Folder], tmp_path: Path
+) -> None:
+    """Up to date: nothing to do. Somebody else's file: only if that is said."""
+    folder = new_folder(PYTHON)
+    words = ("systemd", "install", "--name", "mine", "--into", str(tmp_path))
+    first = folder.stillhere(*words)
+    assert first.returncode == 0, first.stderr
+    assert "daemon-reload" in first.stdout
+    path = tmp_path / "mine.service"
+    written = path.read_text()
+    assert "up to date" in folder.stillhere(*words).stdout
+    path.write_text("[Service]\nExecStart=/bin/true\n")
+    refused = folder.stillhere(*words)
+    assert refused.returncode == 1
+    assert "--force" in refused.stderr
+    assert path.read_text() != written
+    assert folder.stillhere(*words, "--force").returncode == 0
+    assert path.read_text() == written
