@@ -24,12 +24,19 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     (re.compile(rb"\beyJ[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]{10,}\.[A-Za-z0-9_-]*"), MASKED),
     # Telegram's bot tokens: https://core.telegram.org/bots/api#authorizing-your-bot
     (re.compile(rb"(?<!\d)\d{8,10}:[A-Za-z0-9_-]{35}(?![A-Za-z0-9_-])"), MASKED),
+    # What names itself: GitHub, Slack, OpenAI and its like, AWS.
+    (re.compile(rb"\b(?:gh[opsru]_|github_pat_|xox[abprs]-|sk-|AKIA)[A-Za-z0-9_-]{16,}"), MASKED),
+    (re.compile(rb"(?i)\b((?:set-)?cookie[\"']?: ?)[^\r\n]{4,}"), rb"\1" + MASKED),
+    # Key material as Node prints it, and what WhatsApp's QR codes encode.
+    (re.compile(rb"(?i)(key\w{0,20}[\"']?: ?)<Buffer [0-9a-f ]{8,}[^>]{0,40}>"), rb"\1" + MASKED),
+    (re.compile(rb"\b2@[A-Za-z0-9+/=_-]{20,}(?:,[A-Za-z0-9+/=_-]{20,})+"), MASKED),
     (re.compile(rb"(://[^/\s:@]{1,64}:)[^/\s@]{1,256}@"), rb"\1" + MASKED + b"@"),
 )
 # Without one of these no pattern fits; to look for them takes a tenth of the time.
 _HINTS = (
     *(b"pass", b"secret", b"key", b"token", b"credential", b"bearer", b"authori"),
-    *(b"eyj", b"://"),
+    *(b"eyj", b"://", b"ghp_", b"gho_", b"ghs_", b"ghr_", b"ghu_", b"github_pat", b"xox", b"sk-"),
+    *(b"akia", b"cookie", b"2@"),
 )
 _LIKE_A_TOKEN = re.compile(rb"\d{8}:[A-Za-z0-9_-]{35}")
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")

@@ -29,6 +29,11 @@ SECRET = "a8f7Kq2ZpW0xYt9LmN3bVc6D"  # noqa: S105 - of nobody
         f"client_secret={SECRET}",
         f"connecting to postgres://me:{SECRET}@localhost/x",
         f"bot 123456789:{SECRET}abcdefghijk is up",
+        f"clone with ghp_{SECRET}",
+        f"xoxb-{SECRET}",
+        f"sk-{SECRET} is no good",
+        f"set-cookie: sid={SECRET}; Path=/",
+        f"2@{SECRET},{SECRET},{SECRET}=",
         f"jwt eyJhbGciOiJIUzI1NiJ9.{SECRET}.{SECRET}",
     ],
 )
@@ -52,6 +57,9 @@ def test_what_looks_like_a_secret_is_blotted_out(line: str) -> None:
         "file:///home/me/x.py:12: TypeError: no x",
         "1234567890:12",
         "monkey: banana",
+        "the cookie jar is empty",
+        "task sk-12 is done",
+        "2@3 is no address",
         "Listening at 127.0.0.1:8080",
     ],
 )
@@ -68,6 +76,12 @@ def test_a_private_key_is_blotted_out_whole() -> None:
     assert found == [b"before", MASKED, MASKED, MASKED, b"after"]
     masks.blot(b"-----BEGIN PRIVATE KEY-----")
     assert [masks.blot(b"x") for _ in range(201)][-1] == b"x"
+
+
+def test_key_material_as_node_prints_it_is_blotted_out() -> None:
+    """Sessions of Baileys look so, when they are printed in an error."""
+    found = Masks().blot(b"  privKey: <Buffer 50 0c 9a 1b 2c 3d 4e 5f 60 ... 22 more bytes>, id: 7")
+    assert found == b"  privKey: [masked], id: 7"
 
 
 def test_the_configs_own_patterns_come_too() -> None:
