@@ -1,0 +1,108 @@
+"""An intent that leads elsewhere is refused, and nothing outside of the session is changed.
+
+Each runs in a child whose current folder is a sacrifice, and that sees all else read-only.
+"""
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from supervisor.session.restoring.swap import intent_path
+from tests.unit.session.sessionkit import ID, Place
+
+_ROOT = Path(__file__).parents[3]
+_BOXED = """
+set -e
+mount --make-rprivate /
+mount --bind "$BOX" "$BOX"
+while read -r _ at _; do
+    case "$at" in /proc*|/sys*|/dev*|"$BOX"*) continue;; esac
+    mount -o remount,bind,ro "$at"
+done < /proc/self/mounts
+if ( : > "$PROBE" ) 2>/dev/null; then exit 97; fi
+cd "$BOX/here"
+exec "$@"
+"""
+_CHILD = """
+import sys
+from pathlib import Path
+from supervisor.core.errors import SupervisorError
+from supervisor.session.manager import SessionManager
+root = Path(sys.argv[1])
+manager = SessionManager(root / "sessions", root / ".session-cache", root / "session-state.json")
+try:
+    manager.restore(sys.argv[2])
+except (SupervisorError, OSError) as error:
+    print("refused:", error)
+    sys.exit(3)
+"""
+_STEPS: dict[str, Any] = {"drop": [], "folders": [], "put": [], "modes": []}
+_ELSEWHERE = ("", ".", "/", "..", "{root}/sessions/session-other", "{root}/here", "{root}")
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the box")
+
+
+def _listing(root: Path) -> dict[str, str]:
+    found: dict[str, str] = {}
+    for path in sorted(root.rglob("*")):
+        name = str(path.relative_to(root))
+        if name.startswith((".session-cache", "session-state")) or path.suffix == ".lock":
+            continue
+        held = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "-"
+        found[name] = f"{path.lstat().st_mode:o} {held}"
+    return found
+
+
+@pytest.mark.parametrize("phase", ["out", "in", "place"])
+@pytest.mark.parametrize("key", ["live", "quarantine", "new"])
+def test_an_intent_that_leads_elsewhere_changes_nothing(
+    place: Place, key: str, phase: str
+) -> None:
+    """Each path of an intent wrong in turn: it is refused, and all lies as it lay."""
+    place.linked()
+    for name in ("here", "sessions/session-other"):
+        (place.root / name).mkdir(parents=True)
+        (place.root / name / "precious").write_text(name)
+    probe = _ROOT / f".box-probe-{os.getpid()}"
+    for wrong in _ELSEWHERE:
+        if key == "new" and not wrong and phase != "place":
+            continue  # nothing comes: that is how a close is written
+        value: dict[str, Any] = {
+            "op": "restore",
+            "token": "t",
+            "id": ID,
+            "live": str(place.live),
+            "quarantine": str(place.store / "quarantine" / f"session-{ID}.20261124T220000Z.e1.a"),
+            "new": str(place.live.with_name(f".session-{ID}.new")),
+            "phase": phase,
+            "epoch": 1,
+            "snapshot": 1,
+            "why": "asked",
+        }
+        if phase == "place":
+            value["steps"] = _STEPS
+        value[key] = wrong.format(root=place.root)
+        intent_path(place.store, ID).write_text(json.dumps(value))
+        before = _listing(place.root)
+        command = [sys.executable, "-c", _CHILD, str(place.root), ID]
+        done = subprocess.run(
+            ["unshare", "-m", "sh", "-c", _BOXED, "box", *command],
+            env={
+                **os.environ,
+                "BOX": str(place.root),
+                "PROBE": str(probe),
+                "PYTHONPATH": str(_ROOT),
+                "PYTHONDONTWRITEBYTECODE": "1",
+            },
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == 3, (wrong, done.stdout, done.stderr)
+        assert _listing(place.root) == before, wrong
