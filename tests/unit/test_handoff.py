@@ -289,22 +289,27 @@ def test_one_that_is_broken_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> 
 def test_a_program_after_an_execve_takes_it() -> None:
     """The pid stays, and so does what is open: the whole way, in a small program."""
     script = (
-        "import os, sys\n"
-        "from tests.unit.test_handoff import carried_pipes\n"
-        "from supervisor.process import reexec\n"
+        "import json, os, sys\n"
         "from supervisor.loop import handoff\n"
+        "from supervisor.process import reexec\n"
         "if handoff.HANDED in os.environ:\n"
         "    found = handoff.taken()\n"
         "    assert all(not os.get_inheritable(fd) for fd in found.descriptors())\n"
-        "    print(found.pid == os.getpid(), os.read(found.control.listener, 9))\n"
+        "    print(found.pid == os.getpid(), os.read(found.signals, 9))\n"
         "    sys.exit()\n"
-        "fd, document, ends = carried_pipes(os.getpid())\n"
-        "os.write(ends[1], b'still open')\n"
-        "os.set_inheritable(ends[5], False)\n"
-        "reexec.replace({**os.environ, handoff.HANDED: str(fd)}, [fd, *document.descriptors()])\n"
+        "document = json.loads(sys.argv[1])\n"
+        "reads, writes = os.pipe()\n"
+        "os.write(writes, b'still open')\n"
+        "document.update(pid=os.getpid(), signals=reads, bots={})\n"
+        "document['sockets']['fd'] = os.dup(reads)\n"
+        "control = {'listener': os.dup(reads), 'lock': os.dup(reads), 'inode': [1, 1]}\n"
+        "document['control'] = control\n"
+        "data = json.dumps(document).encode()\n"
+        "fd, keep = handoff.sealed(data), handoff.decoded(data).descriptors()\n"
+        "reexec.replace({**os.environ, handoff.HANDED: str(fd)}, [fd, *keep])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-c", script],
+        [sys.executable, "-c", script, encoded(WHOLE).decode()],
         cwd=ROOT,
         capture_output=True,
         text=True,

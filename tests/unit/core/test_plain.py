@@ -78,7 +78,7 @@ def through_json(value: Any) -> Any:
 
 
 # There and back.
-@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)
 @given(any_of(State))
 def test_any_state_comes_back_as_it_was(state: State) -> None:
     """All that decisions depend on is carried over, whatever its values are."""
@@ -167,7 +167,7 @@ def test_a_missing_field_without_a_default_is_refused() -> None:
         rebuilt(Outer, {})
 
 
-@settings(max_examples=100, suppress_health_check=list(HealthCheck), deadline=None)
+@settings(max_examples=50, suppress_health_check=list(HealthCheck), deadline=None)
 @given(st.dictionaries(st.sampled_from(sorted(plain(State()))), GARBAGE, max_size=4))
 def test_garbage_is_refused_or_fits(found: dict[str, Any]) -> None:
     """No other error comes out of it; and what is let in is what is written of it again."""
