@@ -9,11 +9,8 @@ from pathlib import Path
 import pytest
 
 from supervisor.core import events as ev
-from supervisor.process import output
-from supervisor.process.carried import Reading
-from supervisor.process.output import LineReader
 from supervisor.session.lock import OwnerLock
-from tests.contract.adoptkit import drop_reader, hand_over
+from tests.contract.adoptkit import hand_over
 from tests.contract.childkit import PATIENCE_S, watched
 
 pytestmark = pytest.mark.usefixtures("adopting")
@@ -73,55 +70,6 @@ def test_what_stands_without_an_end_is_told_once_over_all_programs() -> None:
             os.kill(child.pid, signal.SIGUSR2)
             await bot.printed(b"Code: thanks")
             assert prompts == [b"Code: "]
-
-    asyncio.run(run())
-
-
-def test_the_rest_of_a_line_that_was_cut_stays_cut() -> None:
-    """What is too long to be kept is thrown away by the next reader too."""
-
-    async def run() -> None:
-        ends, over = output.pipe(), asyncio.Event()
-        lines: list[bytes] = []
-
-        def sink(_stream: str, line: bytes) -> None:
-            lines.append(line)
-            if line == b"next":
-                over.set()
-
-        reader = LineReader(ends.ours, "stdout", sink)
-        reader._add(b"x" * (output.LINE_MAX_BYTES + 1))
-        carried = reader.carry()
-        assert carried == Reading(fd=ends.ours, stream="stdout", skips=True)
-        drop_reader(reader)
-        os.write(ends.childs, b"rest of it\nnext\n")
-        reader = LineReader(ends.ours, "stdout", sink, carried=carried)
-        async with asyncio.timeout(PATIENCE_S):
-            await over.wait()
-        assert [len(line) for line in lines] == [output.LINE_MAX_BYTES + len(output.CUT), 4]
-        os.close(ends.childs)
-        reader.close()
-        assert reader.carry() is None
-
-    asyncio.run(run())
-
-
-def test_what_was_left_out_of_a_flood_is_counted_before() -> None:
-    """The count is told by the program that left it out."""
-
-    async def run() -> None:
-        ends = output.pipe()
-        told: list[tuple[str, int]] = []
-        reader = LineReader(
-            ends.ours, "stdout", lambda *_: None, on_drop=lambda *drop: told.append(drop)
-        )
-        reader._leave_out(b"a\nb\nc\n", 3)
-        assert told == []
-        reader.carry()
-        assert told == [("stdout", 2)]
-        os.close(ends.childs)
-        reader.close()
-        assert told == [("stdout", 2)]
 
     asyncio.run(run())
 
@@ -188,13 +136,12 @@ def test_what_it_says_meanwhile_is_heard_and_a_stranger_still_is_not() -> None:
     asyncio.run(run())
 
 
-def test_a_helper_of_its_tree_is_still_trusted_and_still_killed() -> None:
-    """What is known of its tree is carried: one that has left its session is no stranger."""
+def test_an_orphan_of_its_tree_is_still_trusted_and_still_killed() -> None:
+    """It left its session, its parent and its token: that it was seen before is carried."""
 
     async def run() -> None:
-        code = (
+        helper = (
             "import os, signal, socket\n"
-            "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR2})\n"
             "def say(data):\n"
             "    s = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)\n"
             "    s.sendto(data, os.environ['NOTIFY_SOCKET'])\n"
@@ -202,19 +149,27 @@ def test_a_helper_of_its_tree_is_still_trusted_and_still_killed() -> None:
             "signal.sigwait({signal.SIGUSR2}); say(b'X_STILLHERE_PROOF=roundtrip')\n"
             "signal.pause()\n"
         )
+        between = (
+            "import os, subprocess, sys\n"
+            "env = {'NOTIFY_SOCKET': os.environ['NOTIFY_SOCKET']}\n"
+            "subprocess.Popen([sys.executable, '-I', '-S', '-c', sys.argv[1]], env=env)\n"
+            "sys.stdin.read()\n"
+        )
         script = (
-            f"code = {code!r}\n"
-            "subprocess.Popen([sys.executable, '-I', '-S', '-c', code], start_new_session=True)\n"
-            "hold()"
+            f"{GATE}made = subprocess.Popen([sys.executable, '-I', '-S', '-c', {between!r},"
+            f" {helper!r}], stdin=subprocess.PIPE, start_new_session=True)\n"
+            "gate(); made.communicate(); say(b'X_STILLHERE_CAPS=standby'); hold()"
         )
         async with watched(script) as bot:
             await bot.heard(ev.BotReady)
-            helper = int(bot.child.heard.status)
+            orphan = int(bot.child.heard.status)
+            os.kill(bot.child.pid, signal.SIGUSR2)
+            await bot.heard(ev.CapsDeclared)
             child = hand_over(bot)
-            os.kill(helper, signal.SIGUSR2)
+            os.kill(orphan, signal.SIGUSR2)
             await bot.heard(ev.ProofGiven)
             assert child.strangers == 0
-            assert set(child.members()) == {child.pid, helper}
+            assert set(child.members()) == {child.pid, orphan}
             child.kill()
             await bot.heard(ev.TreeGone)
             assert child.members() == []
@@ -245,28 +200,27 @@ def test_it_flushes_when_it_is_asked_by_the_next_program() -> None:
 
 
 def test_lines_that_it_has_not_read_yet_reach_it_whole_and_in_order() -> None:
-    """More than a pipe holds, given before and after; and it sees the end of its input."""
+    """More than a pipe holds, given before; and what is given after, after it."""
 
     async def run() -> None:
         script = (
             f"{GATE}say(b'READY=1'); gate()\n"
-            "lines = [sys.stdin.readline() for _ in range(4)]\n"
-            "show([len(line) for line in lines]); show(''.join(line[0] for line in lines))\n"
-            "hold()"
+            "def sizes(count): return [len(sys.stdin.readline()) for _ in range(count)]\n"
+            "show(sizes(3)); show(sizes(1)); hold()"
         )
         async with watched(script, stdin=True) as bot:
             await bot.heard(ev.BotReady)
-            for letter in "abc":
-                bot.child.write_line(letter * 100_000)
+            for size in (70_000, 80_000, 90_000):
+                bot.child.write_line("x" * size)
             assert bot.child._input is not None
             assert bot.child._input._waiting
             child = hand_over(bot)
-            child.write_line("d" * 100_000)
             os.kill(child.pid, signal.SIGUSR2)
+            await bot.printed(b"[70001, 80001, 90001]")
             async with asyncio.timeout(PATIENCE_S):
                 await child.drained()
-            await bot.printed(b"abcd")
-            assert bot.lines[0] == ("stdout", b"[100001, 100001, 100001, 100001]")
+            child.write_line("x" * 100_000)
+            await bot.printed(b"[100001]")
 
     asyncio.run(run())
 
