@@ -5,14 +5,13 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from supervisor.process import reexec
-from supervisor.process.reexec import HELD, Refused, Signals, rehearse, release_inherited
+from supervisor.process.reexec import Refused, rehearse
 from supervisor.process.tree import children
 from tests.contract.execkit import program, told
 
@@ -34,78 +33,74 @@ def _as_it_was() -> Iterator[None]:
     assert os.listdir("/proc/self/fd") == open_before
 
 
-@pytest.fixture
-def heard() -> Iterator[list[int]]:
-    """Handle all that a supervisor handles; what comes is in the list."""
-    found: list[int] = []
-    before = {number: signal.getsignal(number) for number in HELD}
-    for number in HELD:
-        signal.signal(number, lambda got, _frame: found.append(got))
-    yield found
-    for number, handler in before.items():
-        signal.signal(number, handler)
-
-
-def send(*numbers: int) -> None:
-    """Send signals to ourselves."""
+# In a program of its own: here other threads, that block nothing, might take the signals.
+ALONE = f"""{PRELUDE}
+import threading
+heard = []
+for number in reexec.HELD:
+    signal.signal(number, lambda got, _: heard.append(got))
+def send(*numbers):
     for number in numbers:
         os.kill(os.getpid(), number)
+"""
+
+
+def alone(body: str) -> list[list[int]]:
+    """Run a piece of code that hears all that a supervisor handles; return what it says."""
+    lines, errors, status = told(program(ALONE + body))
+    assert (errors, status) == ("", 0)
+    return lines
 
 
 # Signals.
-def test_a_signal_waits_while_it_is_held_and_is_handled_after(heard: list[int]) -> None:
+def test_a_signal_waits_while_it_is_held_and_is_handled_after() -> None:
     """An upgrade that comes to nothing loses none, and handles none twice."""
-    signals = Signals()
-    send(signal.SIGTERM, signal.SIGHUP)
-    assert heard == []
-    signals.release()
-    assert sorted(heard) == [signal.SIGHUP, signal.SIGTERM]
-    send(signal.SIGINT)
-    assert heard[2:] == [signal.SIGINT]
+    said = alone(
+        "signals = reexec.Signals()\n"
+        "send(signal.SIGTERM, signal.SIGHUP); say(*heard)\n"
+        "signals.release(); say(*sorted(heard))\n"
+        "send(signal.SIGINT); say(heard[-1])\n"
+        "say(*signal.pthread_sigmask(signal.SIG_BLOCK, ()))\n"
+        "reexec.Signals().release(); say(len(heard))\n"
+    )
+    assert said == [[], [signal.SIGHUP, signal.SIGTERM], [signal.SIGINT], [], [3]]
 
 
-def test_nothing_comes_of_nothing(heard: list[int]) -> None:
-    """Held and released: nobody is told anything."""
-    Signals().release()
-    assert heard == []
-
-
-def test_what_another_thread_took_is_raised_again(heard: list[int]) -> None:
+def test_what_another_thread_took_is_raised_again() -> None:
     """A thread that does not block it takes it: its number is written down in the pipe."""
-    signals = Signals()
-
-    def take() -> None:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})
-        signal.pthread_kill(threading.get_ident(), signal.SIGHUP)
-
-    thread = threading.Thread(target=take)
-    thread.start()
-    thread.join()
-    signal.pthread_sigmask(signal.SIG_BLOCK, ())  # Python runs what handlers are pending
-    assert heard == [signal.SIGHUP], "in this program it is heard already"
-    heard.clear()
-    signals.release()
-    assert heard == [signal.SIGHUP], "the next program would hear it"
+    said = alone(
+        "def take():\n"
+        "    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP})\n"
+        "    signal.pthread_kill(threading.get_ident(), signal.SIGHUP)\n"
+        "signals = reexec.Signals()\n"
+        "thread = threading.Thread(target=take)\n"
+        "thread.start(); thread.join()\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, ())  # runs what handlers are pending\n"
+        "say(*heard); heard.clear()\n"
+        "signals.release(); say(*heard)\n"
+    )
+    assert said == [[signal.SIGHUP], [signal.SIGHUP]], "the next program would hear it"
 
 
-def test_only_what_a_supervisor_handles_is_raised_again(heard: list[int]) -> None:
-    """Another number in the pipe would kill us."""
-    reads, writes = os.pipe()
-    os.set_blocking(reads, False)
-    os.write(writes, bytes([signal.SIGUSR1, signal.SIGKILL, 0, 255, signal.SIGHUP, signal.SIGHUP]))
-    os.close(writes)
-    signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
-    release_inherited(reads)
-    assert heard == [signal.SIGHUP]
+def test_only_what_a_supervisor_handles_is_raised_again() -> None:
+    """Another number in the pipe would kill us; and each is raised once."""
+    said = alone(
+        "reads, writes = os.pipe(); os.set_blocking(reads, False)\n"
+        "numbers = [signal.SIGUSR1, signal.SIGKILL, 0, 255, signal.SIGHUP, signal.SIGHUP]\n"
+        "os.write(writes, bytes(numbers)); os.close(writes)\n"
+        "signal.pthread_sigmask(signal.SIG_BLOCK, reexec.HELD)\n"
+        "reexec.release_inherited(reads); say(*heard)\n"
+    )
+    assert said == [[signal.SIGHUP]]
 
 
-def test_an_empty_pipe_whose_writer_lives_keeps_nobody(heard: list[int]) -> None:
+def test_an_empty_pipe_whose_writer_lives_keeps_nobody() -> None:
     """The next program does not wait for what may never come."""
-    reads, writes = os.pipe()
-    os.set_blocking(reads, False)
-    release_inherited(reads)
-    os.close(writes)
-    assert heard == []
+    said = alone(
+        "reads, writes = os.pipe(); os.set_blocking(reads, False)\n"
+        "reexec.release_inherited(reads); say(*heard)\n"
+    )
+    assert said == [[]]
 
 
 def test_signals_during_an_execve_are_handled_by_the_next_program() -> None:
