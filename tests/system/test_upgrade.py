@@ -22,10 +22,10 @@ session = false
 ready = { log = "line 0" }
 """
 COUNT = """
-import time
+import threading
 for number in range(10**9):
     print("line", number, "x" * (number % 3000))
-    time.sleep(0.001)
+    threading.Event().wait(0.001)
 """
 TWO = """
 [bot.{name}]

@@ -28,7 +28,7 @@ def written(folder: Path, story: Callable[[LogFiles], None], **settings: Any) ->
         await asyncio.to_thread(lambda: None)
         story(files)
         files.close()
-        await asyncio.sleep(0)
+        await asyncio.to_thread(lambda: None)
 
     asyncio.run(main())
     return told
