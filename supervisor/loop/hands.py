@@ -246,7 +246,7 @@ class Hands:
 
     def why_not_now(self) -> str:
         """Return what is under way that cannot be carried over; "" for nothing."""
-        if not self.jobs.idle:
+        if not self.jobs.at_rest:
             return "work on its session is under way"
         if self.spares.pids:
             return "its spare has not ended yet"

@@ -28,6 +28,7 @@ class Jobs:
         self._loop = asyncio.get_running_loop()
         self._strand = Strand(f"session-{name}", linger_s=LINGER_S)
         self._running: set[asyncio.Future[Any]] = set()
+        self._asked: set[asyncio.Future[Any]] = set()  # somebody waits for what comes of it
 
     def job(self, ticket: int, work: Callable[[int], ev.Event | None]) -> None:
         """Run a job of the core in the session's strand; its event, or JobFailed, follows.
@@ -60,11 +61,16 @@ class Jobs:
         """Whether nothing is under way."""
         return not self._running
 
+    @property
+    def at_rest(self) -> bool:
+        """Whether nothing is under way at all, not even what somebody has asked to be told."""
+        return not self._running and not self._asked
+
     async def result(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the session's strand, in turn, and return what it returns."""
         future = self._loop.run_in_executor(self._strand, work)
-        self._running.add(future)
-        future.add_done_callback(self._running.discard)
+        self._asked.add(future)
+        future.add_done_callback(self._asked.discard)
         return await future
 
     def soon(self, call: Callable[..., None], *args: Any, **fields: Any) -> None:

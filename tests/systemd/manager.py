@@ -101,8 +101,10 @@ def booted(work: Path, shown: Mapping[Path, str]) -> Iterator[Manager]:
             assert outer.poll() is None, (work.parent / "boot.log").read_text()[-3000:]
             if not found and (pid := _systemd_below(outer.pid)):
                 found.append(Manager(pid))
-            said = found and found[0].run("systemctl", "is-system-running", check=False).stdout
-            return bool(said) and said.strip() in ("running", "degraded")
+            if not found:
+                return False
+            said = found[0].run("systemctl", "is-system-running", check=False).stdout
+            return said.strip() in ("running", "degraded")
 
         until(up, "booted")
         yield found[0]

@@ -60,7 +60,7 @@ def rules() -> list[dict[str, Any]]:
     return found
 
 
-def each_rule() -> Any:
+def each_rule() -> pytest.MarkDecorator:
     """Run a test for each rule, under its name."""
     return pytest.mark.parametrize("rule", rules(), ids=lambda rule: str(rule["alert"]))
 
