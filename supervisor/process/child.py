@@ -87,6 +87,8 @@ class Child:
             self._close_channels()
             raise cannot_start(plan.command[0], error) from error
         mains.add(self.pid)
+        if self._process is not None:
+            self._process.returncode = 0  # it is collected below: its destructor has no say
         self._loop.add_reader(self._pidfd, self._ended)
 
     # Starting.
