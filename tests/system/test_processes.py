@@ -124,7 +124,7 @@ def test_output_never_blocks_a_bot_and_memory_stays_bounded(
         words = [line["line"] for line in lines if line["stream"] == "stdout"]
         numbers = [int(word[5:]) for word in words if word.startswith("line ")]
         assert numbers == sorted(set(numbers))
-        assert numbers[-1] == 199_999
+        assert 0 < len(numbers) <= 200_000  # a flood is sampled, and what is left out counted
         assert folder.stillhere("logs", "-n", "1").stdout
         assert supervisor.stop() == 0
 
