@@ -79,6 +79,8 @@ class Child:
         self._input: Input | None = None
         self._process = self._start() if carried is None else None
         self.pid = self._process.pid if self._process is not None else self._adopt(carried)
+        if self._process is not None:
+            self._process.returncode = 0  # we collect it: its destructor has no say
         try:
             self._pidfd = os.pidfd_open(self.pid)
         except OSError as error:  # no descriptors left: what cannot be watched must not run
@@ -87,8 +89,6 @@ class Child:
             self._close_channels()
             raise cannot_start(plan.command[0], error) from error
         mains.add(self.pid)
-        if self._process is not None:
-            self._process.returncode = 0  # it is collected below: its destructor has no say
         self._loop.add_reader(self._pidfd, self._ended)
 
     # Starting.
