@@ -20,7 +20,7 @@ from supervisor.process.carried import Carried, Reading
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
-from supervisor.process.masks import Masks
+from supervisor.process.masks import Masks, drawn
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
@@ -218,7 +218,9 @@ class Child:
             self._spare_said("what was loaded ahead printed a line")
             return
         line = self._masks[stream].blot(self._blot(line))
-        self.heard.tail.append(line[:_TAIL_CHARS].decode("utf-8", "replace"))
+        text = line[:_TAIL_CHARS].decode("utf-8", "replace")
+        if not drawn(text):  # a QR code: the tail gets into the journal
+            self.heard.tail.append(text)
         self._on_line(self.generation, stream, line)
 
     def _prompt(self, stream: str, text: bytes) -> None:

@@ -58,7 +58,8 @@ class Masks:
     """
 
     def __init__(self, more: Sequence[str] = ()) -> None:
-        self._more = [re.compile(pattern.encode()) for pattern in more]
+        # As the config was checked: patterns of text, which know `\w` and `\u` of all letters.
+        self._more = [re.compile(pattern) for pattern in more]
         self.key_lines = 0
 
     def blot(self, line: bytes) -> bytes:
@@ -69,8 +70,11 @@ class Masks:
         if b"PRIVATE KEY-----" in line and _KEY_BEGINS.search(line):
             self.key_lines = 0 if _KEY_ENDS.search(line) else _KEY_LINES
             return MASKED
-        for pattern in self._more:
-            line = pattern.sub(MASKED, line)
+        if self._more:
+            text = line.decode("utf-8", "surrogateescape")
+            for pattern in self._more:
+                text = pattern.sub(MASKED.decode(), text)
+            line = text.encode("utf-8", "surrogateescape")
         low = line.lower()
         if any(hint in low for hint in _HINTS) or _LIKE_A_TOKEN.search(line):
             for known, instead in _PATTERNS:

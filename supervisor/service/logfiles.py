@@ -255,6 +255,9 @@ def tail(folder: Path, bot: str, count: int) -> list[str]:
     found: deque[str] = deque(maxlen=max(count, 0))
     aside = sorted(folder.glob(f"{bot}.*.log"), key=lambda path: path.stat().st_mtime)
     for path in (*aside, folder / f"{bot}.log"):
-        with suppress(FileNotFoundError), path.open(encoding="utf-8", errors="replace") as file:
+        with (
+            suppress(FileNotFoundError),
+            path.open(encoding="utf-8", errors="replace", newline="\n") as file,
+        ):
             found.extend(line.rstrip("\n") for line in file)
     return list(found)

@@ -36,6 +36,18 @@ def test_lines_of_any_length() -> None:
     asyncio.run(run())
 
 
+def test_a_drawn_code_is_in_no_tail() -> None:
+    """A generation's last words get into the journal when it fails: no QR code is among them."""
+
+    async def run() -> None:
+        script = "for line in ('scan', '█▀▄ █▀▄█' * 5, 'failed'): print(line)"
+        async with watched(script, env={"PYTHONIOENCODING": "utf-8"}) as bot:
+            await bot.heard(ev.TreeGone)
+            assert list(bot.child.heard.tail) == ["scan", "failed"]
+
+    asyncio.run(run())
+
+
 def test_a_flood_is_sampled_and_counted_and_no_line_of_it_torn() -> None:
     """Every line that comes is one that was written; what is left out is told to the last line."""
 

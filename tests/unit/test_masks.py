@@ -87,6 +87,10 @@ def test_key_material_as_node_prints_it_is_blotted_out() -> None:
 def test_the_configs_own_patterns_come_too() -> None:
     """Whatever a person calls a secret."""
     assert Masks([r"\+\d{6,}"]).blot(b"from +971505760056 to me") == b"from [masked] to me"
+    names = Masks([r"\bJos\u00e9\w*"])
+    assert names.blot("from José\u00e9 \U0001f600".encode() + b"\xff") == (
+        b"from [masked] \xf0\x9f\x98\x80\xff"
+    )
 
 
 @pytest.mark.parametrize("piece", [b"key=", b"a" * 64, b"://a:", b"1234567:", b"eyJ", b"Bearer "])

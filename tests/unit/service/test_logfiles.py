@@ -59,6 +59,13 @@ def test_all_lines_are_there_in_order_over_many_files(tmp_path: Path) -> None:
     assert stream == "err"
 
 
+def test_a_bar_of_progress_is_one_line(tmp_path: Path) -> None:
+    """A carriage return draws a line over; it does not end it."""
+    written(tmp_path, lambda files: files.put("a", "stdout", "10 %\r20 %"))
+    (line,) = tail(tmp_path, "a", 10)
+    assert line.endswith("out 10 %\r20 %")
+
+
 def test_so_many_files_stay(tmp_path: Path) -> None:
     """Beside the one that is written, and the newest."""
 

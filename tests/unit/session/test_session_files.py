@@ -78,3 +78,17 @@ def test_a_sweep_takes_no_folder_that_is_worked_in(
         assert work not in removed
     assert removed
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("wrong", ["", ".", "..", "{here}", "{above}"])
+def test_where_we_are_is_never_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, wrong: str
+) -> None:
+    """A path that came to nothing names the current folder; nothing of ours ever means that."""
+    here = tmp_path / "above" / "here"
+    here.mkdir(parents=True)
+    (here / "precious").write_text("x")
+    monkeypatch.chdir(here)
+    with pytest.raises(PermissionError, match="current folder"):
+        files.remove_tree(Path(wrong.format(here=here, above=here.parent)))
+    assert (here / "precious").read_text() == "x"
