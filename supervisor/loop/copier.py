@@ -64,7 +64,7 @@ class Copier(Owner):
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:
         members = partial(self._members, generation)
         self._tell_away()
-        before = self._manager.precapture(self.id, mapped(members()))
+        before = self._manager.precapture(self.id, lambda: mapped(members()))
         same = self._manager.unchanged(self.id, before)
         proof = self._proofs.get(generation, "")
         if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
@@ -112,8 +112,9 @@ class Copier(Owner):
         self._forget_head()
         if self.id:
             with suppress(SupervisorError):
-                there = mapped(self._members(generation))
-                copies = self._manager.precapture(self.id, there, haste=False)
+                copies = self._manager.precapture(
+                    self.id, lambda: mapped(self._members(generation)), haste=False
+                )
                 self._head = copies, False
                 self._head = copies, self._passes(copies.found)
 

@@ -1,7 +1,9 @@
 """Taking snapshots: capture while it matters, commit afterwards, validate off the path, prune."""
 
 import time
+from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 from supervisor.session import epochs
 from supervisor.session.copying.capture import Capture, Copies, Stored, copy_changes, moved_since
@@ -33,11 +35,15 @@ class Snapshots(Verdicts):
     """Everything from the live session to a pruned store."""
 
     def precapture(
-        self, session_id: str, mapped: frozenset[int] = frozenset(), *, haste: bool = True
+        self,
+        session_id: str,
+        mapped: Callable[[], frozenset[int]] = frozenset,
+        *,
+        haste: bool = True,
     ) -> Copies:
         """Copy what differs from the last snapshot while the bot still runs, as a head start.
 
-        `mapped`: inodes of the files that the bot writes without a call (see `hot.mapped`).
+        `mapped`: tells the inodes of the files that the bot writes without a call (`hot.mapped`).
         `haste`: the bot will be held still for the rest. Raises: SnapshotFailed, SessionBusy.
         """
         with self.owning(session_id), snapshot_failing(session_id):
@@ -186,7 +192,7 @@ class Snapshots(Verdicts):
                 hot=False,
                 seals=False,
                 doubt="",
-                mapped=mapped_by(users(self.folder(session_id))),
+                mapped=lambda: mapped_by(users(self.folder(session_id))),
             )
             link = (capture.epoch, capture.state, capture.identity)
             if unchanged(self.store, session_id, link, capture.copies) is None:
@@ -227,7 +233,7 @@ class Snapshots(Verdicts):
         seals: bool,
         doubt: str,
         pre: Copies | None = None,
-        mapped: frozenset[int] = frozenset(),
+        mapped: Callable[[], frozenset[int]] = frozenset,
     ) -> Capture:
         begin = time.perf_counter()
         taken_at = self._clock()
@@ -237,7 +243,7 @@ class Snapshots(Verdicts):
             self._may_begin(session_id, record, listing)
             profile, base, full = self._ground(session_id, record, listing)
             if pre and hot:
-                mapped = pre.mapped
+                mapped = partial(frozenset, pre.mapped)
             elif pre and pre.base is not base:
                 pre = None  # what it took for stored may be so no more
             with uncollected(f"first capture of {session_id}", when=base is None):

@@ -7,7 +7,7 @@ while the rest is still to do. The spool has no name: it ends with the process.
 
 import errno
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -158,7 +158,7 @@ def copy_changes(
     base: Stored | None,
     spool: Spool,
     pre: Copies | None = None,
-    mapped: frozenset[int] = frozenset(),
+    mapped: Callable[[], frozenset[int]] = frozenset,
     found: Scan | None = None,
     *,
     uid: int | None = None,
@@ -167,12 +167,13 @@ def copy_changes(
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
     `pre` (which used the same spool) only what moved since is read; of what was mapped then stat
-    tells nothing. `mapped`, `uid`: see Copies.
+    tells nothing. `mapped`, `uid`: see Copies. What is mapped is asked for after the clock: whoever
+    maps a file later still, and writes, leaves a time that is not before the clock's.
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
-    result = Copies(spool, file_clock_ns(), boot, base, mapped=mapped, fine=has_device(root))
-    result.uid = uid
+    result = Copies(spool, file_clock_ns(), boot, base, fine=has_device(root), uid=uid)
+    result.mapped = mapped()
     result.tray = pre.tray if pre else None
     if found is None:
         found = scan(root, profile.excludes, base.entries if base else None)
@@ -181,7 +182,7 @@ def copy_changes(
     if base is not None and boot and base.boot == boot:
         result.reused = base.same(found.seen, fine=result.fine)
     reread = remembering(profile.reread)
-    unproved = mapped | pre.mapped if pre else mapped
+    unproved = result.mapped | pre.mapped if pre else result.mapped
     some = unproved or found.elsewhere
     to_copy: list[str] = []
     for path, seen in found.seen.items():

@@ -6,6 +6,8 @@ import gc
 import mmap
 import os
 from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,8 @@ from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.session.checked import Checks
 from supervisor.session.copying.capture import Copies
+from supervisor.session.copying.hot import mapped
+from supervisor.session.copying.stat_boot import file_clock_ns
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import Check
 from supervisor.session.scan import Seen, seen_from
@@ -102,7 +106,7 @@ def test_what_was_mapped_meanwhile_is_read_again(place: Place) -> None:
     key.write_bytes(b"A" * 4096)
     with key.open("r+b") as file, mmap.mmap(file.fileno(), 0) as pages:
         pages[0:1] = b"B"
-        head = manager.precapture(ID, frozenset({key.stat().st_ino}), haste=False)
+        head = manager.precapture(ID, partial(frozenset, {key.stat().st_ino}), haste=False)
         head.scan_ns += LATER_NS
         head.seen["keys/one"] = now(place.live / "keys" / "one")
         ctypes.memmove(ctypes.addressof(ctypes.c_char.from_buffer(pages)), b"C", 1)
@@ -111,6 +115,30 @@ def test_what_was_mapped_meanwhile_is_read_again(place: Place) -> None:
     assert capture.copies.seen["keys/one"] == now(
         place.live / "keys" / "one"
     )  # from now on stat tells
+    snapshot = manager.commit(capture)
+    assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
+
+
+def test_what_is_mapped_right_after_the_look_is_read_again(place: Place) -> None:
+    """Its first write moves its times past the clock of the walk, however long the look took."""
+    manager = place.linked()
+    key = place.live / "keys" / "one"
+    key.write_bytes(b"A" * 4096)
+    with key.open("r+b") as file, ExitStack() as bot:
+
+        def look() -> frozenset[int]:
+            found = mapped([os.getpid()])
+            pages = bot.enter_context(mmap.mmap(file.fileno(), 0))
+            pages[0:1] = b"B"
+            written_ns = file_clock_ns()
+            while file_clock_ns() < written_ns + 20_000_000:
+                pass  # more than a tick of the clock
+            bot.callback(pages.__setitem__, slice(0, 1), b"C")
+            return found
+
+        head = manager.precapture(ID, look)
+        bot.pop_all().close()
+    capture = manager.capture(ID, reason="manual", generation=1, hot=True, pre=head)
     snapshot = manager.commit(capture)
     assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
 
