@@ -30,11 +30,11 @@ from supervisor.loop.vitals import Vitals
 from supervisor.process import descriptors, probes, reexec, user
 from supervisor.process.tree import become_subreaper, reap_orphans
 from supervisor.process.wakeups import Wakeups
-from supervisor.service.alerts import Alerts
-from supervisor.service.endpoint import Endpoint
-from supervisor.service.logfiles import LogFiles
+from supervisor.service.alerting.alerts import Alerts
+from supervisor.service.logs.files import LogFiles
+from supervisor.service.monitoring.endpoint import Endpoint
 from supervisor.service.standing import Bot, Standing, standing
-from supervisor.service.upward import Upward
+from supervisor.service.systemd.upward import Upward
 from supervisor.session.belonging import belonging_of
 from supervisor.session.manager import SessionManager
 

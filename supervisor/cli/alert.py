@@ -8,7 +8,7 @@ from supervisor.cli import target, words
 
 if TYPE_CHECKING:
     from supervisor.config import Config
-    from supervisor.service.delivery import Outcome
+    from supervisor.service.alerting.delivery import Outcome
 
 FAILED = 1
 
@@ -57,8 +57,8 @@ def _tried(config: "Config") -> dict[str, dict[str, Any]]:
     import asyncio  # noqa: PLC0415 - `--help` needs none
     import re  # noqa: PLC0415 - the same
 
-    from supervisor.service.alert_cases import made  # noqa: PLC0415 - the same
-    from supervisor.service.announcer import masked, ways  # noqa: PLC0415 - the same
+    from supervisor.service.alerting.announcer import masked, ways  # noqa: PLC0415 - the same
+    from supervisor.service.alerting.cases import made  # noqa: PLC0415 - the same
 
     message = made("stillhere", "test", "this is a test", {})
 

@@ -101,7 +101,7 @@ def _print(item: dict[str, Any], bot: str | None, *, as_json: bool) -> None:
 def _from_files(
     ctx: click.Context, bot: str | None, lines: int, error: NotRunning
 ) -> Iterable[dict[str, Any]]:
-    from supervisor.service import logfiles  # noqa: PLC0415 - only without a supervisor
+    from supervisor.service.logs import files as logfiles  # noqa: PLC0415 - only without a supervisor
 
     config = target.config(ctx)
     if config.logs.folder is None:

@@ -12,8 +12,8 @@ from loguru import logger
 from supervisor.cli.qr import plain
 from supervisor.cli.screen import Screen
 from supervisor.cli.tell import Line, Weight
-from supervisor.service.journald import Journald
-from supervisor.service.logfiles import FILE
+from supervisor.service.logs.files import FILE
+from supervisor.service.logs.journald import Journald
 
 if TYPE_CHECKING:
     from loguru import Message

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from supervisor.config import Config
-    from supervisor.service.place import Place
+    from supervisor.service.systemd.place import Place
 
 _SYSTEM = Path("/etc/systemd/system")
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
@@ -42,7 +42,7 @@ def _options(command: "Callable[..., int]") -> "Callable[..., int]":
 @click.pass_context
 def show(ctx: click.Context, *, manager: bool, user: str | None, name: str | None) -> int:
     """Print the unit, and change nothing."""
-    from supervisor.service import unit  # noqa: PLC0415 - quick commands skip it
+    from supervisor.service.systemd import unit  # noqa: PLC0415 - quick commands skip it
 
     config, place = _look(ctx, manager=manager, user=user, name=name)
     click.echo(unit.text(config, place), nl=False)
@@ -64,7 +64,7 @@ def install(
     into: Path | None,
 ) -> int:
     """Write the unit where systemd finds it, and say what to run next."""
-    from supervisor.service import unit  # noqa: PLC0415 - quick commands skip it
+    from supervisor.service.systemd import unit  # noqa: PLC0415 - quick commands skip it
 
     config, place = _look(ctx, manager=manager, user=user, name=name)
     text = unit.text(config, place)
@@ -89,7 +89,7 @@ def _look(
     ctx: click.Context, *, manager: bool, user: str | None, name: str | None
 ) -> "tuple[Config, Place]":
     from supervisor.config import load  # noqa: PLC0415 - quick commands skip it
-    from supervisor.service import place as places  # noqa: PLC0415 - the same
+    from supervisor.service.systemd import place as places  # noqa: PLC0415 - the same
 
     path = target.find(ctx)
     if path is None:
@@ -128,7 +128,7 @@ def _read(path: Path) -> str | None:
 
 def _make_folders(config: "Config", place: "Place") -> None:
     """Make what the unit names: systemd refuses to start with a folder that is not there."""
-    from supervisor.service import unit  # noqa: PLC0415 - quick commands skip it
+    from supervisor.service.systemd import unit  # noqa: PLC0415 - quick commands skip it
 
     for folder in unit.folders_to_make(config, place):
         missing = [each for each in (folder, *folder.parents) if not each.is_dir()]

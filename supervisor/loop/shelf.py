@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
-from supervisor.service.facts import Copies
+from supervisor.service.monitoring.facts import Copies
 from supervisor.session.model import parse_name, since_1970
 from supervisor.session.storage.store import Store
 

@@ -16,7 +16,7 @@ from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge
 from supervisor.loop.shelf import Shelf
 from supervisor.loop.strand import Strand
-from supervisor.service.facts import Copies, Facts, Figures, Glance, Ledger
+from supervisor.service.monitoring.facts import Copies, Facts, Figures, Glance, Ledger
 
 # Who asks again so soon gets the same figures.
 FRESH_S = 1.0

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import psutil
 
-from supervisor.service.logfiles import tail
+from supervisor.service.logs.files import tail
 from tests.system.harness import Folder, running
 
 COUNTS = """

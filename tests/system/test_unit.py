@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from supervisor.config import default_config
-from supervisor.service import unit
-from supervisor.service.place import Needs, Place
+from supervisor.service.systemd import place as places
+from supervisor.service.systemd import unit
+from supervisor.service.systemd.place import Needs, Place
 from tests.system.harness import Folder
 
 PYTHON = '[bot.a]\ncommand = ["python", "bot.py"]\nstop_timeout_s = 25\n'
@@ -67,10 +68,17 @@ def test_it_says_what_the_supervisor_does(new_folder: Callable[..., Folder]) -> 
     assert {"Type=notify", "NotifyAccess=main", "Restart=always", "KillMode=process"} <= lines
     assert "ExecReload=/bin/kill -HUP $MAINPID" in lines or "Type=notify-reload" in lines
     (sweep,) = [line for line in lines if line.startswith("ExecStopPost=")]
-    assert sweep.endswith("supervisor.service.sweep 25")  # as long as the slowest bot may take
+    assert sweep.endswith(".sweep 25")  # as long as the slowest bot may take
     (stop,) = [line for line in lines if line.startswith("TimeoutStopSec=")]
     assert int(stop.partition("=")[2]) > 25
     assert any(line.startswith("WatchdogSec=") for line in lines)
+
+
+def test_its_own_code_may_be_read_wherever_it_lies(tmp_path: Path) -> None:
+    """A checkout in a home that the sandbox hides would not even begin."""
+    config = default_config(tmp_path, ["python", "bot.py"])
+    place = places.look(config, name="bots", user="nobody", manager=False)
+    assert any((folder / "supervisor" / "__main__.py").is_file() for folder in place.reads)
 
 
 def test_a_path_with_spaces_and_percents_is_one_path(new_folder: Callable[..., Folder]) -> None:

@@ -3,8 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from supervisor.service.alert_cases import Alert, made
-from supervisor.service.alert_rules import Rules
+from supervisor.service.alerting.cases import Alert, made
+from supervisor.service.alerting.rules import Rules
 from tests.unit.configkit import read
 
 REPEAT_S = 3600.0

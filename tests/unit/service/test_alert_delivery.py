@@ -8,9 +8,9 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from supervisor.service.alert_cases import Alert
-from supervisor.service.announcer import Announcer
-from supervisor.service.delivery import QUEUE_MAX, RETRY_AFTER_MAX_S, Delivery, Outcome
+from supervisor.service.alerting.announcer import Announcer
+from supervisor.service.alerting.cases import Alert
+from supervisor.service.alerting.delivery import QUEUE_MAX, RETRY_AFTER_MAX_S, Delivery, Outcome
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, alert
 from tests.unit.service.hookkit import TOKEN, WAIT_S

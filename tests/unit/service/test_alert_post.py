@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from supervisor.service import announcer, post
-from supervisor.service.announcer import by_webhook
-from supervisor.service.delivery import Outcome
+from supervisor.service.alerting import announcer, post
+from supervisor.service.alerting.announcer import by_webhook
+from supervisor.service.alerting.delivery import Outcome
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, alert
 from tests.unit.service.hookkit import TOKEN, WAIT_S, Hooks, hooks

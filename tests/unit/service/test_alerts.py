@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.service.alert_cases import KINDS, Case, harmless
-from supervisor.service.alert_rules import NOT_UP_S, QUIET_S
+from supervisor.service.alerting.cases import KINDS, Case, harmless
+from supervisor.service.alerting.rules import NOT_UP_S, QUIET_S
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, REPEAT_S, Story
 

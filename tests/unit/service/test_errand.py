@@ -11,10 +11,10 @@ import pytest
 
 from supervisor.core.errors import SupervisorError
 from supervisor.process import probes
-from supervisor.service import errand
-from supervisor.service.announcer import by_command
-from supervisor.service.delivery import Outcome
-from supervisor.service.errand import OUTPUT_BYTES, Ended
+from supervisor.service.alerting import errand
+from supervisor.service.alerting.announcer import by_command
+from supervisor.service.alerting.delivery import Outcome
+from supervisor.service.alerting.errand import OUTPUT_BYTES, Ended
 from tests.unit.service.alertkit import alert
 
 LONG_S = 30.0

@@ -12,7 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.service.http import FIELDS_MOST, HEAD_BYTES, Answer, HttpServer, Limits, Request
+from supervisor.service.monitoring.http import (
+    FIELDS_MOST,
+    HEAD_BYTES,
+    Answer,
+    HttpServer,
+    Limits,
+    Request,
+)
 
 GOOD = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
 WAIT_S = 20.0

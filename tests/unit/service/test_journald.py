@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.service.journald import Journald, _field
+from supervisor.service.logs.journald import Journald, _field
 
 WAIT_S = 10.0
 

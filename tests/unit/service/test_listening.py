@@ -12,8 +12,8 @@ import pytest
 
 from supervisor.config.model import MetricsConfig
 from supervisor.core.errors import ConfigError, SupervisorError
-from supervisor.service import listening
-from supervisor.service.listening import Listening
+from supervisor.service.monitoring import listening
+from supervisor.service.monitoring.listening import Listening
 
 Found = list[tuple[int, int, int, str, tuple[str, int]]]
 

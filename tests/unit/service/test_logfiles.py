@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from supervisor.config import LogsConfig
-from supervisor.service import logfiles
-from supervisor.service.logfiles import LogFiles, tail
+from supervisor.service.logs import files as logfiles
+from supervisor.service.logs.files import LogFiles, tail
 from tests.faults.mounts import mounted
 
 Told = list[tuple[str | None, str, dict[str, Any]]]

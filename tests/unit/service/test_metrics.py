@@ -13,10 +13,10 @@ from prometheus_client.parser import text_string_to_metric_families as plain_fam
 
 from supervisor.core.records import Reason, Restart
 from supervisor.core.state import Phase
-from supervisor.service.counts import COUNTED, DRILLS, REASONS
-from supervisor.service.facts import Copies, Facts, Figures, Glance, Ledger
-from supervisor.service.metrics import OPENMETRICS_TYPE, Metrics
-from supervisor.service.readiness import readiness
+from supervisor.service.monitoring.counts import COUNTED, DRILLS, REASONS
+from supervisor.service.monitoring.facts import Copies, Facts, Figures, Glance, Ledger
+from supervisor.service.monitoring.metrics import OPENMETRICS_TYPE, Metrics
+from supervisor.service.monitoring.readiness import readiness
 
 MB = 1 << 20
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]

@@ -12,8 +12,8 @@ from prometheus_client import Metric
 
 from supervisor.cli.main import cli
 from supervisor.core.state import Phase
-from supervisor.service.facts import Copies, Facts, Figures, Glance, Ledger
-from supervisor.service.metrics import Metrics
+from supervisor.service.monitoring.facts import Copies, Facts, Figures, Glance, Ledger
+from supervisor.service.monitoring.metrics import Metrics
 from tests.markdown import ROOT, code, rows, section
 
 PAGE = ROOT / "docs" / "metrics.md"

@@ -5,8 +5,8 @@ import json
 import pytest
 
 from supervisor.core.state import PREPARING, Phase
-from supervisor.service.facts import Glance
-from supervisor.service.readiness import readiness
+from supervisor.service.monitoring.facts import Glance
+from supervisor.service.monitoring.readiness import readiness
 
 PERSON = {Phase.PAIRING, Phase.FAILED, Phase.REFUSED}
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.service.standing import Standing
-from supervisor.service.upward import Upward
+from supervisor.service.systemd.upward import Upward
 
 WAIT_S = 10.0
 DONE = Standing(settled=True, line="1 online")

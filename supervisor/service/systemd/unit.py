@@ -14,9 +14,9 @@ from supervisor.config import BotConfig, Config
 from supervisor.core.errors import SupervisorError
 from supervisor.core.limits import KILL_TIMEOUT_S, SEAL_TIMEOUT_S
 from supervisor.core.version import VERSION
-from supervisor.service.place import MANAGED, Place, written
-from supervisor.service.sandbox import below, hidden_homes, sandbox
-from supervisor.service.sweep import bound_s
+from supervisor.service.systemd.place import MANAGED, Place, written
+from supervisor.service.systemd.sandbox import below, hidden_homes, sandbox
+from supervisor.service.systemd.sweep import bound_s
 
 MARK = "# Written by stillhere"
 _HEADER = re.compile(
@@ -126,7 +126,13 @@ def _service(config: Config, place: Place) -> list[tuple[str, str]]:
 def _life(config: Config, place: Place) -> list[tuple[str, str]]:
     notify = "notify-reload" if place.version >= _RELOAD_SINCE else "notify"
     run = [*place.program, "--config", str(config.path), "run"]
-    sweep = [place.python, "-P", "-m", "supervisor.service.sweep", f"{_patience_s(config):g}"]
+    sweep = [
+        place.python,
+        "-P",
+        "-m",
+        "supervisor.service.systemd.sweep",
+        f"{_patience_s(config):g}",
+    ]
     lines = [
         ("Type", notify),
         ("NotifyAccess", "main"),

@@ -8,11 +8,11 @@ from typing import Any
 
 from supervisor.config.model import MetricsConfig
 from supervisor.core.version import VERSION
-from supervisor.service.facts import Knows
-from supervisor.service.http import Answer, HttpServer, Request
-from supervisor.service.listening import Listening, listen
-from supervisor.service.metrics import Metrics
-from supervisor.service.readiness import readiness
+from supervisor.service.monitoring.facts import Knows
+from supervisor.service.monitoring.http import Answer, HttpServer, Request
+from supervisor.service.monitoring.listening import Listening, listen
+from supervisor.service.monitoring.metrics import Metrics
+from supervisor.service.monitoring.readiness import readiness
 
 BEAT_S = 1.0
 # A loop that did not turn for so long is not well, though it answers now.

@@ -21,10 +21,10 @@ from supervisor.control.journal import Record
 from supervisor.core.errors import SupervisorError
 from supervisor.core.version import VERSION
 from supervisor.process import environment
-from supervisor.service import errand
-from supervisor.service.alert_cases import Alert
-from supervisor.service.alert_rules import Rules
-from supervisor.service.delivery import Delivery, Outcome
+from supervisor.service.alerting import errand
+from supervisor.service.alerting.cases import Alert
+from supervisor.service.alerting.delivery import Delivery, Outcome
+from supervisor.service.alerting.rules import Rules
 
 COMMAND_S = 30.0
 POST_S = 10.0

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 from supervisor.core.state import Phase
-from supervisor.service.facts import Figures, Glance
+from supervisor.service.monitoring.facts import Figures, Glance
 from supervisor.session.model import Verdict
 
 Values = Iterable[tuple[tuple[str, ...], float]]

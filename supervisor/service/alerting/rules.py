@@ -10,8 +10,8 @@ from typing import Any, ClassVar
 
 from supervisor.config import Config
 from supervisor.control.journal import Record
-from supervisor.service.alert_cases import Alert, Case, harmless
-from supervisor.service.saved import Saved
+from supervisor.service.alerting.cases import Alert, Case, harmless
+from supervisor.service.alerting.saved import Saved
 
 # A bot that is not online for so long, and does nothing but try, needs a person.
 NOT_UP_S = 300.0

@@ -6,10 +6,10 @@ For all others it is a word and no weight: what serves is imported only where so
 from typing import TYPE_CHECKING, Any
 
 from supervisor.config.model import MetricsConfig
-from supervisor.service.facts import Knows
+from supervisor.service.monitoring.facts import Knows
 
 if TYPE_CHECKING:
-    from supervisor.service.serving import Serving
+    from supervisor.service.monitoring.serving import Serving
 
 
 class Endpoint:
@@ -29,7 +29,7 @@ class Endpoint:
             return
         serving = self._serving
         if serving is None:
-            from supervisor.service.serving import Serving  # noqa: PLC0415 - it weighs 6 MB
+            from supervisor.service.monitoring.serving import Serving  # noqa: PLC0415 - it weighs 6 MB
 
             serving = Serving(self._knows)
         await serving.listen(config)

@@ -7,7 +7,7 @@ from supervisor.config import Config
 from supervisor.control.journal import Record
 
 if TYPE_CHECKING:
-    from supervisor.service.announcer import Announcer
+    from supervisor.service.alerting.announcer import Announcer
 
 Report = Callable[[str | None, str, dict[str, Any]], None]
 
@@ -24,7 +24,7 @@ class Alerts:
         if self._announcer is not None:
             self._announcer.reconfigure(config)
         elif config.alerts.command or config.alerts.webhook:
-            from supervisor.service.announcer import Announcer  # noqa: PLC0415 - only if wanted
+            from supervisor.service.alerting.announcer import Announcer  # noqa: PLC0415 - only if wanted
 
             self._announcer = Announcer(config, self._report)
 

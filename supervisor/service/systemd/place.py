@@ -153,7 +153,7 @@ def look(config: Config, *, name: str, user: str, manager: bool) -> Place:
     home = Path.home() if manager else home_of(user, name)
     bots = list(config.bots.values())
     programs = [path for bot in bots if (path := _program(bot, config.root)) is not None]
-    reads = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[2]]
+    reads = [Path(sys.prefix), Path(sys.base_prefix), Path(__file__).parents[3]]
     reads += [config.root, config.path.resolve().parent, *(bot.cwd for bot in bots)]
     for path in programs:
         reads += _prefixes(path)

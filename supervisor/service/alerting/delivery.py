@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from supervisor.service.alert_cases import Alert
+from supervisor.service.alerting.cases import Alert
 
 FIRST_S, MOST_S = 1.0, 300.0
 GIVE_UP_S = 24 * 3600.0

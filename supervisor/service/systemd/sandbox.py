@@ -7,7 +7,7 @@ tests/systemd. Never a directive that a bot would have to be changed for.
 from collections.abc import Iterable
 from pathlib import Path
 
-from supervisor.service.place import Needs, Place
+from supervisor.service.systemd.place import Needs, Place
 
 Lines = list[tuple[str, str]]
 

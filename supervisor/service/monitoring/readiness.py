@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from supervisor.core.state import Phase
-from supervisor.service.facts import Glance
+from supervisor.service.monitoring.facts import Glance
 from supervisor.service.standing import NEEDS_A_PERSON
 
 

@@ -17,9 +17,9 @@ from prometheus_client.metrics_core import (
 )
 from prometheus_client.openmetrics import exposition as openmetrics
 
-from supervisor.service.counts import Counts
-from supervisor.service.facts import Copies, Facts, Figures, Glance
-from supervisor.service.readings import READINGS, Reading, Seen
+from supervisor.service.monitoring.counts import Counts
+from supervisor.service.monitoring.facts import Copies, Facts, Figures, Glance
+from supervisor.service.monitoring.readings import READINGS, Reading, Seen
 
 OPENMETRICS_TYPE = openmetrics.CONTENT_TYPE_LATEST
 _ASKS_FOR_OPENMETRICS = "application/openmetrics-text"
