@@ -6,6 +6,7 @@ The words that are looked for are written in pieces here, so that this file does
 import ast
 import re
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -31,6 +32,7 @@ def ours(path: Path) -> bool:
     return path.suffix in TEXT and not left_out
 
 
+@cache
 def python(place: str) -> list[tuple[Path, ast.Module]]:
     """Return the parsed Python files of a folder."""
     found = sorted((ROOT / place).rglob("*.py"))

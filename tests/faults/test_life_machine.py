@@ -7,7 +7,7 @@ from tests.faults.programs import run
 
 def test_a_short_life_keeps_every_promise() -> None:
     """A few lives of some steps each, the same ones each time."""
-    run("machine", "--lives", "25", "--steps", "16", timeout_s=110, traces=False)
+    run("machine", "--lives", "15", "--steps", "16", timeout_s=110, traces=False)
 
 
 @pytest.mark.long

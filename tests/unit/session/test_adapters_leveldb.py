@@ -97,7 +97,7 @@ def test_a_manifest_cut_anywhere_is_noticed(whole: Path) -> None:
     data.write(whole)
     path = whole / "MANIFEST-000002"
     content = path.read_bytes()
-    offsets = {*range(0, len(content), 97), *range(200), *range(len(content) - 300, len(content))}
+    offsets = {*range(0, len(content), 193), *range(100), *range(len(content) - 150, len(content))}
     offsets |= {end + more for end in data.edit_ends for more in (-1, 0, 1)}
     silent = set()
     for offset in sorted(offset for offset in offsets if 0 <= offset < len(content)):
@@ -114,7 +114,7 @@ def test_a_log_cut_anywhere_loses_its_end_as_in_leveldb(whole: Path) -> None:
     """A torn last record is dropped by LevelDB itself, so it is no damage, at any offset."""
     path = whole / "000008.log"
     content = path.read_bytes()
-    offsets = {*range(0, len(content), 501), *range(60), *range(len(content) - 60, len(content))}
+    offsets = {*range(0, len(content), 1001), *range(40), *range(len(content) - 40, len(content))}
     offsets |= {BLOCK_BYTES + more for more in range(-9, 9)}
     for offset in sorted(offsets, reverse=True):
         os.truncate(path, offset)

@@ -107,7 +107,7 @@ def check(folder: Path, main: list[str], a: list[str], b: list[str]) -> None:
     assert said_then == said, planned
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=24, deadline=None, suppress_health_check=list(HealthCheck))
 @given(main=LINES, a=LINES, b=LINES)
 def test_a_plan_is_the_beginning_of_what_the_program_loads(
     main: list[str], a: list[str], b: list[str]
