@@ -20,7 +20,7 @@ from supervisor.process.carried import Carried, Reading
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
-from supervisor.process.masks import Masks, drawn
+from supervisor.process.masks import Masks, drawn, without
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
@@ -225,7 +225,8 @@ class Child:
 
     def _prompt(self, stream: str, text: bytes) -> None:
         if self._on_prompt is not None and not self.spare:
-            self._on_prompt(self.generation, stream, self._blot(text))
+            shown = self._masks[stream].glimpse(self._blot(text))
+            self._on_prompt(self.generation, stream, shown)
 
     def _dropped(self, stream: str, count: int) -> None:
         if not self.spare:
@@ -233,8 +234,7 @@ class Child:
 
     def _blot(self, text: bytes) -> bytes:
         """Blot out what is secret."""
-        for payload in self.heard.payloads:
-            text = text.replace(payload, b"[QR code]")
+        text = without(self.heard.payloads, text)
         return text if self._input is None else self._input.blot(text)
 
     # While it is a spare.

@@ -6,7 +6,8 @@ megabyte costs what a harmless one does.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import pairwise, takewhile
 
 MASKED = b"[masked]"
 _NAMES = rb"(?:passw(?:or)?d|passphrase|passwd|secret|api[_-]?key|private[_-]?key|access[_-]?key)"
@@ -27,9 +28,8 @@ _PATTERNS: tuple[tuple[re.Pattern[bytes], bytes], ...] = (
     # What names itself: GitHub, Slack, OpenAI and its like, AWS.
     (re.compile(rb"\b(?:gh[opsru]_|github_pat_|xox[abprs]-|sk-|AKIA)[A-Za-z0-9_-]{16,}"), MASKED),
     (re.compile(rb"(?i)\b((?:set-)?cookie[\"']?: ?)[^\r\n]{4,}"), rb"\1" + MASKED),
-    # Key material as Node prints it, and what WhatsApp's QR codes encode.
-    (re.compile(rb"(?i)(key\w{0,20}[\"']?: ?)<Buffer [0-9a-f ]{8,}[^>]{0,40}>"), rb"\1" + MASKED),
-    (re.compile(rb"\b2@[A-Za-z0-9+/=_-]{20,}(?:,[A-Za-z0-9+/=_-]{20,})+"), MASKED),
+    # Key material as Node prints it; `>?`: a line that is too long ends before.
+    (re.compile(rb"(?i)(key\w{0,20}[\"']?: ?)<Buffer [0-9a-f ]{8,}[^>]{0,40}>?"), rb"\1" + MASKED),
     (re.compile(rb"(://[^/\s:@]{1,64}:)[^/\s@]{1,256}@"), rb"\1" + MASKED + b"@"),
 )
 # Without one of these no pattern fits; to look for them takes a tenth of the time.
@@ -42,12 +42,27 @@ _LIKE_A_TOKEN = re.compile(rb"\d{8}:[A-Za-z0-9_-]{35}")
 _KEY_BEGINS = re.compile(rb"-----BEGIN [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _KEY_ENDS = re.compile(rb"-----END [A-Z0-9 ]{0,40}PRIVATE KEY-----")
 _KEY_LINES = 200  # more than any key has: what never ends is no key
+# A key's own line, by its width and its letters: a flood may have taken the line that says so. A
+# digest in hexadecimal, which may be as wide, is none.
+_KEY_WIDTHS = (64, 70)
+_KEY_LINE = re.compile(rb"(?![0-9a-fA-F]+$)[A-Za-z0-9+/]+={0,2}")
 
-# A QR code as terminals show it: half blocks and full ones, or spaces on coloured grounds.
-_BLOCKS = "█▀▄▌▐ \u00a0"
+# What WhatsApp's QR codes encode, and a line of the rest where a bot wraps it.
+_PAYLOAD = re.compile(rb"\b2@[A-Za-z0-9+/=,_-]{20,}")
+_GOES_ON = re.compile(rb"\s*[A-Za-z0-9+/=,_-]{20,}\s*")
+# Any payload that the bot told us: so many bytes of it in a line are a piece of it.
+_PIECE_BYTES = 16
+_MAY_HOLD_PIECE = re.compile(rb"\S{%d}" % (2 * _PIECE_BYTES - 1))  # few lines do
+
+# A QR code as terminals show it: blocks, or spaces on coloured grounds, or double signs.
+_BLOCKS = "█▀▄▌▐▖▗▘▙▚▛▜▝▞▟▓░⬛⬜"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _GROUND = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:4[0-7]|10[0-7]|48;[0-9;]+|7)m")
+_PLAIN = "█▀▄▌▐ \u00a0"
+_ROW = re.compile(rf"(?:\x1b\[[0-9;]*m|[{_BLOCKS} \u00a0])+|(?:##|  )+")
 _QR_CELLS = 21  # the smallest code is so wide
+_QR_CHANGES = 6  # between dark and light; a bar of progress has one or two
+_ROW_MAX = 1000  # signs: no code is wider
 QR_CODE = "[QR code]"
 
 
@@ -61,15 +76,32 @@ class Masks:
         # As the config was checked: patterns of text, which know `\w` and `\u` of all letters.
         self._more = [re.compile(pattern) for pattern in more]
         self.key_lines = 0
+        self._wrapped = False  # the last line ended within a QR code's payload
 
     def blot(self, line: bytes) -> bytes:
         """Return a line without secrets. Lines come in their order: a key has many."""
         if self.key_lines:
             self.key_lines = 0 if _KEY_ENDS.search(line) else self.key_lines - 1
             return MASKED
-        if b"PRIVATE KEY-----" in line and _KEY_BEGINS.search(line):
+        if _begins_key(line):
             self.key_lines = 0 if _KEY_ENDS.search(line) else _KEY_LINES
             return MASKED
+        bare = line.strip()
+        if len(bare) in _KEY_WIDTHS and _KEY_LINE.fullmatch(bare):
+            return MASKED
+        if self._wrapped and _GOES_ON.fullmatch(line):
+            return MASKED
+        self._wrapped = b"2@" in bare and any(
+            match.end() == len(bare) for match in _PAYLOAD.finditer(bare)
+        )
+        return self._without_tokens(line)
+
+    def glimpse(self, begun: bytes) -> bytes:
+        """Return the beginning of a line without secrets; the line itself is still to come."""
+        goes_on = self.key_lines or (self._wrapped and _GOES_ON.fullmatch(begun))
+        return MASKED if goes_on or _begins_key(begun) else self._without_tokens(begun)
+
+    def _without_tokens(self, line: bytes) -> bytes:
         if self._more:
             text = line.decode("utf-8", "surrogateescape")
             for pattern in self._more:
@@ -79,7 +111,44 @@ class Masks:
         if any(hint in low for hint in _HINTS) or _LIKE_A_TOKEN.search(line):
             for known, instead in _PATTERNS:
                 line = known.sub(instead, line)
+            line = _PAYLOAD.sub(MASKED, line)
         return line
+
+
+def _begins_key(line: bytes) -> bool:
+    return b"PRIVATE KEY-----" in line and _KEY_BEGINS.search(line) is not None
+
+
+def without(payloads: Iterable[bytes], line: bytes) -> bytes:
+    """Return a line without these QR codes' payloads, and without the pieces of a wrapped one.
+
+    A shorter piece than twice `_PIECE_BYTES` may stay.
+    """
+    for payload in payloads:
+        line = line.replace(payload, QR_CODE.encode())
+    if _MAY_HOLD_PIECE.search(line):
+        for payload in payloads:
+            line = _without_pieces(payload, line)
+    return line
+
+
+def _without_pieces(payload: bytes, line: bytes) -> bytes:
+    for at in range(0, len(payload) - _PIECE_BYTES + 1, _PIECE_BYTES):
+        piece = payload[at : at + _PIECE_BYTES]
+        if piece not in line:
+            continue
+        parts = line.split(piece)
+        for n in range(1, len(parts)):
+            parts[n - 1] = _unlike(parts[n - 1][::-1], payload[:at][::-1])[::-1]
+            parts[n] = _unlike(parts[n], payload[at + _PIECE_BYTES :])
+        line = QR_CODE.encode().join(parts)
+    return line
+
+
+def _unlike(text: bytes, other: bytes) -> bytes:
+    """Return a text from where it is another one no longer."""
+    alike = takewhile(lambda pair: pair[0] == pair[1], zip(text, other, strict=False))
+    return text[sum(1 for _ in alike) :]
 
 
 class Codes:
@@ -98,9 +167,22 @@ class Codes:
 
 
 def drawn(text: str) -> bool:
-    """Return whether a line is one of a drawn QR code."""
-    bare = _ANSI.sub("", text).rstrip("\r\n")
-    if len(bare) < _QR_CELLS or bare.strip(_BLOCKS):
+    """Return whether a line is one of a drawn QR code, or holds one, whatever is said before it."""
+    if text.isascii() and "\x1b" not in text and "##" not in text:
         return False
-    # A bar of progress has few blocks; on coloured grounds even the frame's line is spaces only.
-    return sum(letter in "█▀▄▌▐" for letter in bare) >= _QR_CELLS // 3 or bool(_GROUND.search(text))
+    bare = _ANSI.sub("", text).strip("\r\n")
+    if len(bare) >= _QR_CELLS and not bare.strip(_PLAIN):
+        # Even its frame, which has one colour: coloured grounds, or so many full blocks.
+        blocks = sum(letter in "█▀▄▌▐" for letter in bare[:_ROW_MAX])
+        if blocks >= _QR_CELLS // 3 or _GROUND.search(text):
+            return True
+    return any(_changes(match[0]) >= _QR_CHANGES for match in _ROW.finditer(text))
+
+
+def _changes(row: str) -> int:
+    """Return how often a row goes from dark to light or back; 0 for what is no row."""
+    cells = _ANSI.sub("", row)[:_ROW_MAX]
+    if len(cells) < _QR_CELLS:
+        return 0
+    grounds = len(_GROUND.findall(row))
+    return grounds + sum(one != other for one, other in pairwise(cells))

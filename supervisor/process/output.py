@@ -4,6 +4,7 @@ import asyncio
 import fcntl
 import os
 import pty
+import re
 import termios
 import time
 from collections import deque
@@ -19,6 +20,9 @@ _DRAIN_BYTES = 1 << 20
 # Longer ones are cut there, and say so.
 LINE_MAX_BYTES = 4 << 20
 CUT = b" [cut here: the line goes on]"
+# Half of a secret is not known as one: a word that is cut goes with the rest, unless it is longer.
+_WORD_BYTES = 4096
+_LAST_WORD = re.compile(rb"[\s,;\"'][^\s,;\"']*\Z")
 # More than a person or a log can do with, and what we can keep of one bot beside all else.
 LINES_PER_S, BURST_LINES = 5_000, 20_000
 BYTES_PER_S, BURST_BYTES = 4 << 20, 16 << 20
@@ -191,7 +195,9 @@ class LineReader:
             return
         self._partial += data
         if len(self._partial) > LINE_MAX_BYTES:
-            self._sink(self._stream, bytes(self._partial[:LINE_MAX_BYTES]) + CUT)
+            line = bytes(self._partial[:LINE_MAX_BYTES])
+            word = _LAST_WORD.search(line, LINE_MAX_BYTES - _WORD_BYTES)
+            self._sink(self._stream, line[: word.start() if word else None] + CUT)
             self._partial.clear()
             self._skips = True
 

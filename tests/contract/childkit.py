@@ -65,12 +65,14 @@ class Watched:
         script: str,
         *,
         on_spare: Callable[[str], object] = lambda _: None,
+        prompts: list[bytes] | None = None,
         **plan: Any,
     ) -> None:
         self.events: list[ev.Event] = []
         self.lines: list[tuple[str, bytes]] = []
         self.dropped: list[tuple[str, int]] = []
         self.qr_changes = 0
+        self._prompts = prompts
         self._changed = asyncio.Event()
         known: dict[str, Any] = {
             "generation": 1,
@@ -90,7 +92,13 @@ class Watched:
             on_drop=lambda _generation, stream, count: self.dropped.append((stream, count)),
             on_qr=self._qr,
             on_spare=on_spare,
+            on_prompt=None if prompts is None else self._prompt,
         )
+
+    def _prompt(self, _generation: int, _stream: str, text: bytes) -> None:
+        assert self._prompts is not None
+        self._prompts.append(text)
+        self._changed.set()
 
     def _heard(self, event: ev.Event) -> None:
         self.events.append(event)

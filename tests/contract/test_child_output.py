@@ -164,6 +164,69 @@ def test_a_qr_code_never_gets_into_the_log() -> None:
     asyncio.run(run())
 
 
+def test_a_secret_in_pieces_is_put_together_before_it_is_looked_for() -> None:
+    """Written letter by letter, or over a chunk's end: it is masked in the line, whole."""
+
+    async def run() -> None:
+        script = (
+            "os.write(1, b'x' * 65_530 + b' ')\n"
+            "for byte in b'password=hunter2hunter2\\n': os.write(1, bytes([byte]))"
+        )
+        async with watched(script) as bot:
+            await bot.heard(ev.TreeGone)
+            assert bot.lines == [("stdout", b"x" * 65_530 + b" password=[masked]")]
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secret", ["ghp_" + "abcdEFGH12" * 3, "https://me:hunter2hunter2@host/x"])
+def test_no_half_of_a_secret_is_left_of_a_line_that_is_cut(secret: str) -> None:
+    """The limit goes through it: half a token is no pattern's, so the whole word is left out."""
+
+    async def run() -> None:
+        script = (
+            f"os.write(1, b'say' * {(output.LINE_MAX_BYTES - 12) // 3} + b' ')\n"
+            f"print({secret!r}, 'more')\n"
+            "print('next')"
+        )
+        async with watched(script) as bot:
+            await bot.heard(ev.TreeGone)
+            (_, line), (_, after) = bot.lines
+            assert after == b"next"
+            assert line.endswith(b"saysay" + output.CUT)
+
+    asyncio.run(run())
+
+
+def test_a_wrapped_qr_code_never_gets_into_the_log() -> None:
+    """A bot that prints its code over several lines, and as a prompt without an end."""
+
+    async def run() -> None:
+        payload = "sgnl://linkdevice?uuid=" + "".join(chr(48 + n * 7 % 75) for n in range(160))
+        script = (
+            f"code = {payload!r}\n"
+            "say(b'X_STILLHERE_SESSION=pairing')\n"
+            "say(b'X_STILLHERE_QR=' + code.encode())\n"
+            "sys.stdin.readline()\n"
+            "for at in range(0, 160, 40): print('|', code[at:at + 40], '|')\n"
+            "print('scan', code[:60], end='', flush=True)\n"
+            "sys.stdin.readline()"
+        )
+        prompts: list[bytes] = []
+        async with watched(script, stdin=True, prompts=prompts) as bot:
+            await bot.until(lambda: bot.child.heard.qr == payload, "a code")
+            bot.child.write_line("go on")
+            await bot.until(lambda: prompts, "a prompt")
+            assert bot.lines == [("stdout", b"| [QR code] |")] * 4
+            assert prompts == [b"scan [QR code]"]
+            bot.child.write_line("go on")
+            await bot.heard(ev.TreeGone)
+            assert bot.lines[4] == ("stdout", b"scan [QR code]")
+            assert payload[:20] not in "".join(bot.child.heard.tail)
+
+    asyncio.run(run())
+
+
 def test_the_terminal_is_a_terminal() -> None:
     """On a terminal of ours the bot has one too, and its bytes come as they were written."""
 

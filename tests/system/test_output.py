@@ -58,6 +58,49 @@ while True:
 """
 
 
+CODES = """
+[logs]
+folder = "logs"
+
+[bot.codes]
+command = ["python", "-u", "codes.py"]
+session = false
+ready = { log = "waiting" }
+"""
+CODE = """
+import io, segno, signal
+out = io.StringIO()
+segno.make(open("payload").read(), error="l").terminal(out, compact=True)
+print("scan this:")
+for row in out.getvalue().splitlines(): print(row)
+for row in out.getvalue().splitlines(): print("INFO |", row)
+print(open("payload").read())
+print("waiting")
+signal.pause()
+"""
+
+
+def test_a_code_that_a_bot_draws_is_kept_nowhere(new_folder: Callable[..., Folder]) -> None:
+    """Bare and behind a logger's words: no file has a row of it, nor what it says."""
+    folder = new_folder(CODES)
+    folder.write("codes.py", CODE)
+    payload = "2@" + "a8F7kQ2z/W0+" * 12
+    folder.write("payload", payload)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("verified", bot="codes")
+        shown = folder.stillhere("logs", "codes", "-n", "100").stdout
+        assert supervisor.stop() == 0
+        printed = supervisor.console
+    kept = [line.split(" ", 2)[2] for line in tail(folder.root / "logs", "codes", 1000)]
+    told = [line for line in kept if set(line) - set(" █▀INFO|")]  # the frame
+    assert told == ["scan this:", "[QR code]", "[QR code]", "[masked]", "waiting"]
+    files = [path for path in folder.root.rglob("*") if path.is_file() and path.name != "payload"]
+    said = [path.read_bytes() for path in files]
+    for text in (shown.encode(), printed.encode(), *said):
+        assert payload.encode() not in text
+        assert "▄".encode() not in text
+
+
 def test_no_line_is_lost_over_restarts_and_rotations(new_folder: Callable[..., Folder]) -> None:
     """In the files and as `logs` reads them, also when nothing runs any more."""
     folder = new_folder(COUNTS)

@@ -1,6 +1,9 @@
 """What is blotted out of a bot's output, and what is left alone."""
 
+import base64
+import hashlib
 import io
+import re
 import time
 
 import pytest
@@ -8,8 +11,11 @@ import segno
 from hypothesis import given
 from hypothesis import strategies as st
 
-from supervisor.process.masks import MASKED, QR_CODE, Codes, Masks, drawn
+from supervisor.process.masks import MASKED, QR_CODE, Codes, Masks, drawn, without
 
+PAYLOAD = b"2@" + b",".join(
+    base64.b64encode(hashlib.sha512(x).digest()) for x in (b"a", b"b", b"c")
+)
 SECRET = "a8f7Kq2ZpW0xYt9LmN3bVc6D"  # noqa: S105 - of nobody
 
 
@@ -78,6 +84,61 @@ def test_a_private_key_is_blotted_out_whole() -> None:
     assert [masks.blot(b"x") for _ in range(201)][-1] == b"x"
 
 
+def test_a_line_of_a_key_alone_is_blotted_out() -> None:
+    """A flood leaves lines out, the one that says that a key follows among them."""
+    line = b"MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj"
+    assert Masks().blot(line) == Masks().blot(b"  " + line + b"\r") == MASKED
+    assert Masks().blot(line + b"abcdef") == MASKED
+    digest = b"9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+    assert Masks().blot(digest) == digest
+
+
+def test_a_line_that_is_begun_shows_no_secret() -> None:
+    """It is shown before it is whole; then it comes again, and only then does it count."""
+    masks = Masks()
+    assert masks.glimpse(f"password={SECRET}".encode()) == b"password=" + MASKED
+    assert masks.glimpse(b"name: ") == b"name: "
+    assert masks.glimpse(b"-----BEGIN PRIVATE KEY-----") == MASKED
+    assert masks.blot(b"a line") == b"a line"
+    masks.blot(b"-----BEGIN PRIVATE KEY-----")
+    assert masks.glimpse(b"x") == MASKED
+    assert masks.key_lines == 200
+    wrapped = Masks()
+    wrapped.blot(PAYLOAD[:60])
+    assert wrapped.glimpse(PAYLOAD[60:90]) == MASKED
+
+
+@pytest.mark.parametrize("width", [31, 40, 60, 80, 1000])
+def test_a_wrapped_payload_is_blotted_out_piece_by_piece(width: int) -> None:
+    """As a terminal's width, or a library, has split it; what stands around it stays."""
+    payload = b"sgnl://linkdevice?uuid=" + PAYLOAD
+    lines = [b"| " + payload[at : at + width] + b" |" for at in range(0, len(payload), width)]
+    found = [without([payload], line) for line in lines]
+    assert all(line.startswith(b"| ") and line.endswith(b" |") for line in found)
+    assert all(line == b"| " + QR_CODE.encode() + b" |" for line in found[:-1])
+    assert len(found[-1]) < 2 * 16 + 4
+    assert without([payload], b"an ordinary line") == b"an ordinary line"
+    assert without([b"short"], b"a short one") == b"a [QR code] one"
+
+
+def test_a_line_full_of_pieces_costs_no_more_than_another() -> None:
+    """Each piece is looked for once, and what is around it as far as a payload goes."""
+    began = time.process_time()
+    assert PAYLOAD[16:32] not in without([PAYLOAD], PAYLOAD[16:32] * 60_000)
+    assert time.process_time() - began < 5.0  # a quadratic one takes minutes
+
+
+@pytest.mark.parametrize("width", [22, 40, 80])
+def test_a_payload_that_nobody_told_of_is_blotted_out_over_its_lines(width: int) -> None:
+    """A bot without the contract wraps it; the next words are its own again."""
+    masks = Masks()
+    lines = [PAYLOAD[at : at + width] for at in range(0, len(PAYLOAD), width)]
+    lines = [line for line in lines if len(line) >= 20]
+    assert [masks.blot(line) for line in lines] == [MASKED] * len(lines)
+    for line in (b"connected", PAYLOAD[40:80]):
+        assert masks.blot(line) == line
+
+
 def test_key_material_as_node_prints_it_is_blotted_out() -> None:
     """Sessions of Baileys look so, when they are printed in an error."""
     found = Masks().blot(b"  privKey: <Buffer 50 0c 9a 1b 2c 3d 4e 5f 60 ... 22 more bytes>, id: 7")
@@ -117,6 +178,55 @@ def test_a_drawn_code_becomes_three_words(compact: bool) -> None:  # noqa: FBT00
     codes = Codes()
     kept = [text for line in lines if (text := codes.keep(line)) is not None]
     assert [text for text in kept if text.strip()] == ["scan this:", QR_CODE, "waiting"]
+
+
+@pytest.mark.parametrize(
+    "before", ["INFO  ", "12:00:00 bot | ", '{"msg":"', "\x1b[32minfo\x1b[0m: "]
+)
+@pytest.mark.parametrize("compact", [True, False])
+def test_a_code_that_is_logged_line_by_line_is_found(before: str, compact: bool) -> None:  # noqa: FBT001
+    """A logger writes its own words before each row; of what is left nothing can be scanned."""
+    out = io.StringIO()
+    segno.make("2@" + SECRET * 6, error="l").terminal(out, compact=compact)
+    rows = [row for row in out.getvalue().splitlines() if row.strip()]
+    found = [row for row in rows if not drawn(before + row)]
+    bare = [re.sub(r"\x1b\[[0-9;]*m", "", row).strip() for row in found]
+    assert len(found) <= 8  # the frame, above and below
+    assert all(len(set(row)) <= 1 for row in bare)
+
+
+@pytest.mark.parametrize("light", ["  ", "⬜", "░░", "▖"])
+def test_a_code_in_other_signs_is_found(light: str) -> None:
+    """Squares, shades, quarters, and the double signs of plain ASCII."""
+    dark = {"  ": "##", "⬜": "⬛", "░░": "▓▓", "▖": "▜"}[light]
+    matrix = segno.make("2@" + SECRET * 6, error="l").matrix
+    assert all(drawn("".join(dark if bit else light for bit in row)) for row in matrix)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "cpu ████████████████████████░░░░░░░░ 75 %",
+        "\r██████████████████████████████████████▌          | 80/100",
+        "██████░░░░░░░░░░░░░░░░░░░░░░░░",
+        "############################",
+        "## " * 20,
+        "## a heading",
+        "\x1b[44m name                           \x1b[0m \x1b[42m up \x1b[0m",
+        "load ▁▂▃▄▅▆▇█▇▆▅▄▃▂▁▂▃▄▅▆▇█▇▆▅▄",
+    ],
+)
+def test_bars_headings_and_tables_are_left_alone(line: str) -> None:
+    """They have blocks and colours, but change seldom."""
+    assert not drawn(line)
+
+
+@pytest.mark.parametrize("piece", ["█", "█ ", "##  ", "\x1b[47m ", "é"])
+def test_a_long_line_is_soon_judged(piece: str) -> None:
+    """A megabyte of what a code is made of, or is not."""
+    began = time.process_time()
+    drawn(piece * ((1 << 20) // len(piece)) + "x")
+    assert time.process_time() - began < 5.0
 
 
 @pytest.mark.parametrize(
