@@ -27,7 +27,7 @@ from supervisor.loop.socket_folder import SocketFolder
 from supervisor.loop.startup import START_WITHIN_S, start_all
 from supervisor.loop.upgrades import Ground, Upgrades
 from supervisor.loop.vitals import Vitals
-from supervisor.process import descriptors, probes, reexec, user
+from supervisor.process import cores, descriptors, probes, reexec, user
 from supervisor.process.tree import become_subreaper, reap_orphans
 from supervisor.process.wakeups import Wakeups
 from supervisor.service.alerting.alerts import Alerts
@@ -104,6 +104,7 @@ class Supervisor:
         self.chosen = None if bots is None else set(bots)
         user.check(bot.user for bot in self.config.bots.values())
         become_subreaper()
+        cores.forbid()
         if handed is not None:
             descriptors.adopt(handed.limit)
         descriptors.raise_limit()
