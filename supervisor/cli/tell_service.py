@@ -5,16 +5,16 @@ from supervisor.cli.tell import Event, Line, Teller, bad, because, detail, info,
 from supervisor.cli.words import get
 
 
-def _hang(bot: str, event: Event) -> list[Line]:
-    return bad(f"{bot}it hangs{because(event)}; its session is copied, then it is restarted")
+def _hang(_bot: str, event: Event) -> list[Line]:
+    return bad(f"it hangs{because(event)}; its session is copied, then it is restarted")
 
 
-def _limit(bot: str, event: Event) -> list[Line]:
-    return warn(f"{bot}it uses too much{because(event)}; it is restarted in good order")
+def _limit(_bot: str, event: Event) -> list[Line]:
+    return warn(f"it uses too much{because(event)}; it is restarted in good order")
 
 
-def _watchdog_held(bot: str, event: Event) -> list[Line]:
-    return info(f"{bot}silent, and no hang{because(event)}")
+def _watchdog_held(_bot: str, event: Event) -> list[Line]:
+    return info(f"silent, and no hang{because(event)}")
 
 
 def _reloading(_bot: str, _event: Event) -> list[Line]:
@@ -43,8 +43,8 @@ def _reload_refused(_bot: str, event: Event) -> list[Line]:
     ]
 
 
-def _reload_incomplete(bot: str, event: Event) -> list[Line]:
-    return warn(f"{bot}the new config could not be taken in full{because(event)}")
+def _reload_incomplete(_bot: str, event: Event) -> list[Line]:
+    return warn(f"the new config could not be taken in full{because(event)}")
 
 
 def _upgrading(_bot: str, event: Event) -> list[Line]:
@@ -62,17 +62,26 @@ def _upgrade_refused(_bot: str, event: Event) -> list[Line]:
     return warn(f"no upgrade{because(event)}", "nothing was changed: all goes on as before")
 
 
-def _output_dropped(bot: str, event: Event) -> list[Line]:
-    return detail(f"{bot}{get(event, 'lines')} lines of output were more than can be kept")
+def _output_dropped(_bot: str, event: Event) -> list[Line]:
+    return detail(f"{get(event, 'lines')} lines of output were more than can be kept")
 
 
-def _log_failed(bot: str, event: Event) -> list[Line]:
-    return warn(f"{bot}the log file can't be written{because(event)}; the bot goes on")
+def _log_failed(_bot: str, event: Event) -> list[Line]:
+    return warn(f"the log file can't be written{because(event)}; the bot goes on")
+
+
+def _notify_strangers(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"{words.count(event.get('count'), 'message')} to its notify socket came from "
+        "no process of the bot: ignored",
+        "one that ends at once is gone before it is looked up; systemd-notify waits",
+    )
 
 
 SERVICE: dict[str, Teller] = {
     "output_dropped": _output_dropped,
     "log_failed": _log_failed,
+    "notify_strangers": _notify_strangers,
     "hang": _hang,
     "limit": _limit,
     "watchdog_held": _watchdog_held,

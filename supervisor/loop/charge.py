@@ -102,7 +102,11 @@ class Charge:
         )
 
         self.health = Health(
-            bot, post=self.post, report=self.report, environ=self.hands.starts.environment
+            bot,
+            post=self.post,
+            report=self.report,
+            environ=self.hands.starts.environment,
+            prefix=self.hands.starts.prefix,
         )
         self.rounds = self._make_rounds(manager)
         self.gauge = Gauge(
@@ -348,6 +352,7 @@ class Charge:
     def succeed(self, old: "Charge") -> None:
         """Take the place of one that is down: it is the same bot to a person."""
         self.restarts, self.last_restart, self.kept = old.restarts, old.last_restart, old.kept
+        self.hands.strangers.succeed(old.hands.strangers)
 
     def why_not_now(self) -> str:
         """Return why it cannot be carried into another program now; "" if it can."""
@@ -398,6 +403,7 @@ class Charge:
                 timer.cancel()
         self._house.turnstile.leave(self)
         self.health.end()
+        self.hands.strangers.close()
         await self.rounds.close()
         await self.hands.spares.close()
         await self.hands.jobs.close()

@@ -19,6 +19,7 @@ from supervisor.loop.jobs import Jobs, in_words
 from supervisor.loop.session_work import SessionWork
 from supervisor.loop.spares import Spares
 from supervisor.loop.starts import Starts
+from supervisor.loop.strangers import Strangers
 from supervisor.process import probes
 from supervisor.process.carried import Carried
 from supervisor.process.child import Child
@@ -72,6 +73,7 @@ class Hands:
             report=tools.report,
             members=self.members,
         )
+        self.strangers = Strangers(tools.report)
         self.starts = self._make_starts()
         self.spares = Spares(
             self.starts,
@@ -99,6 +101,7 @@ class Hands:
             on_drop=tools.on_drop,
             on_prompt=tools.on_prompt,
             on_qr=tools.on_qr,
+            on_stranger=self.strangers.came,
         )
 
     def _sources(self) -> list[Path]:
@@ -262,6 +265,7 @@ class Hands:
     def adopt(self, carried: Carried) -> None:
         """Take a generation over; one that is no longer there has ended."""
         generation = carried.generation
+        self.strangers.total = 0 if carried.notify is None else carried.notify.strangers
         try:
             self._children[generation] = self.starts.adopt(carried)
         except SupervisorError:
@@ -334,7 +338,11 @@ class Hands:
     async def _probe(self, child: Child, since_ns: int) -> None:
         probe = asyncio.ensure_future(
             probes.wait_ready(
-                self._bot.ready, cwd=self._bot.cwd, env=child.plan.env, since_ns=since_ns
+                self._bot.ready,
+                cwd=self._bot.cwd,
+                env=child.plan.env,
+                since_ns=since_ns,
+                prefix=self.starts.prefix,
             )
         )
         try:

@@ -7,7 +7,7 @@ caused ourselves, or a debugger, is no hang.
 import asyncio
 import os
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -27,7 +27,10 @@ _PAGE_BYTES = os.sysconf("SC_PAGESIZE")
 
 
 class Health:
-    """Of one bot. `begin` when a generation is up, `end` when it is not any more."""
+    """Of one bot. `begin` when a generation is up, `end` when it is not any more.
+
+    `prefix`: see `probes.answers`.
+    """
 
     def __init__(
         self,
@@ -36,11 +39,13 @@ class Health:
         post: Callable[[Event], None],
         report: Callable[..., None],
         environ: Callable[[], Mapping[str, str]],
+        prefix: Sequence[str] = (),
     ) -> None:
         self._bot = bot
         self._post = post
         self._report = report
         self._environ = environ
+        self._prefix = prefix
         self._child: Child | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -140,7 +145,11 @@ class Health:
         limits = self._bot.limits
         assert limits.alive is not None  # noqa: S101 - asked only then
         well = await probes.answers(
-            limits.alive, cwd=self._bot.cwd, env=self._environ(), within_s=limits.alive_every_s
+            limits.alive,
+            cwd=self._bot.cwd,
+            env=self._environ(),
+            within_s=limits.alive_every_s,
+            prefix=self._prefix,
         )
         if child is not self._child:
             return

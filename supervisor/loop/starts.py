@@ -49,6 +49,7 @@ class Starts:
         on_drop: Callable[[int, str, int], None],
         on_prompt: Output,
         on_qr: Callable[[], None],
+        on_stranger: Callable[[], None],
     ) -> None:
         self.lock = lock
         self._config = config
@@ -67,6 +68,7 @@ class Starts:
             on_drop=on_drop,
             mask=config.logs.mask,
             on_qr=on_qr,
+            on_stranger=on_stranger,
             on_prompt=on_prompt if stdin else None,
         )
 

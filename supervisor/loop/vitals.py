@@ -27,13 +27,11 @@ _MB = 1 << 20
 
 @dataclass(slots=True)
 class _Tally:
-    """What adds up over a bot's generations. `cpu_s`, `strangers`: of `generation`, last seen."""
+    """What adds up over a bot's generations. `cpu_s`: of `generation`, last seen."""
 
     generation: int = 0
     cpu_s: float = 0.0
     total_cpu_s: float = 0.0
-    strangers: int = 0
-    total_strangers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,8 +88,7 @@ class Vitals:
         asked = []
         for charge in self._charges.values():
             generation = charge.state.current or 0
-            child = charge.hands.child(charge.state.current)
-            asked.append(_Asked(charge, generation, 0 if child is None else child.strangers))
+            asked.append(_Asked(charge, generation, charge.hands.strangers.total))
         self._strand = self._strand or Strand("figures")
         loop = asyncio.get_running_loop()
         self._reading = loop.run_in_executor(self._strand, self._figures, asked)
@@ -124,15 +121,14 @@ class Vitals:
         pids = charge.hands.members(asked.generation) if asked.generation else []
         processes, rss_bytes, cpu_s = _usage(pids)
         if asked.generation != tally.generation:
-            tally.generation, tally.cpu_s, tally.strangers = asked.generation, 0.0, 0
+            tally.generation, tally.cpu_s = asked.generation, 0.0
         tally.total_cpu_s += max(0.0, cpu_s - tally.cpu_s)
-        tally.total_strangers += max(0, asked.strangers - tally.strangers)
-        tally.cpu_s, tally.strangers = cpu_s, asked.strangers
+        tally.cpu_s = cpu_s
         return Figures(
             processes=processes,
             rss_bytes=rss_bytes,
             cpu_s=round(tally.total_cpu_s, 3),
-            strangers=tally.total_strangers,
+            strangers=asked.strangers,
             ledger=_ledger(charge),
             copies=copies.get(charge.bot.session or ""),
         )

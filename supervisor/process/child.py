@@ -16,7 +16,7 @@ from pathlib import Path
 
 from supervisor.core.events import Event, Exited, TreeGone
 from supervisor.process import output, spare
-from supervisor.process.carried import Carried, Reading
+from supervisor.process.carried import Carried, Listening, Reading
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
@@ -50,6 +50,7 @@ class Child:
         on_qr: Callable[[], None],
         on_prompt: Callable[[int, str, bytes], None] | None = None,
         on_spare: Callable[[str], object] = lambda _: None,
+        on_stranger: Callable[[], None] = lambda: None,
         carried: Carried | None = None,
     ) -> None:
         self.plan = plan
@@ -61,6 +62,7 @@ class Child:
         self.gone = False
         self._tell = emit
         self._on_spare = on_spare
+        self._on_stranger = on_stranger
         self._line_to_spare: spare.Line | None = None
         self._on_line = on_line
         self._on_drop = on_drop
@@ -106,7 +108,7 @@ class Child:
             if plan.notify:
                 # Short: where the control socket's path fits, this one does.
                 path = plan.socket_dir / self.token.rpartition(".")[2]
-                self._notify = NotifySocket(path, self._said, self._trusts, uid=self.plan.uid)
+                self._notify = self._listen(path)
                 env["NOTIFY_SOCKET"] = str(path)
             if plan.notify and plan.can_stand_by:
                 theirs, self._standby_pipe = os.pipe()
@@ -143,10 +145,7 @@ class Child:
         self.token, self.started_at = carried.token, carried.started_at
         self.heard, self._seen = Heard.of(carried.said), dict(carried.seen)
         if carried.notify is not None:
-            path = Path(carried.notify.path)
-            self._notify = NotifySocket(
-                path, self._said, self._trusts, uid=self.plan.uid, carried=carried.notify
-            )
+            self._notify = self._listen(Path(carried.notify.path), carried.notify)
         for reading in carried.readers:
             self._masks[reading.stream].key_lines = reading.key_lines
             self._readers.append(self._reader(reading))
@@ -181,6 +180,11 @@ class Child:
         inherited.append(line.theirs)
         close_after.append(line.theirs)
         return spare.environment(env, line.theirs)
+
+    def _listen(self, path: Path, carried: Listening | None = None) -> NotifySocket:
+        return NotifySocket(
+            path, self._said, self._trusts, self._on_stranger, uid=self.plan.uid, carried=carried
+        )
 
     def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
         if self.plan.terminal:
@@ -338,11 +342,6 @@ class Child:
         if self.status is None:
             with suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, number)
-
-    @property
-    def strangers(self) -> int:
-        """How many notify messages were dropped since no process of the tree had sent them."""
-        return 0 if self._notify is None else self._notify.strangers
 
     def members(self) -> list[int]:
         """Return the live processes of the tree, parents first.

@@ -25,13 +25,17 @@ Message = dict[str, str]
 
 
 class NotifySocket:
-    """One generation's socket. `on_message` gets each trusted message; `trusts(pid)` decides."""
+    """One generation's socket. `on_message` gets each trusted message; `trusts(pid)` decides.
+
+    `on_stranger` is told of each other one.
+    """
 
     def __init__(
         self,
         path: Path,
         on_message: Callable[[Message], None],
         trusts: Callable[[int], bool],
+        on_stranger: Callable[[], None] = lambda: None,
         *,
         uid: int | None = None,
         carried: Listening | None = None,
@@ -42,6 +46,7 @@ class NotifySocket:
         self.truncated = 0 if carried is None else carried.truncated
         self._on_message = on_message
         self._trusts = trusts
+        self._on_stranger = on_stranger
         self._uid = os.geteuid() if uid is None else uid
         if carried is not None:
             self._socket = socket.socket(fileno=carried.fd)
@@ -73,6 +78,7 @@ class NotifySocket:
 
     def drain(self) -> None:
         """Take all that is there now; bounded, for somebody may go on sending."""
+        refused: set[int] = set()  # who is looked up once, and not for each message of a flood
         for _ in range(_MESSAGES_MAX):
             if self._socket.fileno() < 0:
                 return
@@ -87,8 +93,10 @@ class NotifySocket:
             pid, uid = _sender(ancillary)
             if flags & socket.MSG_TRUNC:
                 self.truncated += 1
-            elif uid != self._uid or not self._trusts(pid):
+            elif uid != self._uid or pid in refused or not self._trusts(pid):
+                refused.add(pid)
                 self.strangers += 1
+                self._on_stranger()
             else:
                 self._on_message(parse(data))
 

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -31,22 +31,34 @@ async def wait_ready(
     env: Mapping[str, str],
     interval_s: float = 0.05,
     since_ns: int | None = None,
+    prefix: Sequence[str] = (),
 ) -> None:
     """Return when the bot is ready; the caller bounds the wait.
 
     `http`: any answer below 500 (redirects are not followed, certificates not checked). `tcp`:
     it accepts. `file`: it is there and was made or written since `since_ns` (time.time_ns() at
     the spawn; by default a second before the call), so an earlier generation's does not count.
-    `command`: it exits with 0, within 5 s. Raises: ValueError for `notify` and `log`.
+    `command`: it exits with 0, within 5 s. `prefix`: executes a command as the bot's own user.
+    Raises: ValueError for `notify` and `log`.
     """
     since_ns = time.time_ns() - RECENT_NS if since_ns is None else since_ns - TICK_NS
-    while not await _try(check, cwd, env, since_ns):  # noqa: ASYNC110 - what is asked tells nobody
+    while not await _try(check, cwd, env, since_ns, prefix=prefix):  # noqa: ASYNC110 - what is asked tells nobody
         await asyncio.sleep(interval_s)
 
 
-async def answers(check: ReadyCheck, *, cwd: Path, env: Mapping[str, str], within_s: float) -> bool:
-    """Say whether the bot answers a check of kind `http`, `tcp` or `command` in that time."""
-    return await _try(check, cwd, env, 0, within_s)
+async def answers(
+    check: ReadyCheck,
+    *,
+    cwd: Path,
+    env: Mapping[str, str],
+    within_s: float,
+    prefix: Sequence[str] = (),
+) -> bool:
+    """Say whether the bot answers a check of kind `http`, `tcp` or `command` in that time.
+
+    `prefix`: as for `wait_ready`.
+    """
+    return await _try(check, cwd, env, 0, within_s, prefix=prefix)
 
 
 async def _try(
@@ -55,6 +67,8 @@ async def _try(
     env: Mapping[str, str],
     since_ns: int,
     limit_s: float | None = None,
+    *,
+    prefix: Sequence[str] = (),
 ) -> bool:
     limit_s = limit_s or (COMMAND_TRY_S if check.kind == "command" else TRY_S)
     # ValueError and the like: an answer that is no HTTP is as good as none.
@@ -72,7 +86,7 @@ async def _try(
                     # One stat; a hanging network share would hang a thread just as well.
                     return (cwd / path).stat().st_ctime_ns >= since_ns
                 case "command", tuple(command):
-                    return await _command(command, cwd, env)
+                    return await _command((*prefix, *command), cwd, env)
     if check.kind in {"notify", "log"}:
         raise ValueError(f"a ready check by {check.kind} is not a probe")
     return False

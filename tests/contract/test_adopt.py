@@ -127,10 +127,12 @@ def test_what_it_says_meanwhile_is_heard_and_a_stranger_still_is_not() -> None:
             await bot.printed(b"said")
             assert child._notify is not None
             child._notify.drain()
-            assert child.strangers == 1
+            assert child._notify.strangers == 1
             assert child.heard.status == "after"
             assert "Released" not in bot.kinds()
-            assert hand_over(bot).strangers == 1, "it is counted over all programs"
+            third = hand_over(bot)._notify
+            assert third is not None
+            assert third.strangers == 1, "it is counted over all programs"
             assert bot.kinds().count("BotReady") == 1
 
     asyncio.run(run())
@@ -168,7 +170,8 @@ def test_an_orphan_of_its_tree_is_still_trusted_and_still_killed() -> None:
             child = hand_over(bot)
             os.kill(orphan, signal.SIGUSR2)
             await bot.heard(ev.ProofGiven)
-            assert child.strangers == 0
+            assert child._notify is not None
+            assert child._notify.strangers == 0
             assert set(child.members()) == {child.pid, orphan}
             child.kill()
             await bot.heard(ev.TreeGone)

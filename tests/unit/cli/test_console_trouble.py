@@ -181,6 +181,23 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             ),
             ["SessionManager: snapshot s9 taken (36.0 KB, pending)"],
         ),
+        (
+            event("hang", generation=1, why="no WATCHDOG=1 for 11.0 s"),
+            [
+                "it hangs: no WATCHDOG=1 for 11.0 s; its session is copied, then it is restarted",
+            ],
+        ),
+        (
+            event("limit", generation=1, why="it uses 120 MB"),
+            ["it uses too much: it uses 120 MB; it is restarted in good order"],
+        ),
+        (
+            event("notify_strangers", count=2),
+            [
+                "2 messages to its notify socket came from no process of the bot: ignored",
+                "one that ends at once is gone before it is looked up; systemd-notify waits",
+            ],
+        ),
     ],
 )
 def test_each_trouble_says_the_next_step(told: dict[str, Any], lines: list[str]) -> None:
