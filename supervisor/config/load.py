@@ -4,7 +4,7 @@ import difflib
 import os
 import re
 import tomllib
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ def _parse(path: Path) -> dict[str, Any]:
     try:
         # Some editors still write a byte order mark, which TOML does not know.
         text = path.read_bytes().decode("utf-8-sig")
-        return tomllib.loads(text)
+        document = tomllib.loads(text)
+        too_large = tuple(_too_large("", document))
     except FileNotFoundError as error:
         hint = "see docs/config.md; a file with [bot.NAME] and a command is enough"
         raise ConfigError([f"{path.name}: there is no such file: {path}"], hint) from error
@@ -86,6 +87,24 @@ def _parse(path: Path) -> dict[str, Any]:
         raise ConfigError([f"{path.name}: {error}"], str(path)) from error
     except RecursionError as error:
         raise ConfigError([f"{path.name}: nested too deeply"], str(path)) from error
+    if too_large:
+        needs = "found a whole number of more than 64 bits, which TOML does not have"
+        problems = [f"{path.name}: {_printable(where)}: {needs}" for where in too_large]
+        raise ConfigError(problems, str(path))
+    return document
+
+
+def _too_large(where: str, value: object) -> Iterator[str]:
+    """Yield where such numbers are: Python reads any, but can't print or measure by each."""
+    match value:
+        case dict():
+            for key, item in value.items():
+                yield from _too_large(f"{where}{'.' if where else ''}{key}", item)
+        case list():
+            for item in value:
+                yield from _too_large(where, item)
+        case int() if not -(2**63) <= value < 2**63:
+            yield where
 
 
 def _located(message: str, text: str) -> str:

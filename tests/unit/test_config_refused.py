@@ -196,3 +196,23 @@ def test_a_session_holds_nothing_but_itself(tmp_path: Path, folder: str, inside:
     (problem,) = problems(tmp_path, text)
     assert problem.startswith("config.toml: bot.a.session_path: found ")
     assert f"{inside} in it" in problem
+
+
+@pytest.mark.parametrize("number", ["9" * 400, "-" + "9" * 400, "0x" + "f" * 5000, str(2**63)])
+@pytest.mark.parametrize(
+    ("line", "where"),
+    [
+        ("stop_timeout_s = {}", "bot.a.stop_timeout_s"),
+        ("limits.memory_mb = {}", "bot.a.limits.memory_mb"),
+        ("restart.backoff_s = [1, {}]", "bot.a.restart.backoff_s"),
+        ("user = {}", "bot.a.user"),
+        ("nonsense = [{{ x = {} }}]", "bot.a.nonsense.x"),
+    ],
+)
+def test_a_number_that_toml_does_not_have_is_refused_by_its_place(
+    number: str, line: str, where: str, tmp_path: Path
+) -> None:
+    """Python reads it, but makes no length of time of it, and can't even print it."""
+    text = f'[bot.a]\ncommand = ["x"]\n{line.format(number)}\n'
+    needs = "found a whole number of more than 64 bits, which TOML does not have"
+    assert problems(tmp_path, text) == (f"config.toml: {where}: {needs}",)
