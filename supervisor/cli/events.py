@@ -33,7 +33,7 @@ class _Teller:
 def _local(t: object) -> str:
     try:
         return datetime.fromisoformat(str(t)).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    except ValueError:
+    except (ValueError, OverflowError):  # none, or one that is in no year here
         return "-"
 
 

@@ -1,6 +1,7 @@
 """What a command is about: which config, which bot, which session. Imports what it needs late."""
 
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -100,5 +101,13 @@ def config(ctx: click.Context) -> "Config":
 
 
 def echo_json(value: Any, *, indent: int | None = 2) -> None:
-    """Print a value as JSON."""
-    click.echo(json.dumps(value, indent=indent, default=str, ensure_ascii=False))
+    """Print a value as JSON: in ASCII where it holds what can't be written otherwise.
+
+    The name of a file need be no text: what was changed may be called so.
+    """
+    text = json.dumps(value, indent=indent, default=str, ensure_ascii=False)
+    try:
+        text.encode(getattr(sys.stdout, "encoding", None) or "ascii")
+    except UnicodeEncodeError:
+        text = json.dumps(value, indent=indent, default=str)
+    click.echo(text)

@@ -13,9 +13,17 @@ def clean(text: object) -> str:
     return "".join(c if c.isprintable() else "?" for c in words)
 
 
+def _number(value: object) -> float | None:
+    """Return what an event has as a number; None for none, and for one of hundreds of digits."""
+    try:
+        return float(value) if isinstance(value, int | float) else None
+    except OverflowError:
+        return None
+
+
 def size(size_bytes: object) -> str:
     """Say a size: `812 B`, `36.0 KB`."""
-    value = float(size_bytes) if isinstance(size_bytes, int | float) else 0.0
+    value = _number(size_bytes) or 0.0
     if value < _KIB:
         return f"{value:.0f} B"
     for unit in ("KB", "MB", "GB"):
@@ -27,17 +35,17 @@ def size(size_bytes: object) -> str:
 
 def progress(doing: str, done_bytes: object, total_bytes: object) -> str:
     """Say how far something is: `reading snapshot 3 of 12: 340 of 1,024 MB`."""
-    values = (done_bytes, total_bytes)
-    done, total = (float(value) if isinstance(value, int | float) else 0.0 for value in values)
+    done, total = _number(done_bytes) or 0.0, _number(total_bytes) or 0.0
     unit, name = (_KIB**2, "MB") if total >= 10 * _KIB**2 else (_KIB, "KB")
     return f"{doing}: {done / unit:,.0f} of {total / unit:,.0f} {name}"
 
 
 def span(seconds: object) -> str:
     """Say how long something lasted or is ago: `0.21 s`, `12 s`, `3 min`, `2 h`, `5 days`."""
-    if not isinstance(seconds, int | float):
+    value = _number(seconds)
+    if value is None:
         return "some time"
-    value = max(0.0, float(seconds))
+    value = max(0.0, value)
     if value < 10:  # noqa: PLR2004 - from here on hundredths say nothing
         return f"{value:.2f} s"
     for limit, unit, name in (
@@ -85,7 +93,8 @@ def inner(event: dict[str, Any], key: str) -> dict[str, Any]:
 
 def seconds(value: object) -> str:
     """Say a measured time, `0.31 s`; empty if there is none."""
-    return f"{value:.2f} s" if isinstance(value, int | float) else ""
+    number = _number(value)
+    return "" if number is None else f"{number:.2f} s"
 
 
 def listed(event: dict[str, Any], key: str) -> list[Any]:

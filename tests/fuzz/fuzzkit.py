@@ -74,11 +74,11 @@ def mistyped(draw: st.DrawFn, whole: Any) -> Any:
             case "gone":
                 del holder[key]
             case "more" if isinstance(holder, dict):
-                holder[draw(st.text(max_size=9))] = draw(JSON)
+                holder[draw(st.text(max_size=9))] = copy.deepcopy(draw(JSON))
             case "more":
-                holder.insert(key, draw(JSON))
+                holder.insert(key, copy.deepcopy(draw(JSON)))
             case _:
-                holder[key] = draw(JSON)
+                holder[key] = copy.deepcopy(draw(JSON))
     return value
 
 

@@ -55,6 +55,7 @@ def server(tmp_path: Path) -> Iterator[Running]:
     """Yield a server whose every answer comes at once, and whose streams end."""
     with running(tmp_path / "s", alive_s=0.05, close_s=1.0) as found:
         found.fake.gate.set()
+        found.fake.results |= {"pause": [None], "resume": "x"}
         found.fake.items["logs"] = [_LARGE] * 30
         yield found
 
