@@ -37,7 +37,7 @@ def shown(folder: Folder, *words: str) -> str:
 
 @pytest.mark.parametrize(
     ("needs", "most"),
-    [(Needs(0), 1.3), (Needs.JIT, 1.3), (Needs.JIT | Needs.BROWSER, 2.0), (Needs.USERS, 2.7)],
+    [(Needs(0), 1.3), (Needs.JIT, 1.3), (Needs.JIT | Needs.BROWSER, 2.0), (Needs.USERS, 2.5)],
     ids=["python", "node", "chromium", "users"],
 )
 def test_it_is_as_tight_as_its_bots_can_live_with(

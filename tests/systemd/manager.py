@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 import subprocess
 import sys
 import threading
@@ -68,11 +67,19 @@ class Manager:
         """Return a property of a unit."""
         return self.run("systemctl", "show", unit, f"--property={name}", "--value").stdout.strip()
 
+    @property
+    def root(self) -> Path:
+        """Its root folder, as it is seen from here."""
+        return Path("/proc", str(self.pid), "root")
+
     def processes(self, unit: str) -> list[int]:
-        """Return who lives in a unit's cgroup, by the numbers that they have inside."""
-        group = self.fact(unit, "ControlGroup")
-        words = self.run("cat", f"/sys/fs/cgroup{group}/cgroup.procs", check=False).stdout
-        return [int(word) for word in words.split()] if group else []
+        """Return who lives in a unit's cgroup, by the numbers that they have inside.
+
+        Of a unit that has stopped systemd tells no cgroup, even if somebody still lives there.
+        """
+        group = f"/sys/fs/cgroup/system.slice/{unit}"
+        words = ("find", group, "-name", "cgroup.procs", "-exec", "cat", "{}", "+")
+        return [int(word) for word in self.run(*words, check=False).stdout.split()]
 
 
 @contextmanager
@@ -108,11 +115,8 @@ def booted(work: Path, shown: Mapping[Path, str]) -> Iterator[Manager]:
 
         until(up, "booted")
         yield found[0]
-        os.kill(found[0].pid, signal.SIGRTMIN + 4)  # poweroff.target: systemd(1)
-        with suppress(subprocess.TimeoutExpired):
-            outer.wait(10)
     finally:
-        outer.kill()
+        outer.kill()  # and with it its pid namespace, which is everybody in there
         outer.wait(10)
         until(lambda: _removed(group), "removed the cgroup", 10)
 

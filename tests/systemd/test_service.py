@@ -10,77 +10,43 @@ from tests.systemd.manager import until
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("systemd")]  # one boot for all of them
 
 
-def linked(service: Service, drop_in: str = "") -> dict[str, str]:
-    """Start it, link its bot, and return the device."""
-    service.install(drop_in)
-    service.start()
-    # A person is needed: that is READY as well, and was said before `start` returned.
-    service.happens("pairing", bot="echo")
-    assert service.state == "active"
-    service.python("bot.phone", "scan")
-    service.happens("snapshot_taken", bot="echo")
-    assert answer(service) == "pong"
-    return device(service)
-
-
-def answer(service: Service) -> str:
-    """Return what the bot says to !ping."""
-    found: str = json.loads(service.python("bot.phone", "send", "!ping", "--json"))["answer"]
-    return found
-
-
-def device(service: Service) -> dict[str, str]:
-    """Return the one device that is linked."""
-    (found,) = json.loads(service.python("bot.phone", "devices", "--json"))
-    return {"id": found["id"], "linked_at": found["linked_at"]}
-
-
-def bot_pid(service: Service) -> int:
-    """Return the bot's process, as the supervisor says."""
-    told = json.loads(service.python("supervisor", "status", "--json"))
-    found: int = told["bots"]["echo"]["pid"]
-    return found
-
-
 def test_a_killed_supervisor_loses_nothing_and_a_stop_leaves_nothing(service: Service) -> None:
     """SIGKILL: the bots get their SIGTERM, and the same device is back; a stop ends all."""
-    before = linked(service, "RestartSec=100ms\n")
+    before = service.link("RestartSec=100ms\n")
     killed = service.main_pid
-    service.manager.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", service.unit)
+    service.kill("KILL")
     service.happens("supervisor_started", 2)
     assert service.happens("restarted", 2, bot="echo")["record"]["proof"] == "roundtrip"
-    assert answer(service) == "pong"
-    assert device(service) == before
+    assert service.answer() == "pong"
+    assert service.device() == before
     assert service.main_pid not in (0, killed)
     assert not service.events("session_restored", action="restored")
     until(lambda: service.state == "active", "active again")
-    service.manager.run("systemctl", "stop", service.unit)
-    assert service.state == "inactive"
-    assert service.manager.processes(service.unit) == []
+    service.stop()
 
 
 def test_a_supervisor_that_hangs_is_ended_and_started_again(service: Service) -> None:
     """The watchdog's pings stop with the loop; what follows is as after a kill."""
-    before = linked(service, "RestartSec=100ms\nWatchdogSec=2\n")
-    service.manager.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", service.unit)
+    before = service.link("RestartSec=100ms\nWatchdogSec=2\n")
+    service.kill("STOP")
     service.happens("supervisor_started", 2)
     service.happens("restarted", 2, bot="echo")
-    assert answer(service) == "pong"
-    assert device(service) == before
+    assert service.answer() == "pong"
+    assert service.device() == before
 
 
 def test_a_reload_and_an_upgrade_are_none_of_the_bots_business(service: Service) -> None:
     """Both by systemd's own means; the unit stays active, and the bots keep their processes."""
-    linked(service)
-    before, main = bot_pid(service), service.main_pid
+    service.link()
+    before, main = service.bot_pid(), service.main_pid
     service.manager.run("systemctl", "reload", service.unit)
     service.happens("reloaded")
     service.python("supervisor", "upgrade")
     service.happens("upgraded")
     until(lambda: service.state == "active", "active")
-    assert (service.main_pid, bot_pid(service)) == (main, before)
-    assert answer(service) == "pong"
-    assert service.manager.fact(service.unit, "NRestarts") == "0"
+    assert (service.main_pid, service.bot_pid()) == (main, before)
+    assert service.answer() == "pong"
+    assert service.fact("NRestarts") == "0"
 
     # The journal has it with its fields, and each time once.
     unit = f"_SYSTEMD_UNIT={service.unit}"
@@ -97,5 +63,5 @@ def test_a_config_that_is_wrong_is_not_tried_again(service: Service) -> None:
     service.install()
     (service.folder / "config.toml").write_text("[bot.x\n")
     assert service.manager.run("systemctl", "start", service.unit, check=False).returncode
-    assert service.manager.fact(service.unit, "ExecMainStatus") == "2"
-    assert service.manager.fact(service.unit, "NRestarts") == "0"
+    assert service.fact("ExecMainStatus") == "2"
+    assert service.fact("NRestarts") == "0"
