@@ -54,8 +54,9 @@ def _of_the_system(place: Place, paths: list[Path]) -> Lines:
         ("ProtectKernelTunables", "yes"),
         ("ProtectKernelModules", "yes"),
         ("ProtectKernelLogs", "yes"),
-        # Root without CAP_SYS_PTRACE would not see its bots, which are other users' processes.
-        ("ProtectProc", "default" if users else "invisible"),
+        # Root sees its bots, which are other users' processes, as one of /proc's group, which is 0
+        # (proc(5)); not so with "ptraceable", as it lacks CAP_SYS_PTRACE.
+        ("ProtectProc", "invisible"),
         # ProcSubset=pid would empty os.cpus() and psutil's numbers of the machine.
         ("ProcSubset", "all"),
     ]
