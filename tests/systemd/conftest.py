@@ -16,6 +16,7 @@ from tests.systemd.manager import Manager, booted, lacking, until
 # Where the projects are inside, and where our code is: in nobody's home, and in no folder for
 # temporary files, so that the sandbox is as tight as it is for people.
 PLACE, CODE = "/srv", "/opt/stillhere"
+USER = "stillhere-test"  # one of the users inside
 PYTHON = Path(sys.prefix).resolve() / "bin" / Path(sys.executable).name
 
 
@@ -82,11 +83,21 @@ class Service:
         (found,) = json.loads(self.python("bot.phone", "devices", "--json"))
         return {"id": found["id"], "linked_at": found["linked_at"]}
 
+    def told(self, bot: str = "echo") -> dict[str, Any]:
+        """Return what `stillhere status` tells of a bot."""
+        told = json.loads(self.python("supervisor", "status", "--json"))
+        found: dict[str, Any] = told["bots"][bot]
+        return found
+
     def bot_pid(self, bot: str = "echo") -> int:
         """Return a bot's process inside, as the supervisor says."""
-        told = json.loads(self.python("supervisor", "status", "--json"))
-        found: int = told["bots"][bot]["pid"]
+        found: int = self.told(bot)["pid"]
         return found
+
+    def said(self, bot: str) -> str:
+        """Return what a bot has printed, from the journal."""
+        fields = [f"_SYSTEMD_UNIT={self.unit}", f"STILLHERE_BOT={bot}"]
+        return self.manager.run("journalctl", "-o", "cat", *fields, check=False).stdout
 
     @property
     def main_pid(self) -> int:
@@ -101,6 +112,15 @@ class Service:
     def fact(self, name: str) -> str:
         """Return a property of the unit."""
         return self.manager.fact(self.unit, name)
+
+    def give(self) -> None:
+        """Make the project USER's own."""
+        self.manager.run("chown", "-R", f"{USER}:", self.here)
+
+    def seen_of(self, pid: int) -> dict[str, str]:
+        """Return what the kernel says of a process: /proc/PID/status."""
+        lines = self.manager.run("cat", f"/proc/{pid}/status").stdout.splitlines()
+        return {name: value.strip() for name, _, value in (line.partition(":") for line in lines)}
 
     def kill(self, signal: str) -> None:
         """Send a signal to the supervisor alone."""
@@ -134,7 +154,9 @@ class Service:
 @pytest.fixture(scope="session")
 def srv(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that is /srv inside."""
-    return tmp_path_factory.mktemp("srv")
+    path = tmp_path_factory.mktemp("srv")
+    path.chmod(0o755)  # for the users in there; out here nobody gets as far as this
+    return path
 
 
 @pytest.fixture(scope="session")
@@ -148,6 +170,7 @@ def manager(tmp_path_factory: pytest.TempPathFactory, srv: Path) -> Iterator[Man
     pythons = {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve()}
     shown = {path: str(path) for path in pythons if path.is_relative_to("/tmp")}  # noqa: S108 - see above
     with booted(work, {srv: PLACE, ROOT: CODE, **shown}) as manager:
+        manager.run("useradd", "--system", "--shell", "/bin/sh", USER)
         yield manager
 
 

@@ -57,7 +57,8 @@ def _of_the_system(place: Place, paths: list[Path]) -> Lines:
         # Root sees its bots, which are other users' processes, as one of /proc's group, which is 0
         # (proc(5)); not so with "ptraceable", as it lacks CAP_SYS_PTRACE.
         ("ProtectProc", "invisible"),
-        # ProcSubset=pid would empty os.cpus() and psutil's numbers of the machine.
+        # ProcSubset=pid would hide /proc/sys, by which our locks know this boot, and empty
+        # os.cpus() and psutil's numbers of the machine.
         ("ProcSubset", "all"),
     ]
     return lines + _filters(place)
