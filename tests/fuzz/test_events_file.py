@@ -55,7 +55,7 @@ def test_whatever_the_file_holds_its_events_are_told(tmp_path: Path) -> None:
 
 
 def test_whatever_the_file_holds_it_is_gone_on_with(tmp_path: Path) -> None:
-    """What lay there stays, what is whole in it is in the memory, and the next event comes after."""
+    """What lay there stays, what is whole in it is in the memory; the next event comes after it."""
     path = tmp_path / "events"
 
     @cases()
