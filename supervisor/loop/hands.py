@@ -295,7 +295,7 @@ class Hands:
             self._loop.call_soon(tools.post, ev.SpawnFailed(generation, in_words(error)))
             return
         self._children[generation] = child
-        child.may_drop = self._bot.ready.kind != "log"
+        child.speech.may_drop = self._bot.ready.kind != "log"
         mode = "standby" if not cold else "warm" if from_spare else "cold"
         tools.report("spawned", generation=generation, pid=child.pid, mode=mode, spare=from_spare)
         self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid, spare=from_spare))
@@ -329,10 +329,10 @@ class Hands:
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         self._tools.on_line(generation, stream, line)
         child = self.child(generation)
-        if child is None or child.may_drop:
+        if child is None or child.speech.may_drop:
             return  # its line is not waited for, or has come
         if re.search(str(self._bot.ready.value), line.decode("utf-8", "replace")):
-            child.may_drop = True
+            child.speech.may_drop = True
             self._loop.call_soon(self._tools.post, ev.BotReady(generation))
 
     async def _probe(self, child: Child, since_ns: int) -> None:

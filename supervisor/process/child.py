@@ -11,24 +11,23 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from dataclasses import replace
 from pathlib import Path
 
 from supervisor.core.events import Event, Exited, TreeGone
-from supervisor.process import output, spare
-from supervisor.process.carried import Carried, Listening, Reading
+from supervisor.process import spare
+from supervisor.process.carried import Carried, Listening
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
-from supervisor.process.masks import Masks, drawn, without
+from supervisor.process.masks import drawn, without
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
+from supervisor.process.speech import Speech
 from supervisor.process.tree import TOKEN, Stat, lock_holders, mains, members
+from supervisor.process.treewatch import TreeWatch
 
 _TAIL_CHARS = 2000
-_RECHECK_S = 0.02
-_RECHECK_MAX_S = 1.0
 _SEEN_MAX = 4096
 
 
@@ -66,19 +65,22 @@ class Child:
         self._line_to_spare: spare.Line | None = None
         self._on_line = on_line
         self._on_drop = on_drop
-        self._masks = {stream: Masks(mask) for stream in ("stdout", "stderr")}
-        self.may_drop = True  # lines of a flood; not while one of them is waited for
         self._on_qr = on_qr
         self._on_prompt = on_prompt
         self._loop = asyncio.get_running_loop()
         self._standby_pipe: int | None = None
-        self._watched: dict[int, int] = {}
         self._seen: dict[int, int] = {}
-        self._recheck_s = _RECHECK_S
-        self._recheck: asyncio.TimerHandle | None = None
+        self._tree_watch = TreeWatch(self.recheck)
         self._notify: NotifySocket | None = None
-        self._readers: list[output.LineReader] = []
         self._input: Input | None = None
+        self.speech = Speech(
+            on_line=self._line,
+            on_prompt=None if on_prompt is None else self._prompt,
+            on_drop=self._dropped,
+            blot=self._blot,
+            mask=mask,
+            uid=plan.uid,
+        )
         self._process = self._start() if carried is None else None
         self.pid = self._process.pid if self._process is not None else self._adopt(carried)
         if self._process is not None:
@@ -146,9 +148,7 @@ class Child:
         self.heard, self._seen = Heard.of(carried.said), dict(carried.seen)
         if carried.notify is not None:
             self._notify = self._listen(Path(carried.notify.path), carried.notify)
-        for reading in carried.readers:
-            self._masks[reading.stream].key_lines = reading.key_lines
-            self._readers.append(self._reader(reading))
+        self.speech.adopt(carried.readers)
         self._input = None if carried.stdin is None else Input(carried.stdin)
         return carried.pid
 
@@ -156,7 +156,6 @@ class Child:
         """Return what `carried` takes; None while it stands by, is a spare, or has ended."""
         if self.status is not None or self.stands_by or self.spare:
             return None
-        found = [reading for reader in self._readers if (reading := reader.carry()) is not None]
         return Carried(
             generation=self.generation,
             pid=self.pid,
@@ -164,9 +163,7 @@ class Child:
             token=self.token,
             started_at=self.started_at,
             said=self.heard.carry(),
-            readers=tuple(
-                replace(each, key_lines=self._masks[each.stream].key_lines) for each in found
-            ),
+            readers=self.speech.carry(),
             notify=None if self._notify is None else self._notify.carry(),
             stdin=None if self._input is None else self._input.carry(),
             seen=dict(self._seen),
@@ -187,41 +184,17 @@ class Child:
         )
 
     def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
-        if self.plan.terminal:
-            out = err = self._read(output.terminal(), "stdout", close_after)
-        else:
-            out = self._read(output.pipe(), "stdout", close_after)
-            err = self._read(output.pipe(), "stderr", close_after)
+        out, err = self.speech.open(terminal=self.plan.terminal, close_after=close_after)
         if not self.plan.stdin:
             return subprocess.DEVNULL, out, err
         self._input = Input()
         close_after.append(self._input.childs)
         return self._input.childs, out, err
 
-    def _read(self, ends: output.Ends, stream: str, close_after: list[int]) -> int:
-        close_after.append(ends.childs)
-        if self.plan.uid is not None:
-            os.fchown(ends.childs, self.plan.uid, -1)  # else it could not open /dev/stdout
-        self._readers.append(self._reader(Reading(fd=ends.ours, stream=stream)))
-        return ends.childs
-
-    def _reader(self, reading: Reading) -> output.LineReader:
-        on_prompt = self._prompt if self._on_prompt is not None else None
-        return output.LineReader(
-            reading.fd,
-            reading.stream,
-            self._line,
-            on_prompt,
-            on_drop=self._dropped,
-            may_drop=lambda: self.may_drop,
-            carried=reading,
-        )
-
     def _line(self, stream: str, line: bytes) -> None:
         if self.spare:
             self._spare_said("what was loaded ahead printed a line")
             return
-        line = self._masks[stream].blot(self._blot(line))
         text = line[:_TAIL_CHARS].decode("utf-8", "replace")
         if not drawn(text):  # a QR code: the tail gets into the journal
             self.heard.tail.append(text)
@@ -229,15 +202,14 @@ class Child:
 
     def _prompt(self, stream: str, text: bytes) -> None:
         if self._on_prompt is not None and not self.spare:
-            shown = self._masks[stream].glimpse(self._blot(text))
-            self._on_prompt(self.generation, stream, shown)
+            self._on_prompt(self.generation, stream, text)
 
     def _dropped(self, stream: str, count: int) -> None:
         if not self.spare:
             self._on_drop(self.generation, stream, count)
 
     def _blot(self, text: bytes) -> bytes:
-        """Blot out what is secret."""
+        """Blot out what it told us, and what it was told."""
         text = without(self.heard.payloads, text)
         return text if self._input is None else self._input.blot(text)
 
@@ -392,43 +364,29 @@ class Child:
     def _drain(self) -> None:
         if self._notify is not None:
             self._notify.drain()
-        for reader in self._readers:
-            reader.drain()
+        self.speech.drain()
 
     def recheck(self) -> None:
         """Look whether the tree is gone; watch what still lives of it."""
         if self.status is None or self.gone:
             return
-        for fd in self._watched.values():
-            self._loop.remove_reader(fd)
-            os.close(fd)
-        self._watched.clear()
-        if self._recheck is not None:
-            self._recheck.cancel()
-            self._recheck = None
         alive = self.members()
-        for pid in alive:
-            with suppress(OSError):
-                self._watched[pid] = os.pidfd_open(pid)
-                self._loop.add_reader(self._watched[pid], self.recheck)
-        if not alive and self._byte_free():
-            self.gone = True
-            self._drain()
-            self._close_channels()
-            mains.discard(self.pid)  # before its number can be another's
-            os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
-            os.close(self._pidfd)
-            self._emit(TreeGone(self.generation))
-        elif not alive or len(self._watched) < len(alive):
-            # Nobody tells when a process ends that we may not look at; so look, ever more rarely.
-            self._recheck = self._loop.call_later(self._recheck_s, self.recheck)
-            self._recheck_s = min(self._recheck_s * 2, _RECHECK_MAX_S)
+        if alive or not self._byte_free():
+            self._tree_watch.watch(alive)
+            return
+        self._tree_watch.close()
+        self.gone = True
+        self._drain()
+        self._close_channels()
+        mains.discard(self.pid)  # before its number can be another's
+        os.waitid(os.P_PIDFD, self._pidfd, os.WEXITED)
+        os.close(self._pidfd)
+        self._emit(TreeGone(self.generation))
 
     def _close_channels(self) -> None:
         if self._notify is not None:
             self._notify.close()
-        for reader in self._readers:
-            reader.close()
+        self.speech.close()
         if self._input is not None:
             self._input.close()
         if self._line_to_spare is not None:

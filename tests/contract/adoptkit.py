@@ -27,7 +27,7 @@ def forget(child: Child) -> None:
     loop = asyncio.get_running_loop()
     loop.remove_reader(child._pidfd)
     os.close(child._pidfd)
-    for reader in child._readers:
+    for reader in child.speech._readers:
         drop_reader(reader)
     if child._notify is not None:
         loop.remove_reader(child._notify._socket.fileno())
