@@ -22,6 +22,7 @@ from supervisor.core.state import Phase
 from supervisor.loop import handoff
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import SETTLED, Desk, own_version
+from supervisor.loop.printed import Outlets
 from supervisor.loop.reloads import Reloads
 from supervisor.loop.socket_folder import SocketFolder
 from supervisor.loop.startup import START_WITHIN_S, start_all
@@ -212,14 +213,16 @@ class Supervisor:
         return House(
             config=self.config,
             dev=self.dev,
-            terminal=self.dev and os.isatty(1),
             control=str(self._control_path),
             socket_dir=socket_dir,
             changed=self._stepped,
             note=self._note,
-            print=self._print,
-            log=self._logs.put,
-            offer=self._desk.offer_line,
+            outlets=Outlets(
+                terminal=self.dev and os.isatty(1),
+                print=self._print,
+                log=self._logs.put,
+                offer=self._desk.offer_line,
+            ),
         )
 
     def _manager(self, bot: BotConfig) -> SessionManager:

@@ -20,11 +20,10 @@ from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
 from supervisor.loop.health import Health
 from supervisor.loop.jobs import in_words
+from supervisor.loop.printed import Outlets, Printed
 from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
 from supervisor.loop.turnstile import Turnstile
-from supervisor.process import output
 from supervisor.process.child import Child
-from supervisor.process.masks import Codes
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.shared import Watch
@@ -41,14 +40,11 @@ class House:
 
     config: Config
     dev: bool
-    terminal: bool
     control: str
     socket_dir: Path
     changed: Callable[[], None]
     note: Callable[[str | None, str, dict[str, Any]], None]
-    print: Callable[[str, str, bytes], None]
-    log: Callable[[str, str, str], None]
-    offer: Callable[[dict[str, Any]], None]
+    outlets: Outlets
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     turnstile: Turnstile = field(default_factory=Turnstile)
     watch: Watch = field(default_factory=Watch)
@@ -67,14 +63,11 @@ class Charge:
         self.decided = False  # whether somebody has said yet that it shall be up, or down
         self.restarts = 0
         self.last_restart: dict[str, Any] | None = None
-        self.kept = output.Kept()
-        self._codes = {stream: Codes() for stream in ("stdout", "stderr")}
+        self.printed = Printed(bot.name, house.outlets, self.report)
         self.changed = asyncio.Event()
         self._house = house
         self._queue: deque[ev.Event] = deque()
         self._working = False
-        self._prompts: dict[tuple[int, str], bytes] = {}  # shown, and not complete yet
-        self._asking: int | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._periodic: asyncio.TimerHandle | None = None
         self._seed = int.from_bytes(os.urandom(3))
@@ -90,12 +83,12 @@ class Charge:
                 control=house.control,
                 post=self.post,
                 report=self.report,
-                on_line=self._line,
-                on_prompt=self._prompt,
-                on_drop=self._dropped,
+                on_line=self.printed.line,
+                on_prompt=self.printed.prompt,
+                on_drop=self.printed.dropped,
                 on_qr=self._qr_changed,
                 take_turn=self._take_turn,
-                terminal=house.terminal,
+                terminal=house.outlets.terminal,
                 stdin=house.dev,
                 spare=self._wants_spare(),
             )
@@ -258,44 +251,10 @@ class Charge:
     def _source_settled(self, at: float) -> None:
         self.post(ev.SourceSettled(at))
 
-    def _line(self, generation: int, stream: str, line: bytes) -> None:
-        text = line.decode("utf-8", "replace")
-        kept = self._codes[stream].keep(text)  # a drawn QR code is a secret
-        if kept is not None:
-            self._keep(generation, stream, kept)
-        shown = self._prompts.pop((generation, stream), b"")
-        rest = line.removeprefix(shown)
-        if kept != text and not self._house.terminal:
-            rest = b"" if kept is None else kept.encode()
-            shown = shown or line
-        if rest or not shown:
-            self._house.print(self.bot.name, stream, rest)
-
-    def _keep(self, generation: int, stream: str, text: str) -> None:
-        record = {"bot": self.bot.name, "generation": generation, "stream": stream, "line": text}
-        self.kept.add(record)
-        self._house.offer(record)
-        self._house.log(self.bot.name, stream, text)
-
-    def _dropped(self, generation: int, stream: str, count: int) -> None:
-        """Say in the bot's own output, too, what is not in it."""
-        text = f"[{count} lines left out: more than can be kept]"
-        self._keep(generation, stream, text)
-        self._house.print(self.bot.name, stream, text.encode())
-        self.report("output_dropped", generation=generation, stream=stream, lines=count)
-
-    def _prompt(self, generation: int, stream: str, text: bytes) -> None:
-        """Show an unended line at once: somebody has to see what is asked."""
-        self._prompts[generation, stream] = text
-        self._house.print(self.bot.name, stream, text)
-        if output.asks(text):
-            self._asking = generation
-            self.report("line_wanted", generation=generation)
-
     @property
     def listener(self) -> Child | None:
         """Who is given a line: the generation that asked last, else the one with the session."""
-        return self.hands.child(self._asking) or self.hands.child(self.state.current)
+        return self.hands.child(self.printed.asking) or self.hands.child(self.state.current)
 
     def _qr_changed(self) -> None:
         self.changed.set()
@@ -351,7 +310,8 @@ class Charge:
 
     def succeed(self, old: "Charge") -> None:
         """Take the place of one that is down: it is the same bot to a person."""
-        self.restarts, self.last_restart, self.kept = old.restarts, old.last_restart, old.kept
+        self.restarts, self.last_restart = old.restarts, old.last_restart
+        self.printed.kept = old.printed.kept
         self.hands.strangers.succeed(old.hands.strangers)
 
     def why_not_now(self) -> str:
@@ -360,16 +320,15 @@ class Charge:
 
     def carry(self) -> handoff.Bot:
         """Return all that the program that follows ours needs to go on with this bot."""
-        shown = {f"{number} {name}": text for (number, name), text in self._prompts.items()}
         session = self.hands.session
         return handoff.Bot(
             state=self.state,
             decided=self.decided,
             restarts=self.restarts,
             last_restart=self.last_restart,
-            lines=tuple(self.kept.tail(handoff.LINES)),
-            shown=shown,
-            asking=self._asking,
+            lines=tuple(self.printed.kept.tail(handoff.LINES)),
+            shown=self.printed.shown(),
+            asking=self.printed.asking,
             child=self.hands.carry(),
             lock=session.lock.carry(),
             proofs=session.carry(),
@@ -380,12 +339,7 @@ class Charge:
         """Go on from there."""
         self.state, self.decided = carried.state, carried.decided
         self.restarts, self.last_restart = carried.restarts, carried.last_restart
-        for line in carried.lines:
-            self.kept.add(line)
-        for key, text in carried.shown.items():
-            number, _, name = key.partition(" ")
-            self._prompts[int(number), name] = text
-        self._asking = carried.asking
+        self.printed.adopt(carried.lines, carried.shown, carried.asking)
         if carried.lock is not None:
             self.hands.session.lock.adopt(carried.lock)
         self.hands.session.adopt(carried.proofs)

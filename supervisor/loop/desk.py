@@ -223,7 +223,7 @@ class Desk:
         try:
             # All of it before the first is sent: what is printed meanwhile comes by the queue.
             count = int(args.get("lines", 100))
-            for record in [line for charge in chosen for line in charge.kept.tail(count)]:
+            for record in [line for charge in chosen for line in charge.printed.kept.tail(count)]:
                 yield record
             while args.get("follow"):
                 record = await queue.get()

@@ -22,6 +22,7 @@ from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge, House
 from supervisor.loop.desk import Desk, all_reach
 from supervisor.loop.jobs import Jobs
+from supervisor.loop.printed import Outlets
 from supervisor.loop.socket_folder import PREFIX as SOCKETS
 from supervisor.runner import Supervisor
 from supervisor.session import files
@@ -66,14 +67,16 @@ class Cared:
         house = House(
             config=settings,
             dev=False,
-            terminal=False,
             control="",
             socket_dir=sockets,
             changed=lambda: None,
             note=lambda _bot, event, _fields: self.events.append(event),
-            log=lambda *_: None,
-            print=lambda *_: None,
-            offer=self.desk.offer_line,
+            outlets=Outlets(
+                terminal=False,
+                log=lambda *_: None,
+                print=lambda *_: None,
+                offer=self.desk.offer_line,
+            ),
         )
         self.charge = charges["b"] = Charge(house, settings.bots["b"], self.manager)
 
@@ -162,14 +165,14 @@ def test_each_line_of_the_log_is_told_once(tmp_path: Path) -> None:
 
     async def run() -> None:
         async with cared(tmp_path) as bot:
-            while not bot.charge.kept.tail(1):
+            while not bot.charge.printed.kept.tail(1):
                 bot.charge.changed.clear()
                 await asyncio.to_thread(threading.get_ident)
             lines = bot.desk.stream("logs", {"bot": "b", "follow": True, "lines": 10})
             told = [(await anext(lines))["line"]]
             for text in ("one", "two"):
                 record = {"bot": "b", "generation": 1, "stream": "stdout", "line": text}
-                bot.charge.kept.add(record)
+                bot.charge.printed.kept.add(record)
                 bot.desk.offer_line(record)
             told += [(await anext(lines))["line"] for _ in range(2)]
             assert told == ["ready", "one", "two"]
