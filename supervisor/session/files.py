@@ -170,25 +170,6 @@ def read_file(path: Path, limit: int) -> bytes:
         return file.read(limit + 1)
 
 
-def open_inside(root: Path, path: str, flags: int) -> int:
-    """Open what lies at `path` in `root`, through no link. Raises: OSError.
-
-    For a tree that somebody may change meanwhile: a path that was looked at before may lead
-    anywhere by now, a folder that is open can't.
-    """
-    through = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-    folder = os.open(root, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        *parents, name = path.split("/")
-        for parent in parents:
-            inner = os.open(parent, through, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-    finally:
-        os.close(folder)
-
-
 def read_at(fd: int, length: int, offset: int) -> bytes:
     """Return `length` bytes at `offset`, or fewer at the end of the file. Raises: OSError."""
     parts: list[bytes] = []
@@ -254,15 +235,14 @@ def remove_tree(path: Path) -> None:
     """
     if not there(path):
         return
-    here, found = Path.cwd(), path.resolve()
-    if here.is_relative_to(found):
-        raise PermissionError(errno.EPERM, "not removed: it holds the current folder", str(path))
     if not is_folder(path):
         _unlink(path)
         return
-    for folder, _dirs, _files in os.walk(path):
+    if Path.cwd().is_relative_to(path.resolve()):
+        raise PermissionError(errno.EPERM, "not removed: it holds the current folder", str(path))
+    for _folder, _dirs, _files, fd in os.fwalk(path):
         with suppress(OSError):
-            Path(folder).chmod(0o700)
+            os.fchmod(fd, 0o700)
     try:
         shutil.rmtree(path)
     except OSError as error:

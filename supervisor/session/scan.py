@@ -43,7 +43,8 @@ _NAME = operator.attrgetter("name")
 _FORMAT = 0o170000
 _PERMISSIONS = 0o7777
 # A path of 4,096 bytes is one too many, a name has 255 at most, and a letter four bytes.
-_LONG = (4096 - 256) // 4
+_PATH_MAX = 4096
+_LONG = (_PATH_MAX - 256) // 4
 # A folder's device and inode.
 Which = tuple[int, int]
 
@@ -183,7 +184,9 @@ def scan(
     Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
     result = Scan(device=_device(root))
-    walk = _Walk(result, result.device, known or {}, remembering(excludes) if excludes else _none)
+    walk = _Walk(
+        root, result, result.device, known or {}, remembering(excludes) if excludes else _none
+    )
     todo: list[tuple[str, Which | None]] = [("", None)]
     while todo:
         folder, which = todo.pop()
@@ -200,6 +203,7 @@ def scan(
 class _Walk:
     """Looks at what lies in one folder after the other. See Scan and `scan`."""
 
+    root: Path
     result: Scan
     device: int | None
     before: Mapping[str, Known]
@@ -210,16 +214,20 @@ class _Walk:
     ) -> list[tuple[str, Which | None]]:
         """Note each entry of a folder; return which of them are folders. Raises: OSError.
 
-        `fd`: the folder's own descriptor, if it was listed by that.
+        `fd`: the folder's own descriptor. By that more can be looked at than has a path that is
+        short enough to be opened: such is missed.
         """
         result, before, excluded = self.result, self.before, self.excluded
         folders: list[tuple[str, Which | None]] = []
+        long = len(f"{self.root}/{parent}") >= _LONG
         for entry in listed:
             path = parent + entry.name
             if excluded(path) and not _only_called_so(entry, listed):
                 result.excluded.append(path)
                 continue
             try:
+                if long and len(os.fsencode(f"{self.root}/{path}")) >= _PATH_MAX:
+                    raise _too_long(path)
                 status = entry.stat(follow_symlinks=False)
                 link = status.st_mode & _FORMAT == stat.S_IFLNK
                 target = os.readlink(entry.path, dir_fd=fd) if link else ""
@@ -273,6 +281,10 @@ def _device(root: Path) -> int | None:
         return None
 
 
+def _too_long(path: str) -> OSError:
+    return OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
+
+
 def _same(fd: int, which: Which, path: str) -> None:
     found = os.fstat(fd)
     if (found.st_dev, found.st_ino) != which:
@@ -284,24 +296,20 @@ def _listed(
 ) -> tuple[int | None, list[os.DirEntry[str]]]:
     """Return what lies in a folder, and the descriptor by which it was listed.
 
-    With that the kernel does not go through the whole path for each file. None: there is none,
-    or so long a path that what lies in it can't be opened; no look at it may succeed then.
+    With that the kernel does not go through the whole path for each file. None: there is none.
     `which`: what it was when it was seen. A link that came there, or further up, leads elsewhere:
     then it has gone, as far as the session is concerned.
     """
     path = f"{root}/{folder}" if folder else str(root)
-    fd = None
     try:
-        if len(path) < _LONG:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            if fd is not None and which is not None:
+            if which is not None:
                 _same(fd, which, path)
-            with os.scandir(path if fd is None else fd) as entries:
+            with os.scandir(fd) as entries:
                 return fd, sorted(entries, key=_NAME)
         except BaseException:
-            if fd is not None:
-                os.close(fd)
+            os.close(fd)
             raise
     except FileNotFoundError:
         return None, []

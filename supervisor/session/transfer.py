@@ -13,6 +13,7 @@ import zstandard
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files, incoming
+from supervisor.session.inside import inside
 from supervisor.session.progress import Progress, Tally
 from supervisor.session.restoring.rebuild import build
 from supervisor.session.scan import scan
@@ -234,7 +235,8 @@ def _copy_folder(source: Path, target: Path, progress: Progress | None) -> list[
         elif seen.kind == "link":
             (target / path).symlink_to(seen.target)
         else:
-            _copy_file(source / path, target / path, tally)
+            with inside(source, path) as place:
+                _copy_file(place, target / path, tally)
             os.utime(target / path, ns=(seen.mtime_ns, seen.mtime_ns))
     return found.notes
 

@@ -374,7 +374,7 @@ def test_sqlites_copy_makes_and_eats_nothing(tmp_path: Path, kind: str) -> None:
     subprocess.run([sys.executable, "-I", "-S", "-c", script, str(live)], check=True)
     before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
     assert (kind == "hot-journal") == ("live.db-journal" in before)
-    asked = {"within_s": 1.0, "copies": [[str(live), str(tmp_path / "copy")]]}
+    asked = {"within_s": 1.0, "copies": [[str(live), str(tmp_path / "copy"), live.stat().st_ino]]}
     program = ROOT / "supervisor/session/copying/sqlite_copy.py"
     done = subprocess.run(
         [sys.executable, "-I", "-S", str(program)],
@@ -396,7 +396,8 @@ def test_a_locked_database_does_not_take_the_others_time(tmp_path: Path) -> None
             db.execute("CREATE TABLE t(n)")
     with closing(sqlite3.connect(tmp_path / "locked.db", isolation_level=None)) as db:
         db.execute("BEGIN EXCLUSIVE")
-        copies = [[str(tmp_path / name), str(tmp_path / f"{name}.copy")] for name in names]
+        live = [tmp_path / name for name in names]
+        copies = [[str(path), f"{path}.copy", path.stat().st_ino] for path in live]
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(program)],
             input=json.dumps({"within_s": 0.2, "copies": copies}).encode(),

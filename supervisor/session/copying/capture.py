@@ -11,11 +11,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from supervisor.session import files
 from supervisor.session.copying.pieces import LARGEST_BYTES, Copied, Piece, read_pieces
 from supervisor.session.copying.spool import Spool, SpoolFailed
 from supervisor.session.copying.stat_boot import file_clock_ns, has_device, stat_boot
 from supervisor.session.copying.tray import Tray
+from supervisor.session.inside import open_inside
 from supervisor.session.model import EpochState
 from supervisor.session.proof.profile import Profile, left_out
 from supervisor.session.scan import OUR_LACKS, Scan, Seen, leading_out, remembering, scan, seen_from
@@ -243,7 +243,7 @@ def _copy(root: Path, path: str, known: tuple[Piece, ...], result: Copies) -> No
         fd = os.open(f"{root}/{path}", flags)
         if not _as_seen(fd, path, result):
             os.close(fd)
-            fd = files.open_inside(root, path, flags)
+            fd = open_inside(root, path, flags)
     except FileNotFoundError:
         del result.seen[path]
         result.doubts.append(f"{path} disappeared while the session was copied")

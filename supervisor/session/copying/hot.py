@@ -85,7 +85,10 @@ def consistent_databases(capture: Capture, folder: Path, tmp: Path) -> None:
         return
     with files.scratch(tmp) as work:
         targets = [work / str(number) for number in range(len(paths))]
-        problems = _copy(list(zip((folder / path for path in paths), targets, strict=True)))
+        sources = [(str(folder / path), copies.seen[path].inode) for path in paths]
+        problems = _copy(
+            [(live, str(to), inode) for (live, inode), to in zip(sources, targets, strict=True)]
+        )
         for path, target, problem in zip(paths, targets, problems, strict=True):
             if problem:
                 copies.doubts.append(f"{path} may be torn: {problem}")
@@ -114,9 +117,9 @@ def _steady(copies: Copies, path: str, folder: Path) -> bool:
     return seen is not None and path in copies.seen and copies.same(path, seen)
 
 
-def _copy(pairs: list[tuple[Path, Path]]) -> list[str]:
+def _copy(asked_for: list[tuple[str, str, int]]) -> list[str]:
     """Copy each database, in a subprocess. Returns what was wrong with each, or ""."""
-    asked = {"within_s": _WITHIN_S, "copies": [[str(live), str(copy)] for live, copy in pairs]}
+    asked = {"within_s": _WITHIN_S, "copies": asked_for}
     try:
         done = subprocess.run(
             [sys.executable, "-I", "-S", str(_COPIER)],
@@ -127,4 +130,4 @@ def _copy(pairs: list[tuple[Path, Path]]) -> list[str]:
         )
         return [problem for _live, problem in json.loads(done.stdout)]
     except (subprocess.SubprocessError, ValueError) as error:
-        return [f"SQLite could not be asked for a copy ({error})"] * len(pairs)
+        return [f"SQLite could not be asked for a copy ({error})"] * len(asked_for)

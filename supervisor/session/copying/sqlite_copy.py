@@ -1,9 +1,9 @@
 """Copy live SQLite databases by SQLite's backup API. Run as a program of its own.
 
-It is started as `python -I -S sqlite_copy.py`, with `{"within_s": s, "copies": [[live, copy],
-...]}` as JSON on stdin, and answers `[[live, problem], ...]` on stdout: "" where it went well. It
-imports nothing of ours. A process of its own, because closing a database file drops the locks
-that any SQLite connection of the same process holds on it.
+It is started as `python -I -S sqlite_copy.py`, with `{"within_s": s, "copies": [[live, copy,
+inode], ...]}` as JSON on stdin, and answers `[[live, problem], ...]` on stdout: "" where it went
+well. It imports nothing of ours. A process of its own, because closing a database file drops the
+locks that any SQLite connection of the same process holds on it.
 
 Nothing in the live folder is made, changed or eaten. So a database is opened only while we hold a
 reader's lock on it ourselves, and only with what a reader needs beside it: with that lock held,
@@ -34,24 +34,31 @@ _SHARED_BYTES = 510
 # Meanwhile nobody can write in rollback mode: about 1.5 ms a MB, and not every bot waits its turn.
 _ROLLBACK_MAX_BYTES = 64 << 20
 _RETRY_S = 0.005
+_REPLACED = "another file lies there now"
 
 
 class _LeftAloneError(Exception):
     """The database can't be opened without touching it, or not in time."""
 
 
-def copy(live: str, target: str, until: float) -> str:
-    """Copy one database as it is at one moment. Returns why not, or ""."""
+def copy(live: str, target: str, inode: int, until: float) -> str:
+    """Copy one database as it is at one moment. Returns why not, or "".
+
+    `inode`: of the file that is meant. SQLite opens it by its name, which a link that came to lie
+    on the way leads elsewhere.
+    """
     try:
         fd = os.open(live, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         return f"it can't be opened: {error.strerror}"
     try:
+        if os.fstat(fd).st_ino != inode:
+            return _REPLACED
         _lock(fd, fcntl.F_RDLCK, until)
         if not _is_wal(fd, live):
             # SQLite takes a reader's lock itself, and can't while a writer waits for ours.
             _lock(fd, fcntl.F_UNLCK, until)
-        _backup(live, target, until)
+        _backup(fd, live, target, until)
     except _LeftAloneError as error:
         return str(error)
     except (sqlite3.Error, OSError) as error:
@@ -90,7 +97,7 @@ def _is_wal(fd: int, live: str) -> bool:
     return False
 
 
-def _backup(live: str, target: str, until: float) -> None:
+def _backup(fd: int, live: str, target: str, until: float) -> None:
     def progress(_status: int, _remaining: int, _total: int) -> None:
         if time.monotonic() > until:
             raise _LeftAloneError("it was busy all the time")
@@ -103,6 +110,8 @@ def _backup(live: str, target: str, until: float) -> None:
         closing(sqlite3.connect(uri, uri=True, timeout=wait_s)) as source,
         closing(sqlite3.connect(target, isolation_level=None)) as copied,
     ):
+        if not _opened_twice(fd):
+            raise _LeftAloneError(_REPLACED)
         # It is synced as a part of the snapshot.
         copied.execute("PRAGMA synchronous=OFF")
         copied.execute("PRAGMA journal_mode=MEMORY")
@@ -110,14 +119,23 @@ def _backup(live: str, target: str, until: float) -> None:
         source.backup(copied, pages=-1, progress=progress, sleep=_RETRY_S)
 
 
+def _opened_twice(fd: int) -> bool:
+    """Return whether SQLite has opened the very file that we have."""
+    ours, count = os.fstat(fd), 0
+    for name in os.listdir("/proc/self/fd"):
+        with suppress(OSError):  # the listing's own is closed by now
+            count += os.path.samestat(os.fstat(int(name)), ours)
+    return count > 1
+
+
 def main() -> None:
     """Answer one list of databases; each may take its share of the time that is left."""
     asked = json.load(sys.stdin)
     end = time.monotonic() + asked["within_s"]
     answers = []
-    for done, (live, target) in enumerate(asked["copies"]):
+    for done, (live, target, inode) in enumerate(asked["copies"]):
         now = time.monotonic()
-        problem = copy(live, target, now + (end - now) / (len(asked["copies"]) - done))
+        problem = copy(live, target, inode, now + (end - now) / (len(asked["copies"]) - done))
         if problem:
             with suppress(FileNotFoundError):
                 Path(target).unlink()

@@ -10,7 +10,7 @@ back: whoever starts a bot by hand after a crash can't write into a file that is
 
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +20,7 @@ from blake3 import blake3
 
 from supervisor.session import files
 from supervisor.session.copying.pieces import group_digests
+from supervisor.session.inside import inside, make_inside, set_mode_inside
 from supervisor.session.restoring import moving
 from supervisor.session.scan import Seen, seen_from
 from supervisor.session.storage.entries import safe_path
@@ -108,6 +109,24 @@ def carry_out(live: Path, staging: Path, steps: Steps) -> None:
     What somebody removed after a crash ends nothing: the next check finds what is missing then.
     """
     staged = {path: staging / str(number) for number, path in enumerate(steps.put)}
+    _drop(live, staged, steps)
+    if steps.folders or steps.put:
+        files.make_private(live)  # somebody may have removed it
+    for path in steps.folders:
+        make_inside(live, path)
+        set_mode_inside(live, path, 0o700)
+    for path, mode in steps.modes:
+        with suppress(FileNotFoundError):
+            set_mode_inside(live, path, mode)
+    parts = {some.path: some for some in steps.parts}
+    for path, new in staged.items():
+        if path in parts or files.there(new):
+            _put(live, path, new, parts.get(path))
+    _sync_parents(live, (*steps.folders, *steps.put, *(path for path, _mode in steps.modes)))
+    files.remove_tree(staging)
+
+
+def _drop(live: Path, staged: Mapping[str, Path], steps: Steps) -> None:
     coming = set(steps.folders)
     dropped: set[str] = set()
     for path in steps.drop:
@@ -116,26 +135,21 @@ def carry_out(live: Path, staging: Path, steps: Steps) -> None:
             continue  # its successor is there already
         if path in coming and files.is_folder(live / path):
             continue
-        files.remove_tree(live / path)
+        with suppress(FileNotFoundError), inside(live, path) as place:
+            files.remove_tree(place)
         dropped.add(path)
     if dropped:
         _sync_parents(live, dropped)
-    for path in steps.folders:
-        folder = live / path
-        files.make_private(folder)
-        folder.chmod(0o700)
-    for path, mode in steps.modes:
-        with suppress(FileNotFoundError):
-            (live / path).chmod(mode)
-    parts = {some.path: some for some in steps.parts}
-    for path, new in staged.items():
-        if path in parts:
-            _make_of_old(live / path, new, parts[path])
+
+
+def _put(live: Path, path: str, new: Path, parts: Parts | None) -> None:
+    if parent := path.rpartition("/")[0]:
+        make_inside(live, parent)
+    with inside(live, path) as place:
+        if parts is not None:
+            _make_of_old(place, new, parts)
         if files.there(new):
-            files.make_private((live / path).parent)
-            moving.move_entry(new, live / path)
-    _sync_parents(live, (*steps.folders, *steps.put, *(path for path, _mode in steps.modes)))
-    files.remove_tree(staging)
+            moving.move_entry(new, place)
 
 
 def parts_of(new: Path) -> Path:

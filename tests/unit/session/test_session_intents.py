@@ -113,7 +113,7 @@ def test_each_step_is_on_the_disk_before_the_next(
             path = args[-1] if name == "rename" else args[0]
             if name == "fsync":
                 path = Path(f"/proc/self/fd/{path}").readlink()
-            done.append((name, str(path)))
+            done.append((name, str(Path(path).parent.resolve() / Path(path).name)))
             return really(*args, **more)
 
         return call

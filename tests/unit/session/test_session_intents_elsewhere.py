@@ -5,30 +5,15 @@ Each runs in a child whose current folder is a sacrifice, and that sees all else
 
 import hashlib
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervisor.session.restoring.swap import intent_path
+from tests.unit.session.boxkit import boxed, needs_box
 from tests.unit.session.sessionkit import ID, Place
 
-_ROOT = Path(__file__).parents[3]
-_BOXED = """
-set -e
-mount --make-rprivate /
-mount --bind "$BOX" "$BOX"
-while read -r _ at _; do
-    case "$at" in /proc*|/sys*|/dev*|"$BOX"*) continue;; esac
-    mount -o remount,bind,ro "$at"
-done < /proc/self/mounts
-if ( : > "$PROBE" ) 2>/dev/null; then exit 97; fi
-cd "$BOX/here"
-exec "$@"
-"""
 _CHILD = """
 import json
 import sys
@@ -48,7 +33,7 @@ for intent in json.loads(sys.argv[4]):
 _STEPS: dict[str, Any] = {"drop": [], "folders": [], "put": [], "modes": []}
 _ELSEWHERE = ("", ".", "/", "..", "{root}/sessions/session-other", "{root}/here", "{root}")
 
-pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make the box")
+pytestmark = needs_box
 
 
 def _listing(root: Path) -> dict[str, str]:
@@ -92,22 +77,8 @@ def test_an_intent_that_leads_elsewhere_changes_nothing(place: Place, phase: str
     for name in ("here", "sessions/session-other"):
         (place.root / name).mkdir(parents=True)
         (place.root / name / "precious").write_text(name)
-    probe = _ROOT / f".box-probe-{os.getpid()}"
     before = _listing(place.root)
     where = (str(place.root), ID, str(intent_path(place.store, ID)))
-    child = [sys.executable, "-c", _CHILD, *where, json.dumps(_intents(place, phase))]
-    done = subprocess.run(
-        ["unshare", "-m", "sh", "-c", _BOXED, "box", *child],
-        env={
-            **os.environ,
-            "BOX": str(place.root),
-            "PROBE": str(probe),
-            "PYTHONPATH": str(_ROOT),
-            "PYTHONDONTWRITEBYTECODE": "1",
-        },
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = boxed(place.root, _CHILD, *where, json.dumps(_intents(place, phase)))
     assert _listing(place.root) == before, done.stderr
     assert done.returncode == 0, (done.returncode, done.stderr)
