@@ -9,6 +9,7 @@ import os
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +37,7 @@ from supervisor.service.logs.files import LogFiles
 from supervisor.service.monitoring.endpoint import Endpoint
 from supervisor.service.standing import Bot, Standing, standing
 from supervisor.service.systemd.upward import Upward
-from supervisor.session.belonging import belonging_of
+from supervisor.session import belonging, files
 from supervisor.session.manager import SessionManager
 
 ConsoleSink = Callable[[dict[str, Any]], None]
@@ -202,7 +203,7 @@ class Supervisor:
     def _make_snapshots_folder(self) -> None:
         folder = self.config.snapshots
         try:
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            files.make_private(folder)
         except OSError as error:
             raise SupervisorError(
                 f"the folder of the snapshots, {folder}, cannot be made: {error.strerror}",
@@ -231,7 +232,7 @@ class Supervisor:
             self.config.sessions,
             self.config.snapshots,
             self.config.state,
-            belongs=belonging_of(bot.user),
+            belongs=belonging.belonging_of(bot.user),
             keep=bot.snapshots.keep,
             older=bot.snapshots.older,
             paths={str(bot.session): self.config.session_dir(bot)} if elsewhere else None,
@@ -297,6 +298,9 @@ class Supervisor:
 
     def admit(self, bot: BotConfig) -> Charge:
         """Care for one more; it is not started yet."""
+        if bot.user and bot.session is not None:
+            with suppress(OSError):  # it is told when its lock is taken
+                belonging.make_way(self.config.session_dir(bot).parent)
         charge = Charge(self._house, bot, self._manager(bot))
         self.charges[bot.name] = charge
         self._watches[bot.name] = asyncio.get_running_loop().create_task(charge.watch())

@@ -143,7 +143,7 @@ def _write(path: Path, text: str) -> None:
     """Write a file that everybody may read, whole or not at all."""
     from supervisor.session import files  # noqa: PLC0415 - quick commands skip it
 
-    path.parent.mkdir(parents=True, exist_ok=True)
+    files.make_private(path.parent)
     files.replace_synced(path, text.encode("utf-8", "surrogateescape"), path.parent)
     path.chmod(0o644)
 

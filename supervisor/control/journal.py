@@ -202,7 +202,9 @@ class Journal:
             self._handle = None
 
     def _open(self, path: Path) -> int:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        from supervisor.session import files  # noqa: PLC0415 - to read the journal needs none of it
+
+        files.make_private(path.parent)
         flags = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
         handle = os.open(path, flags, 0o600)
         found = os.fstat(handle)

@@ -97,7 +97,7 @@ class Base:
         if self._belongs is not None:
             make_folder(folder, self._belongs, self.sessions)
             return
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        files.make_private(folder)
         folder.chmod(0o700)
 
     def lock_for(self, session_id: str) -> OwnerLock:

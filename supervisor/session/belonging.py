@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session import files
 
 _OTHERS_WRITE = 0o022
 _OTHERS_PASS = 0o011
@@ -49,13 +50,21 @@ def give(tree: Path, to: Belonging) -> None:
     os.chown(tree, *to, follow_symlinks=False)
 
 
+def make_way(folder: Path) -> None:
+    """Make a folder, and what is missing above it, through which others can pass. Raises: OSError.
+
+    Before anything else makes it: for whoever has no such bot it is nobody's but ours.
+    """
+    files.make_private(folder, 0o700 | _OTHERS_PASS)
+
+
 def make_folder(folder: Path, to: Belonging, sessions: Path) -> None:
     """Make the session's folder, of the bot's user alone, or check that it is one.
 
     `sessions`: the folder of all sessions, which others may pass through, and not list.
     Raises: SupervisorError where the bot could put something else in its place; OSError.
     """
-    sessions.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_way(sessions)
     if folder.parent == sessions:
         mode = sessions.stat().st_mode
         if mode & _OTHERS_PASS != _OTHERS_PASS:

@@ -19,8 +19,11 @@ _CHUNK = 1 << 20
 _WORK = "work-"
 
 
-def make_private(folder: Path) -> None:
-    """Create `folder` and its missing parents with mode 0700, whatever the umask."""
+def make_private(folder: Path, mode: int = 0o700) -> None:
+    """Create `folder` and its missing parents with this mode, whatever the umask.
+
+    Path.mkdir makes parents as the umask has it, so that others could put theirs in their place.
+    """
     missing = [folder]
     while not missing[-1].parent.exists():
         missing.append(missing[-1].parent)
@@ -29,7 +32,7 @@ def make_private(folder: Path) -> None:
             path.mkdir(0o700)
         except FileExistsError:
             continue
-        path.chmod(0o700)
+        path.chmod(mode)
 
 
 def keep_private(folder: Path) -> None:

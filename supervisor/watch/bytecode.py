@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session import files
 from supervisor.watch import compiling, interpreters
 
 # Touched when the folder was last looked through for what no longer has a source.
@@ -32,8 +33,8 @@ def prefix() -> Path:
     """
     folder = _cache_home() / "stillhere" / "pycache"
     try:
+        files.make_private(folder)
         for each in (folder.parent, folder):
-            each.mkdir(mode=0o700, parents=True, exist_ok=True)
             _keep_private(each)
         if not os.access(folder, os.W_OK):
             return NOWHERE  # unchecked bytecode in it could never be replaced
@@ -93,8 +94,8 @@ def _sweep(folder: Path) -> None:
         if time.time() - mark.stat().st_mtime < SWEEP_EVERY_S:
             return
     mark.touch(mode=0o600)
-    for place, names, files in os.walk(folder):
-        for name in files:
+    for place, names, leaves in os.walk(folder):
+        for name in leaves:
             if not name.endswith((".pyc", SWEPT)):  # who wrote it was killed at it
                 with contextlib.suppress(OSError):
                     os.remove(os.path.join(place, name))  # noqa: PTH107, PTH118 - os.walk's strings

@@ -17,6 +17,9 @@ LACKING = others.lacking(NOBODY, DAEMON)
 pytestmark = pytest.mark.skipif(bool(LACKING), reason=LACKING)
 
 CONFIG = """
+[supervisor]
+sessions = "data/live"
+
 [logs]
 folder = "logs"
 
@@ -86,6 +89,11 @@ def confined(pid: int, name: str) -> dict[str, list[str]]:
     return found
 
 
+def session_of(folder: Folder) -> Path:
+    """Return the session of the bot that is linked."""
+    return folder.root / "data" / "live" / f"session-{PHONE}"
+
+
 def theirs(session: Path, name: str) -> None:
     """Check that a session belongs to this user, and that nobody else may look at it."""
     who = pwd.getpwnam(name)
@@ -105,7 +113,7 @@ def test_it_can_change_its_own_session_and_nothing_else(folder: Folder) -> None:
         confined(other, DAEMON)
         (control,) = [p for p in paths.candidates(folder.root / "config.toml") if p.exists()]
         store = folder.root / ".session-cache"
-        sessions = folder.root / "sessions"
+        sessions = folder.root / "data" / "live"
         tried = [
             *(control, control.with_suffix(".lock"), control.parent),
             *(store, store / ".events.jsonl", store / "packs", *(store / "packs").iterdir()),
@@ -119,13 +127,17 @@ def test_it_can_change_its_own_session_and_nothing_else(folder: Folder) -> None:
         folder.write("tried.txt", "\n".join(map(str, tried)))
         os.kill(pid, signal.SIGUSR2)
         assert "could []\n" in supervisor.shows("could ")
-        assert (folder.session / "device").read_text() == "device-1"
-        theirs(folder.session, NOBODY)
+        assert (session_of(folder) / "device").read_text() == "device-1"
+        theirs(session_of(folder), NOBODY)
         theirs(sessions / "session-other", DAEMON)
 
 
 def test_it_has_the_whole_life_of_a_bot(folder: Folder) -> None:
-    """Linked, saved, restarted, damaged and restored: the same device, and all is its own."""
+    """Linked, saved, restarted, damaged and restored: the same device, and all is its own.
+
+    Also where the umask would keep it from all that the supervisor makes.
+    """
+    folder.before = ["/bin/sh", "-c", 'umask 077; exec "$@"', "sh"]
     with running(folder) as supervisor:
         linked(supervisor)
         mark = supervisor.mark_now()
@@ -136,13 +148,13 @@ def test_it_has_the_whole_life_of_a_bot(folder: Folder) -> None:
         confined(supervisor.status()["pid"], NOBODY)
         before = folder.info()
         supervisor.client.call("stop", bot="echo")
-        os.truncate(folder.session / "device", 0)
+        os.truncate(session_of(folder) / "device", 0)
         mark = supervisor.mark_now()
         supervisor.client.call("start", bot="echo")
         assert supervisor.wait("session_restored", mark)["action"] == "restored"
         assert supervisor.restarted(mark)["proof"] == "identity"
-        assert (folder.session / "device").read_text() == "device-1"
-        theirs(folder.session, NOBODY)
+        assert (session_of(folder) / "device").read_text() == "device-1"
+        theirs(session_of(folder), NOBODY)
         after = folder.info()
         assert after["rollback_count"] == before["rollback_count"] + 1
         assert (after["id"], after["link_count"], after["qr_count"]) == (PHONE, 1, 1)

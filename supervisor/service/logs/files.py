@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any
 from loguru import logger
 
 from supervisor.config import LogsConfig
+from supervisor.session import files
 
 if TYPE_CHECKING:
     from loguru import Message
@@ -172,10 +173,7 @@ class _File:
 
     def _open(self) -> None:
         self.close()
-        folder = self._path.parent
-        if not folder.is_dir():
-            folder.mkdir(parents=True)
-            folder.chmod(0o700)
+        files.make_private(self._path.parent)
         bot = self._bot
         self._handler = logger.add(
             self._path,
