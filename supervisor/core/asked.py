@@ -4,6 +4,7 @@ from typing import assert_never
 
 from supervisor.core.effects import RefuseOperation
 from supervisor.core.events import (
+    Asked,
     OperationRequested,
     PauseRequested,
     RestartRequested,
@@ -17,18 +18,6 @@ from supervisor.core.events import (
 from supervisor.core.limits import CHANGED_MAX
 from supervisor.core.state import After, Phase
 from supervisor.core.turn import Turn
-
-Asked = (
-    StartRequested
-    | StopRequested
-    | RestartRequested
-    | PauseRequested
-    | ResumeRequested
-    | SnapshotRequested
-    | OperationRequested
-    | SourceChanged
-    | SourceSettled
-)
 
 
 def handle(turn: Turn, event: Asked) -> None:

@@ -336,7 +336,8 @@ class DeadlinePassed:
     """The phase's deadline is over."""
 
 
-Event = (
+# What persons and saved files ask for; what came of a job; and all that there is.
+Asked = (
     StartRequested
     | StopRequested
     | RestartRequested
@@ -346,7 +347,9 @@ Event = (
     | OperationRequested
     | SourceChanged
     | SourceSettled
-    | OwnerTaken
+)
+Result = (
+    OwnerTaken
     | OwnerBusy
     | SurvivorsFound
     | SurvivorsGone
@@ -361,6 +364,10 @@ Event = (
     | SnapshotTaken
     | Sealed
     | JobFailed
+)
+Event = (
+    Asked
+    | Result
     | Spawned
     | SpawnFailed
     | CapsDeclared

@@ -10,6 +10,7 @@ from supervisor.core.events import (
     OwnerTaken,
     PreflightFailed,
     PreflightPassed,
+    Result,
     Sealed,
     SeatCommitted,
     SessionChecked,
@@ -22,24 +23,6 @@ from supervisor.core.events import (
 from supervisor.core.limits import HELD_RETRY_S, NO_SNAPSHOT
 from supervisor.core.state import After, Caps, Phase
 from supervisor.core.turn import Turn
-
-Result = (
-    OwnerTaken
-    | OwnerBusy
-    | SurvivorsFound
-    | SurvivorsGone
-    | SessionChecked
-    | SessionRestored
-    | NothingToRestore
-    | OperationDone
-    | SeatCommitted
-    | PreflightPassed
-    | PreflightFailed
-    | TurnGiven
-    | SnapshotTaken
-    | Sealed
-    | JobFailed
-)
 
 
 def handle(turn: Turn, event: Result) -> None:

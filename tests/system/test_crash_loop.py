@@ -2,30 +2,15 @@
 
 from collections.abc import Callable
 
+from tests.system.crowd import NINE, crowd
 from tests.system.harness import Folder, running
-
-NINE = [f"well{n}" for n in range(9)]
-WELL = """
-[bot.{name}]
-command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
-ready = {{ log = "here" }}
-"""
-LOOPS = """
-[bot.loops]
-command = ["/bin/sh", "-c", "echo here; exit 7"]
-ready = { log = "here" }
-
-[bot.loops.restart]
-backoff_s = [0.02, 0.1]
-intensity = [8, 60]
-"""
 
 
 def test_a_crash_loop_is_bounded_and_hurts_nobody_else(
     new_folder: Callable[..., Folder],
 ) -> None:
     """Nine starts in all, then FAILED with its reason and exit code 3; the nine keep their pids."""
-    folder = new_folder(LOOPS + "".join(WELL.format(name=name) for name in NINE))
+    folder = new_folder(crowd(8))
     with running(folder, "run") as supervisor:
         pids = {name: supervisor.wait("spawned", bot=name)["pid"] for name in NINE}
         for name in NINE:

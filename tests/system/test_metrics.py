@@ -14,24 +14,10 @@ from prometheus_client.openmetrics.parser import (
 )
 from prometheus_client.parser import text_string_to_metric_families as plain_families
 
+from tests.system.crowd import NINE, WELL, crowd
 from tests.system.harness import PHONE, Folder, Running, running
 
-NINE = [f"well{n}" for n in range(9)]
 LISTEN = '[metrics]\nlisten = "unix:{root}/m.sock"\n'
-WELL = """
-[bot.{name}]
-command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
-ready = {{ log = "here" }}
-"""
-LOOPS = """
-[bot.loops]
-command = ["/bin/sh", "-c", "echo here; exit 7"]
-ready = { log = "here" }
-
-[bot.loops.restart]
-backoff_s = [0.02, 0.1]
-intensity = [4, 60]
-"""
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;q=0.5"
 Samples = dict[str, dict[str, float]]
 
@@ -94,8 +80,7 @@ def test_a_crash_loop_is_counted_for_whom_it_is(
     new_folder: Callable[..., Folder], place: Path
 ) -> None:
     """Of ten bots one crashes until it is given up: the figures of the other nine stay at zero."""
-    config = LISTEN.format(root=place.parent) + LOOPS
-    folder = new_folder(config + "".join(WELL.format(name=name) for name in NINE))
+    folder = new_folder(LISTEN.format(root=place.parent) + crowd(4))
     with running(folder, "run") as supervisor:
         for name in NINE:
             supervisor.wait("restarted", bot=name)
