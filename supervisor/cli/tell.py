@@ -82,7 +82,7 @@ def which(snapshot: object) -> str:
 def describe(event: Event) -> str:
     """Say any event in one line, for those that have no words of their own."""
     rest = [
-        f"{key}={words.clean(value)}"
+        f"{words.clean(key)}={words.clean(value)}"
         for key, value in event.items()
         if key not in ("t", "bot", "event") and value not in (None, "", [], {})
     ]

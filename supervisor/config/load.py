@@ -118,6 +118,11 @@ def _located(message: str, text: str) -> str:
     return f"line {line}, column {column}: {what} (the file ends here)"
 
 
+def _real(path: Path) -> Path:
+    """Return where a path leads; of links that lead round and round, as far as that is known."""
+    return Path(os.path.realpath(path))  # Path.resolve() raises for those
+
+
 def _printable(text: str) -> str:
     """Return a text that does nothing to a terminal: the file may be somebody else's work."""
     if text.isprintable():
@@ -243,7 +248,7 @@ class _Reader:
                 needs = f"an id that no other bot has (bot.{owner} has it)"
                 self._found(f"bot.{bot.name}.session", bot.session or bot.name, needs)
             elif bot.session:
-                folder = (bot.session_path or sessions / f"session-{bot.session}").resolve()
+                folder = _real(bot.session_path or sessions / f"session-{bot.session}")
                 owner = folders.setdefault(folder, bot.name)
                 if owner != bot.name:
                     needs = f"a folder that no other bot has (bot.{owner} has it)"
@@ -253,7 +258,7 @@ class _Reader:
     def _no_session_around(self, folders: Mapping[Path, str], kept: Sequence[Path]) -> None:
         """A session is copied and moved as a whole: nothing that is not of it may lie in it."""
         for folder, name in folders.items():
-            for other in (*(path.resolve() for path in kept), *(set(folders) - {folder})):
+            for other in (*map(_real, kept), *(set(folders) - {folder})):
                 if other.is_relative_to(folder):
                     needs = f"a folder of the session's own, without {other} in it"
                     self._found(f"bot.{name}.session_path", str(folder), needs)

@@ -229,15 +229,15 @@ class Base:
     def _refuse_elsewhere(self, intent: swap.Intent) -> None:
         """Raise SupervisorError for an intent that would move what is not of this session."""
         live, store = self.folder(intent.id), self._quarantine.root
-        places = (live.parent.resolve(), store.resolve())
+        places = (files.real(live.parent), files.real(store))
         found, kept = Path(intent.live), Path(intent.quarantine)
         news = {path.name for path in (self._rebuild_folder(intent.id), whole_folder(live))}
         new = Path(intent.new or self._rebuild_folder(intent.id))
         if (
             (intent.steps is not None and not intent.new)
-            or (found.parent.resolve(), found.name) != (places[0], live.name)
-            or (new.parent.resolve() != places[0] or new.name not in news)
-            or kept.parent.resolve() not in places
+            or (files.real(found.parent), found.name) != (places[0], live.name)
+            or (files.real(new.parent) != places[0] or new.name not in news)
+            or files.real(kept.parent) not in places
             or f"session-{intent.id}." not in kept.name
         ):
             raise SupervisorError(

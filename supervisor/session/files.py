@@ -19,6 +19,11 @@ _CHUNK = 1 << 20
 _WORK = "work-"
 
 
+def real(path: Path) -> Path:
+    """Return where a path leads; of links that lead round and round, as far as that is known."""
+    return Path(os.path.realpath(path))  # before Python 3.13, Path.resolve() raises for those
+
+
 def make_private(folder: Path, mode: int = 0o700) -> None:
     """Create `folder` and its missing parents with this mode, whatever the umask.
 
@@ -241,7 +246,7 @@ def remove_tree(path: Path) -> None:
     if not is_folder(path):
         _unlink(path)
         return
-    if Path.cwd().is_relative_to(path.resolve()):
+    if Path.cwd().is_relative_to(real(path)):
         raise PermissionError(errno.EPERM, "not removed: it holds the current folder", str(path))
     for _folder, _dirs, _files, fd in os.fwalk(path):
         with suppress(OSError):

@@ -32,9 +32,9 @@ _ROOM = 1.05  # blocks and folders take some, too
 
 def refuse_system_folder(path: Path) -> None:
     """Raise a SupervisorError for what is no session, whoever says yes to it."""
-    real = path.resolve()
+    real = files.real(path)
     named = {"", *(str(parent).removeprefix("/") for parent in (real, *real.parents))}
-    whole = str(real).removeprefix("/") in _SHARED or real == Path.home().resolve()
+    whole = str(real).removeprefix("/") in _SHARED or real == files.real(Path.home())
     if whole or not named.isdisjoint(_SYSTEM):
         raise SupervisorError(
             f"{path} is a folder of the machine, and no session",
@@ -47,14 +47,14 @@ def refuse_own(path: Path, *, live: Path, store: Path, around: Iterable[Path]) -
 
     `around`: what lies in none, like the folder of all sessions, or the project.
     """
-    real = path.resolve()
+    real = files.real(path)
     above = (real, *real.parents)
     if live in above:
         raise SupervisorError(
             f"{path} is the live session itself, or a part of it",
             "it is there already; stillhere session check tells whether it is whole",
         )
-    store = store.resolve()
+    store = files.real(store)
     held = len(real.parts) > len(store.parts) + 1 and real.parts[len(store.parts)] == "quarantine"
     if store in above and not held:
         raise SupervisorError(
@@ -62,7 +62,7 @@ def refuse_own(path: Path, *, live: Path, store: Path, around: Iterable[Path]) -
             "stillhere session snapshots lists them, session restore --snapshot brings one back",
         )
     for place in (store, live, *around):
-        if real in (resolved := place.resolve(), *resolved.parents):
+        if real in (resolved := files.real(place), *resolved.parents):
             what = "it belongs to the project" if real == resolved else f"{place} lies in it"
             raise SupervisorError(
                 f"{path} is no session: {what}",

@@ -70,12 +70,12 @@ class SessionManager(Ledger, Audits):
 
     def _refuse_export(self, path: Path) -> None:
         """Raise a SupervisorError for a place where the next snapshot or pruning finds it."""
-        above = (real := path.parent.resolve() / path.name, *real.parents)
+        above = (real := files.real(path.parent) / path.name, *real.parents)
         taken: dict[Path, str] = {}
         for key in self.ids():
             with suppress(SupervisorError):  # a stray name that can be no session's
                 taken[self.folder(key)] = f"the folder of session {key}"
-        taken[self.store.root.resolve()] = "the snapshots' store"
+        taken[files.real(self.store.root)] = "the snapshots' store"
         for place, what in taken.items():
             if place in above:
                 raise SupervisorError(

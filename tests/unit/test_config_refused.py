@@ -216,3 +216,13 @@ def test_a_number_that_toml_does_not_have_is_refused_by_its_place(
     text = f'[bot.a]\ncommand = ["x"]\n{line.format(number)}\n'
     needs = "found a whole number of more than 64 bits, which TOML does not have"
     assert problems(tmp_path, text) == (f"config.toml: {where}: {needs}",)
+
+
+def test_links_that_lead_round_and_round_are_a_config_like_any(tmp_path: Path) -> None:
+    """What is to lie there can't be opened, which is said then; reading the file does not fail."""
+    (tmp_path / "loop").symlink_to("loop")
+    text = '[supervisor]\nsnapshots = "{}"\n[bot.a]\ncommand = ["x"]\nsession_path = "{}"\n'
+    config = read(tmp_path, text.format("loop/cache", "loop/session"))
+    assert config.bots["a"].session_path == tmp_path / "loop/session"
+    (problem,) = problems(tmp_path, text.format("loop/session/cache", "loop/session"))
+    assert "needs a folder of the session's own" in problem

@@ -132,6 +132,20 @@ def test_events_of_a_running_supervisor(server: Running, capsys: Out) -> None:
     assert "  echo: late: not verified in time" in capsys.readouterr().out
 
 
+def test_events_of_files_whose_names_are_no_text(folder: Path, capsys: Out) -> None:
+    """And a time that is in no year here: each is told, and the JSON says the same bytes."""
+    path = folder / ".session-cache" / ".events.jsonl"
+    journal = Journal(path)
+    changed = journal.append("echo", "changed", paths=[os.fsdecode(b"caf\xe9.py")])
+    journal.close()
+    with path.open("a") as file:
+        file.write('{"t": "0001-01-01T00:00:00+23:59", "bot": null, "event": "down"}\n')
+    assert execute(["events"]) == 0
+    assert capsys.readouterr().out.splitlines()[1] == "-  stopped"
+    assert execute(["events", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out.splitlines()[0]) == changed
+
+
 def test_events_without_a_supervisor(folder: Path, capsys: Out) -> None:
     """They are read from the journal's file; following says that there is nobody to follow."""
     journal = Journal(folder / ".session-cache" / ".events.jsonl")

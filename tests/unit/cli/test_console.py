@@ -160,3 +160,18 @@ def test_a_bot_that_asks() -> None:
     pressed = calm(console(has_keys=True), asks)
     assert pressed == ["the bot asks for a line: press i, type it, Enter"]
     assert calm(console(), asks) == ["the bot asks for a line on its standard input"]
+
+
+def test_an_event_of_another_program_does_nothing_to_a_terminal() -> None:
+    """Neither do its values nor what it calls them, and no number is too long for it."""
+    (line,) = console().render(event("of_another", **{"ke\x1by\x7f": "\x1b[2J", "half": "\udcff"}))
+    assert line.isprintable()
+    huge = 10**400
+    told = [
+        event("backoff", delay_s=huge),
+        event("drill_passed", duration_s=huge, bytes=huge),
+        event("upgraded", duration_s=huge),
+        event("session_progress", doing="it", done_bytes=huge, total_bytes=huge),
+    ]
+    for each in told:
+        assert console().render(each)

@@ -54,6 +54,16 @@ def test_what_is_our_own_is_no_session(place: Place, name: str, why: str) -> Non
     assert manager.info(ID)["epoch"] == 1
 
 
+def test_a_link_that_leads_back_to_itself_is_no_session(place: Place) -> None:
+    """Neither does anything come out of it, nor go in there."""
+    manager = place.linked()
+    (place.root / "loop").symlink_to("loop")
+    with pytest.raises(SupervisorError, match="neither a folder nor"):
+        manager.import_(ID, place.root / "loop")
+    with pytest.raises(SupervisorError, match="is no folder"):
+        manager.export(ID, place.root / "loop" / "session")
+
+
 def test_the_project_is_no_session_though_its_sessions_lie_elsewhere(
     place: Place, tmp_path: Path
 ) -> None:

@@ -5,13 +5,14 @@ Each runs in a child whose current folder is a sacrifice, and that sees all else
 
 import hashlib
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from supervisor.session.restoring.swap import intent_path
-from tests.unit.session.boxkit import boxed, needs_box
+from tests import boxkit
 from tests.unit.session.sessionkit import ID, Place
 
 _CHILD = """
@@ -33,7 +34,7 @@ for intent in json.loads(sys.argv[4]):
 _STEPS: dict[str, Any] = {"drop": [], "folders": [], "put": [], "modes": []}
 _ELSEWHERE = ("", ".", "/", "..", "{root}/sessions/session-other", "{root}/here", "{root}")
 
-pytestmark = needs_box
+pytestmark = boxkit.needs_root
 
 
 def _listing(root: Path) -> dict[str, str]:
@@ -79,6 +80,7 @@ def test_an_intent_that_leads_elsewhere_changes_nothing(place: Place, phase: str
         (place.root / name / "precious").write_text(name)
     before = _listing(place.root)
     where = (str(place.root), ID, str(intent_path(place.store, ID)))
-    done = boxed(place.root, _CHILD, *where, json.dumps(_intents(place, phase)))
+    child = [sys.executable, "-c", _CHILD, *where, json.dumps(_intents(place, phase))]
+    done = boxkit.boxed(place.root, child)
     assert _listing(place.root) == before, done.stderr
     assert done.returncode == 0, (done.returncode, done.stderr)

@@ -7,6 +7,7 @@ swapper is a process of its own; both run in a box in which all else is read-onl
 import hashlib
 import os
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from supervisor.session.copying.capture import copy_changes
 from supervisor.session.copying.spool import Spool
 from supervisor.session.proof.profile import GENERIC
 from supervisor.session.scan import scan
-from tests.unit.session.boxkit import boxed, needs_box
+from tests import boxkit
 from tests.unit.session.sessionkit import ID, Place
 
 MARK = "OUTSIDE"
@@ -109,7 +110,8 @@ def _astray(place: Place, code: str) -> None:
         (outside / name).write_text(f"{MARK} {name}")
         (outside / name).chmod(0o644)
     before = _listing(outside)
-    done = boxed(place.root, _PRELUDE + code, str(place.root), ID, str(ROUNDS), _SWAPPER)
+    child = [sys.executable, "-c", _PRELUDE + code, str(place.root), ID, str(ROUNDS), _SWAPPER]
+    done = boxkit.boxed(place.root, child)
     assert _listing(outside) == before, done.stderr
     assert done.returncode == 0, (done.returncode, done.stderr)
 
@@ -164,7 +166,7 @@ for n in range(ROUNDS):
 """
 
 
-@needs_box
+@boxkit.needs_root
 @pytest.mark.long
 @pytest.mark.parametrize(
     "code",
@@ -211,7 +213,7 @@ assert os.path.isdir(os.getcwd())
 """
 
 
-@needs_box
+@boxkit.needs_root
 @pytest.mark.parametrize("code", [_STEPS, _LINK_TO_HERE], ids=["steps", "link to where we are"])
 def test_a_link_on_the_way_is_not_gone_through(place: Place, code: str) -> None:
     """A folder of the session became a link after the restore was planned: no step follows it."""
