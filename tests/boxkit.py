@@ -1,6 +1,7 @@
 """A box for code that removes and moves: it may write below one folder, and nowhere else.
 
 What runs in there has a current folder that is a sacrifice: an empty or relative path leads there.
+It sees no process but its own.
 """
 
 import os
@@ -33,7 +34,19 @@ def boxed(root: Path, command: Sequence[str]) -> "subprocess.CompletedProcess[st
     probe = _ROOT / f".box-probe-{os.getpid()}"
     environment = {"BOX": str(root), "PROBE": str(probe), "PYTHONPATH": str(_ROOT)}
     return subprocess.run(
-        ["unshare", "-m", "sh", "-c", _BOXED, "box", *command],
+        [
+            "unshare",
+            "-m",
+            "-p",
+            "-f",
+            "--kill-child",
+            "--mount-proc",
+            "sh",
+            "-c",
+            _BOXED,
+            "box",
+            *command,
+        ],
         env={**os.environ, **environment, "PYTHONDONTWRITEBYTECODE": "1"},
         capture_output=True,
         text=True,

@@ -137,7 +137,7 @@ def _ask(entry: Entry, cwd: Path, env: Mapping[str, str]) -> Any:
             env=dict(env),
         )
         return ast.literal_eval(done.stdout.decode("ascii"))
-    except (OSError, subprocess.SubprocessError, ValueError) as error:
+    except (OSError, subprocess.SubprocessError, ValueError, SyntaxError) as error:
         # Not the error's own text: it would show the question.
         raise SupervisorError(
             f"the bot's Python {entry.python} gave no answer ({type(error).__name__})",

@@ -229,3 +229,15 @@ def test_a_usercustomize_comes_between(project: Project) -> None:
     planned = project.plan()
     assert planned.modules == ()
     assert planned.stopped.startswith("a usercustomize runs before the program")
+
+
+def test_an_interpreter_that_greets_gives_no_answer(project: Project) -> None:
+    """What a sitecustomize prints stands before the answer: then there is no spare, and that is it.
+
+    Who knows which of the words are the answer?
+    """
+    project.write({"x.py": TWO})
+    project.install({"sitecustomize.py": "print('good morning')\n"})
+    planned = project.plan()
+    assert planned.modules == ()
+    assert planned.stopped.endswith("gave no answer (SyntaxError)")
