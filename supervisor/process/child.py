@@ -77,6 +77,7 @@ class Child:
             on_line=self._line,
             on_prompt=None if on_prompt is None else self._prompt,
             on_drop=self._dropped,
+            before=self._hear,
             blot=self._blot,
             mask=mask,
             uid=plan.uid,
@@ -361,9 +362,13 @@ class Child:
         self._emit(Exited(self.generation, self.status))
         self.recheck()
 
-    def _drain(self) -> None:
+    def _hear(self) -> None:
+        """Take what it said before it printed: which QR code is to be blotted out, above all."""
         if self._notify is not None:
             self._notify.drain()
+
+    def _drain(self) -> None:
+        self._hear()
         self.speech.drain()
 
     def recheck(self) -> None:

@@ -90,7 +90,7 @@ class LineReader:
     `on_prompt` is told, once for each line, the beginning of one that stands without an end. Later
     the sink gets that line whole. A bot that prints more than anybody can keep is not held up:
     whole lines are left out, and `on_drop(stream, count)` is told how many; never while
-    `may_drop()` says no.
+    `may_drop()` says no. `before` is called after each reading, before any of it is given out.
     """
 
     def __init__(
@@ -102,6 +102,7 @@ class LineReader:
         *,
         on_drop: Callable[[str, int], None] = lambda *_: None,
         may_drop: Callable[[], bool] = lambda: True,
+        before: Callable[[], None] = lambda: None,
         carried: Reading | None = None,
     ) -> None:
         """`carried`: what an earlier reader of this descriptor had."""
@@ -111,6 +112,7 @@ class LineReader:
         self._on_prompt = on_prompt
         self._on_drop = on_drop
         self._may_drop = may_drop
+        self._before = before
         self._partial = bytearray(b"" if carried is None else carried.partial)
         self._told = carried is not None and carried.told
         self._skips = carried is not None and carried.skips  # the line's rest is thrown away
@@ -152,6 +154,7 @@ class LineReader:
         except OSError:  # a terminal whose last user is gone says EIO
             chunk = b""
         if chunk:
+            self._before()
             self._feed(chunk)
         else:
             self.close()

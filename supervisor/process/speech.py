@@ -27,6 +27,7 @@ class Speech:
         on_line: output.Sink,
         on_prompt: output.Sink | None,
         on_drop: Callable[[str, int], None],
+        before: Callable[[], None],
         blot: Callable[[bytes], bytes],
         mask: Sequence[str],
         uid: int | None,
@@ -35,6 +36,7 @@ class Speech:
         self._on_line = on_line
         self._on_prompt = on_prompt
         self._on_drop = on_drop
+        self._before = before
         self._blot = blot
         self._masks = {stream: Masks(mask) for stream in STREAMS}
         self._uid = uid
@@ -63,6 +65,7 @@ class Speech:
             None if self._on_prompt is None else self._prompt,
             on_drop=self._on_drop,
             may_drop=lambda: self.may_drop,
+            before=self._before,
             carried=reading,
         )
         self._readers.append(reader)

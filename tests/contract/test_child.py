@@ -3,10 +3,13 @@
 import asyncio
 import os
 import socket
+import tempfile
+from pathlib import Path
 
 import pytest
 
 from supervisor.core import events as ev
+from supervisor.process.notify import NotifySocket
 from tests.contract.childkit import watched
 
 pytestmark = pytest.mark.usefixtures("adopting")
@@ -95,6 +98,59 @@ def test_last_words_come_before_the_end() -> None:
 
     asyncio.run(run(terminal=False))
     asyncio.run(run(terminal=True))
+
+
+def opened(fifo: Path) -> None:
+    """Wait until somebody writes there; the loop stands still until then, which is wanted."""
+    fifo.read_bytes()
+
+
+def test_what_it_said_before_it_printed_is_known() -> None:
+    """Whichever channel is read first: a QR code that it told us of is in no line."""
+
+    async def run() -> None:
+        script = (
+            "say(b'X_STILLHERE_SESSION=pairing\\nX_STILLHERE_QR=scan me')\n"
+            "print('code: scan me', flush=True)\n"
+            "open('printed', 'w').close()\n"
+            "hold()"
+        )
+        with tempfile.TemporaryDirectory() as name:
+            os.mkfifo(Path(name, "printed"))
+            async with watched(script, cwd=Path(name)) as bot:
+                opened(Path(name, "printed"))
+                for reader in bot.child._readers:
+                    reader.drain()
+                assert bot.lines == [("stdout", b"code: [QR code]")]
+
+    asyncio.run(run())
+
+
+def test_a_flood_of_strangers_is_looked_up_once() -> None:
+    """To find out who somebody is takes a look at all processes: once for each reading."""
+
+    async def run() -> None:
+        asked: list[int] = []
+        strangers: list[int] = []
+        with tempfile.TemporaryDirectory() as name:
+            path = Path(name, "n")
+
+            def trusts(pid: int) -> bool:
+                asked.append(pid)
+                return False
+
+            notify = NotifySocket(path, lambda _: None, trusts, lambda: strangers.append(1))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as stranger:
+                for _ in range(5):
+                    stranger.sendto(b"READY=1", str(path))
+                notify.drain()
+                assert (asked, len(strangers), notify.strangers) == ([os.getpid()], 5, 5)
+                stranger.sendto(b"READY=1", str(path))
+                notify.drain()
+                assert len(asked) == 2, "it may be one of the tree's by now"
+            notify.close()
+
+    asyncio.run(run())
 
 
 def test_a_full_queue_of_messages_blocks_nobody_for_good() -> None:
