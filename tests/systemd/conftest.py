@@ -94,9 +94,9 @@ class Service:
         found: int = self.told(bot)["pid"]
         return found
 
-    def said(self, bot: str) -> str:
-        """Return what a bot has printed, from the journal."""
-        fields = [f"_SYSTEMD_UNIT={self.unit}", f"STILLHERE_BOT={bot}"]
+    def said(self, bot: str = "") -> str:
+        """Return what the unit, or only a bot in it, has printed, from systemd's journal."""
+        fields = [f"_SYSTEMD_UNIT={self.unit}", *([f"STILLHERE_BOT={bot}"] if bot else [])]
         return self.manager.run("journalctl", "-o", "cat", *fields, check=False).stdout
 
     @property
@@ -126,11 +126,11 @@ class Service:
         """Send a signal to the supervisor alone."""
         self.manager.run("systemctl", "kill", "--kill-who=main", f"--signal={signal}", self.unit)
 
-    def stop(self) -> None:
+    def stop(self, state: str = "inactive") -> None:
         """Stop it, and see that nothing of it is left."""
         assert self.manager.processes(self.unit)
         self.manager.run("systemctl", "stop", self.unit)
-        assert self.state == "inactive"
+        assert self.state == state
         assert self.manager.processes(self.unit) == []
 
     def events(self, event: str, **fields: Any) -> list[dict[str, Any]]:
