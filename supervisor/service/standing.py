@@ -73,5 +73,6 @@ def _named(names: Iterable[str]) -> str:
 def _why(bot: Bot) -> str:
     if not bot.why or bot.phase is Phase.PAIRING:
         return ""
-    text = " ".join(bot.why.split())
+    # A bot has a say in it: nothing gets to a terminal that would command it.
+    text = " ".join("".join(c if c.isprintable() else " " for c in bot.why).split())
     return f" ({text if len(text) <= _WHY_CHARS else text[: _WHY_CHARS - 3] + '...'})"

@@ -1,6 +1,8 @@
 """What the manager above a real supervisor hears of it, from its start to its end."""
 
+import signal
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,3 +64,29 @@ def test_ready_comes_with_the_last_bot_and_names_who_has_failed(
         late = until("STATUS=stopping: 3 of 3 bots down")
         assert "STOPPING=1" in late
         assert any(line.startswith("EXTEND_TIMEOUT_USEC=") for line in late)
+
+
+ONE = """
+[bot.up]
+command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
+ready = { log = "here" }
+"""
+
+
+def test_a_reload_is_framed_whatever_comes_of_it(new_folder: Callable[..., Folder]) -> None:
+    """Taken or refused, the manager hears when it began, and that it is over."""
+    folder = new_folder(ONE)
+    path = folder.root / "manager"
+    with manager(path) as until, running(folder, "run", NOTIFY_SOCKET=str(path)) as supervisor:
+        until("READY=1")
+        for text in (f"{ONE}stop_timeout_s = 3\n", "[bot.up\n"):
+            folder.write("config.toml", text)
+            asked_usec = time.monotonic_ns() // 1000
+            supervisor.process.send_signal(signal.SIGHUP)
+            lines = until("READY=1")
+            at = lines.index("RELOADING=1")
+            name, _, usec = lines[at + 1].partition("=")
+            assert name == "MONOTONIC_USEC"
+            assert int(usec) >= asked_usec
+        supervisor.wait("reload_refused")
+        assert supervisor.stop() == 0

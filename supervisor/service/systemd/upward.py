@@ -18,8 +18,8 @@ _PINGS_A_PERIOD = 3
 _AGAIN_S = 0.1
 # A burst of steps makes one line.
 _SETTLE_S = 0.05
-# While bots start or stop, each phase has its own deadline; so long a timeout of the manager's is
-# put off at a time, as long as the loop turns.
+# While bots start or stop, as they do in a reload, each phase has its own deadline; so long a
+# timeout of the manager's is put off at a time, as long as the loop turns.
 _EXTEND_S = 20.0
 _EXTEND_EVERY_S = 5.0
 
@@ -48,6 +48,7 @@ class Upward:
         self.watchdog_s = int(usec) / 1e6 if ours and usec.isdecimal() and int(usec) else None
         self._said = ""
         self._ready = False
+        self._reloading = False
         self._stopping = False
         self._unsaid: list[str] = []
         self._timers: dict[str, asyncio.Handle] = {}
@@ -76,11 +77,15 @@ class Upward:
 
     def reloading(self) -> None:
         """A new configuration is being taken: `ready_again` follows."""
+        self._reloading = True
         self._say(f"RELOADING=1\nMONOTONIC_USEC={time.monotonic_ns() // 1000}")
+        self._extend()
 
     def ready_again(self) -> None:
-        """Say that the reload is over."""
-        self._say("READY=1")
+        """Say that the reload is over; if we are still starting, READY comes in its own time."""
+        self._reloading = False
+        if self._ready:
+            self._say("READY=1")
 
     def stopping(self) -> None:
         """We end, in good order."""
@@ -109,7 +114,8 @@ class Upward:
         words = []
         if now.settled and not self._ready and not self._stopping:
             self._ready = True
-            words.append("READY=1")
+            if not self._reloading:
+                words.append("READY=1")
         if now.line != self._said:
             self._said = now.line
             words.append(f"STATUS={now.line}")
@@ -119,11 +125,12 @@ class Upward:
     def _out_of_patience(self) -> None:
         if not self._ready and not self._stopping:
             self._ready = True
-            self._say("READY=1")
+            if not self._reloading:
+                self._say("READY=1")
 
     def _extend(self) -> None:
-        """Put the manager's start or stop timeout off, while ours run."""
-        if not self._ready or self._stopping:
+        """Put the manager's timeout of a start, a reload or a stop off, while ours run."""
+        if self._reloading or self._stopping or not self._ready:
             self._say(f"EXTEND_TIMEOUT_USEC={int(_EXTEND_S * 1e6)}")
             self._later("extend", _EXTEND_EVERY_S, self._extend)
 

@@ -52,6 +52,12 @@ def test_the_reason_is_said_in_short() -> None:
     assert len(found.line) < 200
 
 
+def test_a_reason_commands_no_terminal() -> None:
+    """It may be a bot's own words, and `systemctl status` shows them."""
+    found = standing([Bot("a", Phase.FAILED, "gone\x1b[2J\x07\u202eaway")])
+    assert found.line == "0 of 1 bot online; a has failed (gone [2J away)"
+
+
 def test_two_hundred_bots_make_a_short_line() -> None:
     """Three are named, the others counted."""
     many = [Bot(f"b{n}", Phase.STARTING) for n in range(200)]

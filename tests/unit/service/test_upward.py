@@ -133,13 +133,53 @@ def test_a_reload_is_framed(tmp_path: Path) -> None:
 
     async def story() -> None:
         with manager(tmp_path / "s") as listener:
-            async with telling(tmp_path / "s", TO_COME) as (upward, _):
+            async with telling(tmp_path / "s", DONE) as (upward, stands):
+                await told(listener, "STATUS=1 online")
+                upward.reloading()
+                stands[0] = Standing(settled=True, line="2 online")
+                upward.look()
+                lines = await told(listener, "STATUS=2 online")
+                assert lines[0] == "RELOADING=1"
+                assert lines[1].startswith("MONOTONIC_USEC=")
+                assert "READY=1" not in lines
+                upward.ready_again()
+                assert await told(listener, "READY=1") == ["READY=1"]
+
+    asyncio.run(story())
+
+
+def test_a_reload_while_bots_start_makes_nothing_ready(tmp_path: Path) -> None:
+    """READY still comes with the last bot, and not twice: before the reload's end, or after."""
+
+    async def story() -> None:
+        with manager(tmp_path / "s") as listener:
+            async with telling(tmp_path / "s", TO_COME) as (upward, stands):
                 upward.reloading()
                 upward.ready_again()
-                lines = await told(listener, "READY=1")
-                at = lines.index("RELOADING=1")
-                assert lines[at + 1].startswith("MONOTONIC_USEC=")
-                assert lines[at + 2 :] == ["READY=1"]
+                assert "READY=1" not in await told(listener, "STATUS=0 online")
+                upward.reloading()
+                stands[0] = DONE
+                upward.look()
+                assert "READY=1" not in await told(listener, "STATUS=1 online")
+                upward.ready_again()
+                assert await told(listener, "READY=1") == ["READY=1"]
+
+    asyncio.run(story())
+
+
+def test_while_a_reload_stops_bots_the_timeout_is_put_off(tmp_path: Path) -> None:
+    """Systemd gives a reload the time of a start; stopping a bot may take longer."""
+
+    async def story() -> None:
+        with manager(tmp_path / "s") as listener:
+            async with telling(tmp_path / "s", DONE) as (upward, _):
+                await told(listener, "STATUS=1 online")
+                upward.reloading()
+                async with asyncio.timeout(WAIT_S):
+                    heard = [
+                        await asyncio.get_running_loop().sock_recv(listener, 999) for _ in "12"
+                    ]
+                assert heard[1].startswith(b"EXTEND_TIMEOUT_USEC=")
 
     asyncio.run(story())
 
@@ -149,7 +189,8 @@ def test_what_does_not_fit_is_said_later(tmp_path: Path) -> None:
 
     async def story() -> None:
         with manager(tmp_path / "s") as listener:
-            async with telling(tmp_path / "s", TO_COME) as (upward, _):
+            async with telling(tmp_path / "s", DONE) as (upward, _):
+                await told(listener, "STATUS=1 online")
                 for _ in range(100):
                     upward.reloading()
                 upward.ready_again()
