@@ -81,6 +81,21 @@ def test_its_own_code_may_be_read_wherever_it_lies(tmp_path: Path) -> None:
     assert any((folder / "supervisor" / "__main__.py").is_file() for folder in place.reads)
 
 
+def test_its_timeouts_are_longer_than_the_bots(new_folder: Callable[..., Folder]) -> None:
+    """Of those that start or stop at once the longest counts; companions stop after the bots."""
+    text = shown(
+        new_folder(
+            f"{PYTHON}start_timeout_s = 200\n"
+            '[bot.b]\ncommand = ["python", "bot.py"]\nstop_timeout_s = 40\n'
+            '[bot.c]\ncommand = ["python", "c.py"]\nsession = false\nstop_timeout_s = 50\n'
+        )
+    )
+    found = dict(line.split("=", 1) for line in text.splitlines() if line.startswith("Timeout"))
+    assert 200 < int(found["TimeoutStartSec"]) < 240
+    assert 40 + 50 < int(found["TimeoutStopSec"]) < 40 + 50 + 60
+    assert "supervisor.service.systemd.sweep 50" in text
+
+
 def test_a_path_with_spaces_and_percents_is_one_path(new_folder: Callable[..., Folder]) -> None:
     """Systemd would take both for something else."""
     folder = new_folder(PYTHON, "a b %h")

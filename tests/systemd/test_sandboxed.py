@@ -71,7 +71,7 @@ def sees(service: Service, pid: int) -> bool:
 def test_the_bot_that_ships_lives_in_it(
     service: Service, who: "Callable[[Service], list[str]]"
 ) -> None:
-    """Linked, verified, restarted, restored from a snapshot: one device, and no second QR code."""
+    """Linked, verified, restarted, upgraded, restored: one device, and no second QR code."""
     before = service.link("", *who(service))
     service.python("supervisor", "restart", "echo")
     assert service.happens("restarted", 2, bot="echo")["record"]["proof"] == "roundtrip"
@@ -81,6 +81,12 @@ def test_the_bot_that_ships_lives_in_it(
     assert (bot["CapEff"], bot["CapBnd"]) == (NOTHING, NOTHING)
     assert not sees(service, service.main_pid)
     assert service.told()["usage"]["rss_bytes"] > 0  # the supervisor sees it, whoever it is
+
+    pid = service.bot_pid()
+    service.python("supervisor", "upgrade")
+    service.happens("upgraded")
+    assert service.bot_pid() == pid
+    assert service.answer() == "pong"
 
     service.stop()
     empty_the_session(service)

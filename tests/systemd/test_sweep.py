@@ -89,6 +89,16 @@ def test_a_stop_of_a_supervisor_that_hangs_leaves_nothing(service: Service) -> N
     assert steps(service, ways="daemon") == ["started", "asked", "ended"]
 
 
+def test_a_bot_that_is_slow_to_start_and_to_end_is_waited_for(service: Service) -> None:
+    """The bot's own timeouts hold: the manager's are put off for as long as the loop turns."""
+    lines = "TimeoutStartSec=3\nTimeoutStopSec=3\n"
+    started(service, "slow", stop_timeout_s=60, drop_in=lines)
+    service.stop()
+    assert steps(service) == ["started", "asked", "ended"]
+    assert service.fact("Result") == "success"
+    assert service.fact("NRestarts") == "0"
+
+
 def test_without_the_sweep_somebody_would_be_left(service: Service) -> None:
     """What it is for (and that these tests would see it)."""
     lines = "ExecStopPost=\nRestart=no\n"

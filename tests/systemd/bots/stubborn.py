@@ -1,6 +1,7 @@
 """A bot whose ways to end are what its words say; each step is a line of notes.txt.
 
-`late`: asked to end, it first waits for the file `go`. `deaf`: it does not hear SIGTERM. `daemon`:
+`late`: asked to end, it first waits for the file `go`. `slow`: it takes a while to start, and to
+end. `deaf`: it does not hear SIGTERM. `daemon`:
 it leaves a deaf process behind, in a session of its own and with no parent that is left.
 """
 
@@ -9,6 +10,8 @@ import signal
 import sys
 import threading
 from pathlib import Path
+
+SLOW_S = 4
 
 
 def note(what: str) -> None:
@@ -35,6 +38,8 @@ def main(ways: list[str]) -> None:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
     if "daemon" in ways:
         leave_a_daemon()
+    if "slow" in ways:
+        threading.Event().wait(SLOW_S)
     note("started")
     sys.stdout.write("here\n")
     sys.stdout.flush()
@@ -42,6 +47,8 @@ def main(ways: list[str]) -> None:
     note("asked")
     if "deaf" in ways:
         threading.Event().wait()
+    if "slow" in ways:
+        threading.Event().wait(SLOW_S)
     if "late" in ways:
         pause = threading.Event()
         while not Path("go").exists():
