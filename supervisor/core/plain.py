@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 T = TypeVar("T")
 _UNIONS = (Union, type(int | str))
+_WORD_CHARS = 60
 _DIGITS = 18  # no number of ours has more, and int() fails at some thousand
 
 
@@ -56,7 +57,7 @@ def _rebuilt(kind: Any, value: Any, where: str) -> Any:
         return _several(origin, args, value, where)
     if origin is dict:
         return {
-            _key(args[0], key, where): _rebuilt(args[1], each, f"{where}.{key}")
+            _key(args[0], key, where): _rebuilt(args[1], each, f"{where}.{_word(key)}")
             for key, each in _dict(value, where).items()
         }
     if dataclasses.is_dataclass(kind):
@@ -95,6 +96,11 @@ def _dict(value: Any, where: str) -> dict[str, Any]:
     return value
 
 
+def _word(key: str) -> str:
+    """Return a key as a message can name it: whoever wrote it may have meant a terminal."""
+    return key if key.isprintable() and len(key) <= _WORD_CHARS else f"{key!a:.{_WORD_CHARS}}"
+
+
 def _key(kind: Any, key: str, where: str) -> Any:
     if kind is int:
         if not key.isdecimal() or len(key) > _DIGITS:
@@ -108,7 +114,7 @@ def _dataclass(kind: Any, value: Any, where: str) -> Any:
     hints = get_type_hints(kind)
     known = {field.name for field in dataclasses.fields(kind)}
     if strange := given.keys() - known:
-        raise Misfit(f"{where}: unknown: {', '.join(sorted(map(str, strange)))}")
+        raise Misfit(f"{where}: unknown: {', '.join(sorted(map(_word, strange)))}")
     fields = {name: _rebuilt(hints[name], each, f"{where}.{name}") for name, each in given.items()}
     try:
         return kind(**fields)

@@ -119,7 +119,7 @@ def test_what_it_said_before_it_printed_is_known() -> None:
             os.mkfifo(Path(name, "printed"))
             async with watched(script, cwd=Path(name)) as bot:
                 opened(Path(name, "printed"))
-                for reader in bot.child._readers:
+                for reader in bot.child.speech._readers:
                     reader.drain()
                 assert bot.lines == [("stdout", b"code: [QR code]")]
 

@@ -141,6 +141,7 @@ def test_a_set_is_written_in_order() -> None:
         ("by_number", {"1": 2}, "Outer.by_number.1"),
         ("anything", [], "an object is wanted"),
         ("unheard_of", 1, "unknown: unheard_of"),
+        ("\x1b[2J", 1, r"unknown: '\x1b[2J'"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_its_place_named(key: str, value: Any, where: str) -> None:
