@@ -203,7 +203,8 @@ class Supervisor:
     def _make_snapshots_folder(self) -> None:
         folder = self.config.snapshots
         try:
-            files.make_private(folder)
+            files.make_private(folder.parent)
+            folder.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise SupervisorError(
                 f"the folder of the snapshots, {folder}, cannot be made: {error.strerror}",

@@ -97,7 +97,8 @@ class Base:
         if self._belongs is not None:
             make_folder(folder, self._belongs, self.sessions)
             return
-        files.make_private(folder)
+        files.make_private(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
         folder.chmod(0o700)
 
     def lock_for(self, session_id: str) -> OwnerLock:
