@@ -17,7 +17,7 @@ from tests.system.harness import ROOT, Folder, end_all
 
 NOBODY = "nobody"
 DAEMON = "daemon"
-_PYTHONS = (sys.executable, "/usr/bin/python3", "/usr/local/bin/python3")
+_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3", sys.executable)
 
 
 def lacking(*names: str) -> str:

@@ -58,7 +58,8 @@ def theirs(path: str, before: set[str]) -> bool:
     return path in before or path.startswith((*inside, "project/console-"))
 
 
-@pytest.mark.parametrize("umask", ["000", pytest.param("077", marks=pytest.mark.long)])
+@pytest.mark.long  # a few seconds each
+@pytest.mark.parametrize("umask", ["000", "077"])
 def test_all_that_is_made_is_private(places: Path, umask: str) -> None:
     """Linked, saved, restarted, upgraded, damaged, restored: files 0600 and folders 0700."""
     folder = Folder(places / "project", places / "cache", CONFIG)

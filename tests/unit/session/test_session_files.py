@@ -92,3 +92,19 @@ def test_where_we_are_is_never_removed(
     with pytest.raises(PermissionError, match="current folder"):
         files.remove_tree(Path(wrong.format(here=here, above=here.parent)))
     assert (here / "precious").read_text() == "x"
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o777])
+@pytest.mark.parametrize("mode", [0o700, 0o711])
+def test_missing_folders_above_are_made_like_it(tmp_path: Path, umask: int, mode: int) -> None:
+    """Whatever the umask; and what was there before stays as it was."""
+    there = tmp_path / "there"
+    there.mkdir(0o755)
+    before = os.umask(umask)
+    try:
+        files.make_private(there / "a" / "b" / "c", mode)
+    finally:
+        os.umask(before)
+    made = [there / "a", there / "a" / "b", there / "a" / "b" / "c"]
+    assert [path.stat().st_mode & 0o777 for path in made] == [mode] * 3
+    assert there.stat().st_mode & 0o777 == 0o755
