@@ -239,6 +239,13 @@ class Running:
             self.process_waits()
         return console
 
+    def until(self, true: Callable[[], bool], words: str = "it") -> None:
+        """Wait for what no event tells of."""
+        end = time.monotonic() + WAIT_S
+        while not true():
+            assert time.monotonic() < end, f"never {words}:\n{self.console[-4000:]}"
+            self.process_waits()
+
     def status(self, bot: str = "echo") -> dict[str, Any]:
         """Return what `status --json` says of one bot."""
         found: dict[str, Any] = self.client.call("status")["bots"][bot]

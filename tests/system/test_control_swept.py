@@ -6,14 +6,13 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.system import others
-from tests.system.harness import WAIT_S, Folder, Running, running
+from tests.system.harness import WAIT_S, Folder, running
 
 BOT = """
 [bot.calm]
@@ -70,14 +69,6 @@ def socket_in(place: Path) -> Path:
     return found
 
 
-def until(supervisor: Running, true: Callable[[], bool]) -> None:
-    """Wait for what nobody tells of."""
-    end = time.monotonic() + WAIT_S
-    while not true():
-        assert time.monotonic() < end, supervisor.console
-        supervisor.process_waits()
-
-
 def private(path: Path) -> bool:
     """Say whether a socket, its lock and their folder are for their owner alone."""
     modes = [stat.S_IMODE(each.lstat().st_mode) for each in (path, path.with_suffix(".lock"))]
@@ -108,8 +99,8 @@ def test_it_is_there_again_however_it_went(folder: Folder, place: Path) -> None:
             assert private(path)
             before = path.stat().st_ino, path.with_suffix(".lock").stat().st_ino
             sweep(path)
-            until(supervisor, path.with_suffix(".lock").exists)
-            until(supervisor, supervisor.client.running)
+            supervisor.until(path.with_suffix(".lock").exists, "there again")
+            supervisor.until(supervisor.client.running, "in reach again")
             assert private(path)
             assert (path.stat().st_ino, path.with_suffix(".lock").stat().st_ino) != before
         status = command(folder, place, "status", "--json")

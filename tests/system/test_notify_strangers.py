@@ -38,13 +38,11 @@ def send(supervisor: Running, count: int) -> None:
 
 def counted(folder: Folder, supervisor: Running, wanted: int) -> None:
     """Wait until the metrics have them; the figures there are a second old at most."""
-    found = ""
-    for _ in range(1000):
-        found = "".join(COUNTED.findall(get("/metrics", folder.root / "m.sock")[2]))
-        if found == str(wanted):
-            return
-        supervisor.process_waits()
-    raise AssertionError(f"{found} and not {wanted}")
+
+    def found() -> list[str]:
+        return COUNTED.findall(get("/metrics", folder.root / "m.sock")[2])
+
+    supervisor.until(lambda: found() == [str(wanted)], f"counted {wanted}")
 
 
 def test_strangers_change_nothing_and_are_told_of(new_folder: Callable[..., Folder]) -> None:

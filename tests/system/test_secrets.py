@@ -71,8 +71,7 @@ def asked(supervisor: Running, number: signal.Signals) -> None:
     """Send the bot a signal, and wait for what it then prints."""
     before = supervisor.console.count("it was asked")
     os.kill(supervisor.status()["pid"], number)
-    while supervisor.console.count("it was asked") == before:
-        supervisor.process_waits()
+    supervisor.until(lambda: supervisor.console.count("it was asked") > before, "asked")
 
 
 def test_secrets_are_in_no_title_log_event_answer_or_error(

@@ -173,7 +173,6 @@ def test_what_asks_whether_it_is_well_runs_like_it(bytecode_cache: Path) -> None
             supervisor.wait("verified", bot="echo")
             bot = confined(supervisor.status()["pid"], NOBODY)
             assert facts((into / "ready").read_text()) == bot
-            while not (into / "alive").exists() or not (into / "alive").read_text().count("CapAmb"):
-                supervisor.process_waits()
-            assert facts((into / "alive").read_text()) == bot
+            alive = into / "alive"
+            supervisor.until(lambda: alive.exists() and facts(alive.read_text()) == bot, "like it")
             assert (into / "alive").stat().st_uid == pwd.getpwnam(NOBODY).pw_uid
