@@ -193,7 +193,7 @@ class Client:
             return answer.get("result")
         error = answer.get("error")
         told = error if isinstance(error, dict) else {}
-        raise SupervisorError(str(told.get("message", "refused")), str(told.get("hint", "")))
+        raise SupervisorError(str(told.get("message") or "refused"), str(told.get("hint", "")))
 
     def _connect(self) -> _Connection:
         """Connect to the first socket where somebody listens.

@@ -26,6 +26,7 @@ from supervisor.watch.fingerprints import Known
 # Another meaning of a field needs another number; a new field with a default needs none.
 FORMAT = 1
 LINES = 2000  # of each bot's output
+_WHY_CHARS = 300
 HANDED = "STILLHERE_HANDOFF"
 _SEALS = fcntl.F_SEAL_WRITE | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_SEAL
 
@@ -124,6 +125,7 @@ def decoded(data: bytes) -> Handoff:
 
 
 def _no_use(why: str) -> SupervisorError:
+    why = "".join(c if c.isprintable() else "?" for c in why[:_WHY_CHARS])  # it names what it met
     return SupervisorError(
         f"the running supervisor can't be taken over by this version: {why}",
         "restart the service instead: its bots are stopped in good order, and come back",

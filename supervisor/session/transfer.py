@@ -25,6 +25,8 @@ SUFFIX = ".tar.zst"
 # How the folders are called in which an export grows, beside what it becomes.
 DRAFTS = ".stillhere-export-"
 _COPY_BYTES = 1 << 20
+# The last two: a name with a NUL in it, a time that no file can have.
+_TORN = (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, OverflowError)
 _NAME = "name what `stillhere session export` wrote, or the plain folder of a session"
 
 
@@ -139,7 +141,7 @@ def _opened(path: Path, tally: Tally) -> Iterator[tarfile.TarFile]:
             )
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 yield tar
-    except (tarfile.TarError, zstandard.ZstdError, EOFError) as error:
+    except _TORN as error:
         raise SupervisorError(f"{path} is torn or no {SUFFIX} file: {error}", _NAME) from error
 
 

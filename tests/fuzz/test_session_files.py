@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import boxkit
-from tests.fuzz import boxed_session
+from tests.fuzz import boxed_archive, boxed_session
 from tests.fuzz.fuzzkit import LONG
 
 pytestmark = boxkit.needs_root
@@ -35,4 +35,11 @@ def test_a_damaged_file_of_the_session(kinds: Sequence[str], box: Path) -> None:
     """It is read or refused in words; only what is the session's own is changed; all stays."""
     program = [sys.executable, "-W", "error", str(boxed_session.__file__)]
     done = boxkit.boxed(box, [*program, str(box), *kinds])
+    assert done.returncode == 0, done.stderr
+
+
+def test_an_archive_that_is_none(box: Path) -> None:
+    """It comes in or is refused in words; what was live is not lost, nothing else is changed."""
+    program = [sys.executable, "-W", "error", str(boxed_archive.__file__)]
+    done = boxkit.boxed(box, [*program, str(box)])
     assert done.returncode == 0, done.stderr

@@ -155,6 +155,13 @@ def test_what_the_other_program_knows_and_we_do_not_is_named() -> None:
     assert "Handoff.bots.bot" in refused(json.dumps(document).encode())
 
 
+def test_what_is_named_does_nothing_to_a_terminal() -> None:
+    """Whatever it is called, and however long that is."""
+    why = refused(changed(**{"\x1b[2J" + "x" * 9999: 1}))
+    assert why.isprintable()
+    assert len(why) < 500
+
+
 @pytest.mark.parametrize("data", [b"", b"[]", b"null", b"1", b'"text"', b"\xff\xfe", b"{" * 9999])
 def test_garbage_is_refused(data: bytes) -> None:
     """It is an error in words, and no traceback."""

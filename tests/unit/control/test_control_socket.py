@@ -345,9 +345,19 @@ def test_a_suspended_supervisor_is_called_so(tmp_path: Path) -> None:
             child.kill()
 
 
+_MUTE = b'{"ok": false, "error": {"message": ""}}\n'
+
+
 def test_nonsense_from_the_other_end_is_an_error(tmp_path: Path) -> None:
     """Whatever listens there cannot crash the client."""
-    for sent in (b"hello\n", b"[" * 5000 + b"\n", b"[]\n", b"", b'{"ok": false, "error": 3}\n'):
+    for sent in (
+        b"hello\n",
+        b"[" * 5000 + b"\n",
+        b"[]\n",
+        b"",
+        b'{"ok": false, "error": 3}\n',
+        _MUTE,
+    ):
         path = tmp_path / f"s{len(sent)}"
         with socket.socket(socket.AF_UNIX) as listener:
             listener.bind(str(path))
@@ -359,8 +369,9 @@ def test_nonsense_from_the_other_end_is_an_error(tmp_path: Path) -> None:
 
             thread = threading.Thread(target=serve)
             thread.start()
-            with pytest.raises(SupervisorError):
+            with pytest.raises(SupervisorError) as caught:
                 Client(path, patience_s=5).call("ping")
+            assert caught.value.message
             thread.join(5)
 
 

@@ -233,3 +233,27 @@ def test_a_torn_archive_is_refused(place: Place, tmp_path: Path) -> None:
             manager.import_(ID, tmp_path / "torn.tar.zst")
     with pytest.raises(SupervisorError, match="neither"):
         manager.import_(ID, tmp_path / "nothing-there")
+
+
+@pytest.mark.parametrize(
+    ("kind", "pax"),
+    [
+        (tarfile.REGTYPE, {"mtime": "1e300"}),
+        (tarfile.REGTYPE, {"mtime": "nan"}),
+        (tarfile.SYMTYPE, {"linkpath": "a\0b"}),
+    ],
+)
+def test_an_archive_of_what_no_disk_holds_is_refused(
+    place: Place, tmp_path: Path, kind: bytes, pax: dict[str, str]
+) -> None:
+    """A time after all times, a name with a NUL: said in words, and the live session stays."""
+    manager = place.linked()
+    before = tree(place.live)
+    info = tarfile.TarInfo("creds.json")
+    info.type, info.pax_headers = kind, pax
+    path = tmp_path / "odd.tar.zst"
+    packed = zstandard.ZstdCompressor().compress(info.tobuf(tarfile.PAX_FORMAT) + bytes(1024))
+    path.write_bytes(packed)
+    with pytest.raises(SupervisorError, match="is torn or no"):
+        manager.import_(ID, path)
+    assert tree(place.live) == before
