@@ -119,7 +119,7 @@ class Store:
         listing = self.listing(session_id)
         wanted = snapshot.removesuffix(".json")
         for manifest in (*listing.snapshots, *listing.quarantined):
-            if wanted == manifest.name or (wanted.isdigit() and int(wanted) == manifest.seq):
+            if wanted == manifest.name or wanted.lstrip("0") == str(manifest.seq):
                 return manifest
         for name, why in {**listing.unread, **listing.unread_aside}.items():
             parsed = parse_name(name)

@@ -12,6 +12,7 @@ from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from supervisor.core.errors import SupervisorError
 from supervisor.session import lock
 from supervisor.session.copying import capture
 from supervisor.session.copying.pieces import GROUP_BYTES, WHOLE_BYTES
@@ -249,3 +250,14 @@ def test_an_older_snapshots_entries_are_shared_where_they_are_the_same(place: Pl
     shared = {path for path, entry in beside.items() if entry is now[path]}
     assert {"keys/two", "creds.json"} <= shared
     assert "keys/one" not in shared
+
+
+@pytest.mark.parametrize("name", ["²", "1" * 5000, "\0", "", "..", "/", "1²", "-1", "0"])
+def test_no_name_of_a_snapshot_fails_otherwise_than_by_not_being_there(
+    place: Place, name: str
+) -> None:
+    """Digits that are no number, and more of them than Python reads, among them."""
+    manager = place.linked()
+    with pytest.raises(SupervisorError, match="has no snapshot"):
+        manager.restore_from_backup(ID, name)
+    assert {manager.store.find(ID, known).seq for known in ("1", "001", "000001")} == {1}
