@@ -73,7 +73,7 @@ def main(box: Path) -> None:
     with zstandard.ZstdDecompressor().stream_reader(io.BytesIO(whole)) as stream:
         tar = stream.read()
 
-    @cases(15)
+    @cases(10)
     @given(
         st.lists(_member(), max_size=5).map(_tar).map(packed)
         | bent(whole)

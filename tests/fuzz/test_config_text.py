@@ -184,7 +184,7 @@ def test_any_bytes_are_a_config_or_an_error(loaded: Load) -> None:
 def test_any_value_of_any_key_is_taken_or_refused_by_name(loaded: Load) -> None:
     """Wrong types, out of all bounds, tables where none belong, keys that nobody knows."""
 
-    @cases(100)
+    @cases(60)
     @given(_one_other() | mistyped(_WHOLE))
     def read(value: Any) -> None:
         loaded(_document(value).encode("utf-8", "surrogatepass"))

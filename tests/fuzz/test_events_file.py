@@ -26,7 +26,10 @@ _EVENT = st.builds(
     st.sampled_from(sorted(console.Console({})._told)) | _VALUE,
     _TIMES | JSON,
 )
-_LINES = st.lists(_EVENT.map(as_json), max_size=4).map(lambda lines: b"\n".join(lines) + b"\n")
+_DEEP = st.sampled_from((b"[" * 50_000, b'{"event":' * 50_000))
+_LINES = st.lists(_EVENT.map(as_json) | _DEEP, max_size=4).map(
+    lambda lines: b"\n".join(lines) + b"\n"
+)
 _FILE = _LINES | _LINES.flatmap(bent)
 _LAST = b'{"t":"2026-11-24T22:00:00.000Z","bot":"a","event":"claimed"}\n'
 
@@ -43,7 +46,7 @@ def test_whatever_the_file_holds_its_events_are_told(tmp_path: Path) -> None:
     """`stillhere events`, without a supervisor: no line of it ends the telling."""
     path = tmp_path / "events"
 
-    @cases()
+    @cases(25)
     @given(_FILE)
     def tell_all(data: bytes) -> None:
         path.write_bytes(data)
@@ -58,7 +61,7 @@ def test_whatever_the_file_holds_it_is_gone_on_with(tmp_path: Path) -> None:
     """What lay there stays, what is whole in it is in the memory; the next event comes after it."""
     path = tmp_path / "events"
 
-    @cases()
+    @cases(25)
     @given(_FILE, st.booleans())
     def go_on(data: bytes, small: bool) -> None:  # noqa: FBT001 - hypothesis calls it by place
         path.write_bytes(_LAST + data)

@@ -34,7 +34,7 @@ _ANSWERS = (
 _ANSWER = st.sampled_from(_ANSWERS).flatmap(mistyped) | st.sampled_from(_ANSWERS) | JSON
 
 
-@cases()
+@cases(40)
 @given(content(encoded(WHOLE)))
 def test_any_hand_off_is_whole_or_refused(data: bytes) -> None:
     """Never half a supervisor; why is said in one line that a terminal survives."""
@@ -53,7 +53,7 @@ def test_any_env_file_gives_texts(tmp_path: Path) -> None:
     """Names and values that an environment can hold, or at least that a bot's start refuses."""
     path = tmp_path / ".env"
 
-    @cases()
+    @cases(40)
     @given(bent(_ENV))
     def read(data: bytes) -> None:
         path.write_bytes(data)
@@ -69,7 +69,7 @@ def test_any_log_file_has_last_lines(tmp_path: Path) -> None:
     """And its age is known or not; no byte of a bot's output ends that."""
     path = tmp_path / "a.log"
 
-    @cases()
+    @cases(40)
     @given(bent(_LOG * 3), st.integers(-1, 4))
     def read(data: bytes, count: int) -> None:
         path.write_bytes(data)
@@ -84,7 +84,7 @@ def test_any_lock_file_is_somebodys(tmp_path: Path) -> None:
     with OwnerLock(tmp_path, "x") as held:
         whole = held.path.read_bytes()
 
-        @cases()
+        @cases(40)
         @given(content(whole))
         def take(data: bytes) -> None:
             held.path.write_bytes(data)
@@ -123,7 +123,7 @@ def test_any_answer_ends_a_command_in_words(tmp_path: Path) -> None:
     says = [b""]
     client = Client(tmp_path / "s", patience_s=5.0)
 
-    @cases()
+    @cases(40)
     @given(st.lists(_ANSWER, max_size=3).map(lambda all_: b"\n".join(map(as_json, all_)) + b"\n"))
     def ask(said: bytes) -> None:
         says[0] = said
