@@ -46,6 +46,10 @@ def by_root_for_a_user(service: Service) -> list[str]:
     service.write("config.toml", config)
     chat = f"{service.here}/.chat-server"  # the server may not write beside its code
     service.manager.run("install", "-d", "-m", "700", "-o", USER, chat)
+    # And the session's folder is there, too open: root must be able to close what is another's.
+    service.manager.run("install", "-d", f"{service.here}/sessions")
+    session = f"{service.here}/sessions/session-{PHONE}"
+    service.manager.run("install", "-d", "-m", "755", "-o", USER, session)
     return []
 
 

@@ -13,7 +13,8 @@ Lines = list[tuple[str, str]]
 
 _HOMES = tuple(Path("/", name) for name in ("home", "root", "run/user"))
 _TEMPORARY = (Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - looked for in others' paths
-# To become another user, to hand a session over, and to end what runs as another one.
+# To become another user and drop all else (SET*), to hand a session over and to read, write and
+# close it then (CHOWN, DAC_OVERRIDE, FOWNER), and to end what runs as another one (KILL).
 _FOR_USERS = "CAP_SETUID CAP_SETGID CAP_SETPCAP CAP_KILL CAP_CHOWN CAP_FOWNER CAP_DAC_OVERRIDE"
 
 
