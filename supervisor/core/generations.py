@@ -264,6 +264,7 @@ def _lost(turn: Turn, reason: str) -> None:
     why = reason or "the session is lost"
     # It is not the epoch's device that was logged out, if its files were another's.
     closes = not turn.state.linked or (logged_out(reason) and not stranger)
+    turn.count_crash()
     _refuse(turn, After.CLOSE if closes else After.RESTORE, why)
 
 

@@ -95,8 +95,10 @@ class Turn(Preparing):
             self.go(Phase.STOPPING, KILL_TIMEOUT_S)
             return
         if state.after is After.CLOSE:
+            closing = Operation("close", why=state.why)
             self.set(after=After.RESTART)
-            self.operate(Operation("close", why=state.why))
+            self._pace_refusals()
+            self.operate(closing)
         elif state.operation is not None:
             self.set(operation=None)
             self.operate(state.operation)
@@ -243,6 +245,19 @@ class Turn(Preparing):
         stable = state.up_since is not None and self.now - state.up_since > window_s
         self.set(crashes=crashes, attempt=0 if stable else state.attempt)
         return len(crashes)
+
+    def _pace_refusals(self) -> None:
+        """See how to go on after a lost link: a bot that loses each one at once is in a loop.
+
+        The first time at once: a person may be there to scan.
+        """
+        most, window_s = self.policy.intensity
+        count = sum(self.now - at < window_s for at in self.state.crashes)
+        if count > most:
+            why = f"its link was lost {count} times in {window_s:g} s: {self.state.why}"
+            self.set(after=After.FAIL, why=why)
+        elif count > 1:
+            self.set(after=After.BACKOFF)
 
     def give_up(self, why: str) -> None:
         """Only a person can say how the session at rest goes on: fail, once all is in order."""
