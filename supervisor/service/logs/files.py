@@ -12,6 +12,8 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     from loguru import Message
 
 Note = Callable[[str | None, str, dict[str, Any]], None]
+# The settings under which a line came, whose it is, and itself.
+_Line = tuple[LogsConfig, str, str]
 
 # What a record is bound by that is for a bot's file, and for no console.
 FILE = "log_file"
@@ -33,6 +37,8 @@ AGAIN_S = 30.0
 FLUSH_S = 1.0
 _BATCH_S = 0.05
 _PIECE = 64 << 10
+# loguru takes braces in a path for fields of its own.
+_NO_FIELDS = str.maketrans({"{": "{{", "}": "}}"})
 _SHORT = {"stdout": "out", "stderr": "err"}
 
 
@@ -46,20 +52,17 @@ class LogFiles:
         self._config = config
         self._note = note
         self._changed = threading.Condition()
-        self._queue: deque[tuple[str, str]] = deque()
+        self._queue: deque[_Line] = deque()
         self._bytes = 0
         self._dropped = 0
         self._writing = False
         self._closed = False
-        self._anew = False
         self._thread: threading.Thread | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     def configure(self, config: LogsConfig) -> None:
-        """Write by other settings from now on."""
-        with self._changed:
-            self._anew = self._anew or config != self._config
-            self._config = config
+        """Write by other settings from now on; what waits is written by those it came under."""
+        self._config = config
 
     def put(self, bot: str, stream: str, text: str) -> None:
         """Hand over a line; never blocks. From the loop's thread."""
@@ -70,7 +73,7 @@ class LogFiles:
             if self._bytes + len(line) > ROOM_BYTES:
                 self._dropped += 1
                 return
-            self._queue.append((bot, line))
+            self._queue.append((self._config, bot, line))
             self._bytes += len(line)
             if self._thread is None:
                 self._loop = asyncio.get_running_loop()
@@ -97,23 +100,25 @@ class LogFiles:
 
     def _run(self) -> None:
         files: dict[str, _File] = {}
+        written_by: LogsConfig | None = None
         while (batch := self._next()) is not None:
-            config, lines = batch
-            if config is not None:
-                _close(files)
-            blocks: dict[str, list[str]] = defaultdict(list)
-            for bot, line in lines:
-                blocks[bot].append(line)
-            for bot, block in blocks.items():
-                file = files.get(bot) or files.setdefault(bot, _File(bot, self._config))
-                if (why := file.write("".join(block))) is not None:
-                    self._tell(bot, "log_failed", {"why": why})
+            for config, lines in groupby(batch, itemgetter(0)):
+                if config != written_by:
+                    _close(files)
+                    written_by = config
+                blocks: dict[str, list[str]] = defaultdict(list)
+                for _, bot, line in lines:
+                    blocks[bot].append(line)
+                for bot, block in blocks.items():
+                    file = files.get(bot) or files.setdefault(bot, _File(bot, config))
+                    if (why := file.write("".join(block))) is not None:
+                        self._tell(bot, "log_failed", {"why": why})
             with self._changed:  # lines that come together are written together
                 self._changed.wait_for(lambda: self._closed, _BATCH_S)
         _close(files)
 
-    def _next(self) -> tuple[LogsConfig | None, deque[tuple[str, str]]] | None:
-        """Wait for lines; return them, and the config if it is a new one. None: it is the end."""
+    def _next(self) -> "deque[_Line] | None":
+        """Wait for lines and return them. None: it is the end."""
         with self._changed:
             self._writing = False
             self._changed.notify_all()
@@ -122,12 +127,11 @@ class LogFiles:
                 return None
             lines, self._queue, self._bytes = self._queue, deque(), 0
             dropped, self._dropped = self._dropped, 0
-            config, self._anew = (self._config if self._anew else None), False
             self._writing = True
         if dropped:
             why = f"{dropped} lines could not be written in time: a slow disk"
             self._tell(None, "log_failed", {"why": why})
-        return config, lines
+        return lines
 
     def _tell(self, bot: str | None, event: str, fields: dict[str, Any]) -> None:
         if self._loop is not None:
@@ -164,10 +168,11 @@ class _File:
                     block = "\n" + block  # a full disk, or a crash, has cut the last line
             for piece in _pieces(block):
                 logger.bind(**{FILE: self._bot}).info("{}", piece)
-        except OSError as error:
+        except Exception as error:  # noqa: BLE001 - the thread writes for weeks, and for all bots
             self.close()
             self._again_at = time.monotonic() + AGAIN_S
-            return None if failing else f"{self._path}: {error.strerror or error}"
+            why = getattr(error, "strerror", None) or str(error) or type(error).__name__
+            return None if failing else f"{self._path}: {why}"
         self._again_at = 0.0
         return None
 
@@ -176,7 +181,7 @@ class _File:
         files.make_private(self._path.parent)
         bot = self._bot
         self._handler = logger.add(
-            self._path,
+            str(self._path).translate(_NO_FIELDS),
             filter=lambda record: record["extra"].get(FILE) == bot,
             format=lambda _: "{message}",  # a text would get a line's end, and the block has one
             rotation=_Rotation(self._config),

@@ -174,3 +174,59 @@ def test_without_a_folder_nothing_is_done(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert numbers(tmp_path) == [1]
+
+
+def test_a_reload_loses_no_line(tmp_path: Path) -> None:
+    """What came under the old settings is written by them, also where the new ones want no file."""
+    here = LogsConfig(folder=tmp_path / "here", **USUAL)
+    there = LogsConfig(folder=tmp_path / "there", **USUAL)
+
+    def story(files: LogFiles) -> None:
+        for number, config in enumerate((there, LogsConfig(folder=None, **USUAL), here)):
+            files.put("a", "stdout", f"{number}")
+            files.configure(config)
+        files.put("a", "stdout", "3")
+
+    assert written(tmp_path / "here", story) == []
+    assert numbers(tmp_path / "here") == [0, 3]
+    assert numbers(tmp_path / "there") == [1]
+
+
+@pytest.mark.parametrize("name", ["{b}", "{time} }", "[x]* caf\udce9"])
+def test_a_folder_may_be_called_anything(tmp_path: Path, name: str) -> None:
+    """Its name is no pattern: of what is put aside there so much stays as elsewhere, too."""
+
+    def story(files: LogFiles) -> None:
+        for number in range(20_000):
+            files.put("a", "stdout", f"{number} {'x' * 100}")
+            if number % 5_000 == 0:
+                assert files.flush(10)
+
+    assert written(tmp_path / name, story, keep_files=1) == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert len(list((tmp_path / name).iterdir())) == 2
+    assert numbers(tmp_path / name)[-1] == 19_999
+
+
+def test_what_goes_wrong_in_one_file_ends_no_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever it is: it is told, and the next try may do."""
+    opened = logfiles._File._open
+
+    def fails(self: logfiles._File) -> None:
+        if self._bot == "a":
+            raise KeyError
+        opened(self)
+
+    monkeypatch.setattr(logfiles._File, "_open", fails)
+
+    def story(files: LogFiles) -> None:
+        for bot in ("a", "b"):
+            files.put(bot, "stdout", "1")
+
+    told = written(tmp_path, story)
+    assert [(bot, fields["why"]) for bot, _, fields in told] == [
+        ("a", f"{tmp_path}/a.log: KeyError")
+    ]
+    assert numbers(tmp_path, "b") == [1]
