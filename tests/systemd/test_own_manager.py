@@ -51,7 +51,7 @@ def person(service: Service) -> Iterator[Person]:
 
 
 def test_it_runs_under_a_person_s_own_systemd(service: Service, person: Person) -> None:
-    """Installed, ready at the QR code, linked; after a kill it is back, after a stop all is gone."""
+    """Installed, ready at the QR code, linked; a kill brings it back, a stop leaves nothing."""
     install = ["supervisor", "systemd", "install", "--user", "--name", service.name]
     person.run(str(PYTHON), "-m", *install)
     person.run("systemctl", "--user", "daemon-reload")
