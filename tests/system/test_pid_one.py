@@ -225,6 +225,7 @@ def test_a_stranger_is_reaped(new_folder: Callable[..., Folder]) -> None:
         assert end(supervisor) == 0
 
 
+@pytest.mark.long
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_the_stop_is_passed_on_once(
     new_folder: Callable[..., Folder], number: signal.Signals
