@@ -7,6 +7,7 @@ may remove things runs in a box in which all else is read-only.
 import hashlib
 import os
 import sqlite3
+import sys
 import time
 from contextlib import closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from supervisor.session.copying.capture import copy_changes
 from supervisor.session.copying.spool import Spool
 from supervisor.session.proof.profile import GENERIC
 from supervisor.session.scan import scan
-from tests.unit.session.boxkit import boxed, needs_box
+from tests import boxkit
 from tests.unit.session.sessionkit import ID, Place
 
 MARK = "OUTSIDE"
@@ -94,7 +95,8 @@ def _astray(place: Place, code: str) -> None:
         (outside / name).write_text(f"{MARK} {name}")
         (outside / name).chmod(0o644)
     before = _listing(outside)
-    done = boxed(place.root, _PRELUDE + code, str(place.root), ID, str(ROUNDS), _SWAPPER)
+    child = [sys.executable, "-c", _PRELUDE + code, str(place.root), ID, str(ROUNDS), _SWAPPER]
+    done = boxkit.boxed(place.root, child)
     assert _listing(outside) == before, done.stderr
     assert done.returncode == 0, (done.returncode, done.stderr)
 
@@ -110,7 +112,7 @@ with swapping(live / "deep" / "er"):
 """
 
 
-@needs_box
+@boxkit.needs_root
 @pytest.mark.long
 def test_a_swap_leads_no_restore_astray(place: Place) -> None:
     """A folder becomes a link, a pipe and itself again, hundreds of times."""
@@ -166,7 +168,7 @@ assert not os.path.lexists(doomed)
 """
 
 
-@needs_box
+@boxkit.needs_root
 @pytest.mark.parametrize(
     "code", [_STEPS, _LINK_TO_HERE, _CHMOD], ids=["steps", "link to where we are", "removal"]
 )
