@@ -340,7 +340,7 @@ class Child:
 
     def _said(self, message: Message) -> None:
         before = self.heard.qr
-        for event in self.heard.take(self.generation, message):
+        for event in self.heard.take(self.generation, message, self.speech.clean):
             self._emit(event)
         if self.heard.qr != before:
             self._on_qr()

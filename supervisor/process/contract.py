@@ -7,7 +7,7 @@ in the tests, not code.
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Self
@@ -86,19 +86,25 @@ class Heard:
         heard.payloads.extend(said.payloads)
         return heard
 
-    def take(self, generation: int, message: Message) -> Iterator[Event]:  # noqa: C901, PLR0912 - a table
-        """Keep what is for us of a message, and yield what is for the core, in its order."""
-        self.status = message.get("STATUS", self.status)
+    def take(  # noqa: C901, PLR0912 - a table
+        self, generation: int, message: Message, clean: Callable[[str], str] = str
+    ) -> Iterator[Event]:
+        """Keep what is for us of a message, and yield what is for the core, in its order.
+
+        `clean`: takes the secrets out of a text that people will read.
+        """
+        if "X_STILLHERE_QR" in message:  # first: it may stand in a text beside it
+            self._show(message["X_STILLHERE_QR"], message.get("X_STILLHERE_QR_TTL_USEC", ""))
+        if "STATUS" in message:
+            self.status = clean(message["STATUS"])
         self.identity = message.get("X_STILLHERE_IDENTITY", self.identity)
         if "X_STILLHERE_CAPS" in message:
             yield self._caps(generation, message["X_STILLHERE_CAPS"].split())
-        if "X_STILLHERE_QR" in message:
-            self._show(message["X_STILLHERE_QR"], message.get("X_STILLHERE_QR_TTL_USEC", ""))
         state = _STATES.get(message.get("X_STILLHERE_SESSION", ""))
         if state is not None:
             if state != "pairing":
                 self.qr = self.qr_until = None
-            reason = message.get("X_STILLHERE_REASON", "")
+            reason = clean(message.get("X_STILLHERE_REASON", ""))
             yield SessionReported(generation, state, self.identity, reason)
         if message.get("X_STILLHERE_STANDBY") == "1":
             yield StandbyReached(generation)

@@ -101,6 +101,10 @@ class Masks:
         goes_on = self.key_lines or (self._wrapped and _GOES_ON.fullmatch(begun))
         return MASKED if goes_on or _begins_key(begun) else self._without_tokens(begun)
 
+    def clean(self, text: str) -> str:
+        """Return a text without secrets that is no line of the stream."""
+        return self._without_tokens(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+
     def _without_tokens(self, line: bytes) -> bytes:
         if self._more:
             text = line.decode("utf-8", "surrogateescape")

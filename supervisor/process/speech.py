@@ -77,6 +77,11 @@ class Speech:
         assert self._on_prompt is not None  # noqa: S101 - else no reader was told of it
         self._on_prompt(stream, self._masks[stream].glimpse(self._blot(begun)))
 
+    def clean(self, text: str) -> str:
+        """Return a text that the bot said on another way, without secrets, too."""
+        said = self._blot(text.encode("utf-8", "replace")).decode("utf-8", "replace")
+        return self._masks["stdout"].clean(said)
+
     def carry(self) -> tuple[Reading, ...]:
         """Return what `adopt` takes."""
         found = [reading for reader in self._readers if (reading := reader.carry()) is not None]

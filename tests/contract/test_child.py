@@ -126,6 +126,23 @@ def test_what_it_said_before_it_printed_is_known() -> None:
     asyncio.run(run())
 
 
+def test_no_secret_is_in_what_it_says_of_itself() -> None:
+    """A status and a reason get into events, alerts and answers, beside a QR code or not."""
+
+    async def run() -> None:
+        script = (
+            "say(b'X_STILLHERE_SESSION=pairing\\nX_STILLHERE_QR=scan me\\nSTATUS=shows scan me')\n"
+            "say(b'X_STILLHERE_SESSION=lost\\nX_STILLHERE_REASON=logged out: password: hunter22')\n"
+            "hold()"
+        )
+        async with watched(script) as bot:
+            lost = "logged out: password: [masked]"
+            await bot.until(lambda: ev.SessionReported(1, "lost", "", lost) in bot.events, lost)
+            assert bot.child.heard.status == "shows [QR code]"
+
+    asyncio.run(run())
+
+
 def test_a_flood_of_strangers_is_looked_up_once() -> None:
     """To find out who somebody is takes a look at all processes: once for each reading."""
 
