@@ -25,6 +25,7 @@ from supervisor.core.errors import SupervisorError
 
 LINE_BYTES = 64 * 1024
 CONNECTIONS = 64
+_SLOW_S = 10.0  # an asker that does not read for so long is given up
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -216,6 +217,9 @@ class ControlServer:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=LINE_BYTES)
         try:
             await self._serve(reader, writer)
+            writer.transport.set_write_buffer_limits(high=0)  # the last words, to a slow reader
+            async with asyncio.timeout(_SLOW_S):
+                await writer.drain()
         except (OSError, TimeoutError):
             pass  # The asker is gone, or never asked.
         except asyncio.CancelledError:
@@ -328,5 +332,5 @@ class ControlServer:
     ) -> None:
         """Write one line. A follower may stall (Ctrl-Z): it loses the oldest; an asker may not."""
         writer.write(json.dumps(answer).encode() + b"\n")
-        async with asyncio.timeout(None if patient else 10.0):
+        async with asyncio.timeout(None if patient else _SLOW_S):
             await writer.drain()

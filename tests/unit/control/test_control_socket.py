@@ -163,6 +163,19 @@ def test_a_line_without_its_newline_counts(server: Running) -> None:
     assert answer["ok"] is True
 
 
+def test_who_has_asked_all_and_reads_slowly_gets_the_end_too(server: Running) -> None:
+    """As `printf ... | nc` does: what waits when the last request is answered is still sent."""
+    items: list[dict[str, str]] = [{"line": "x" * 1000}] * 120  # more than the kernel keeps for it
+    server.fake.items["logs"] = items
+    with server.connect() as slow:
+        slow.sendall(b'{"command": "logs"}')
+        slow.shutdown(socket.SHUT_WR)
+        for _ in range(20):
+            assert Client(server.path).call("ping")  # it has got as far as it can by then
+        answers = [json.loads(line) for line in slow.makefile("rb")]
+    assert answers == [*({"item": item} for item in items), {"end": True}]
+
+
 _JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner),
