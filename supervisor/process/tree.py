@@ -11,6 +11,8 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.session.sight import looked
+
 PR_SET_CHILD_SUBREAPER = 36
 TOKEN = "STILLHERE_TOKEN"  # noqa: S105 - a mark, no secret
 
@@ -124,7 +126,7 @@ def held_from_outside(pid: int) -> str:
 def environment_has(pid: int, mark: bytes) -> bool:
     """Return whether an entry of the environment that `pid` was started with begins so."""
     try:
-        data = _read(f"/proc/{pid}/environ")
+        data = looked(pid, lambda: _read(f"/proc/{pid}/environ"))
     except OSError:
         return False
     return data.startswith(mark) or b"\0" + mark in data
@@ -217,6 +219,13 @@ def lock_holders(lock: Path, held: Iterable[int]) -> list[int]:
 
 def _holds(pid: int, lock: os.stat_result, wanted: set[str]) -> bool:
     with suppress(OSError):
+        return looked(pid, lambda: _shows(pid, lock, wanted))
+    return False
+
+
+def _shows(pid: int, lock: os.stat_result, wanted: set[str]) -> bool:
+    """Return whether its descriptors hold it. Raises: PermissionError."""
+    with suppress(FileNotFoundError, ProcessLookupError):
         for fd in os.listdir(f"/proc/{pid}/fd"):
             with suppress(FileNotFoundError):  # it was closed meanwhile
                 status = Path(f"/proc/{pid}/fd/{fd}").stat()

@@ -5,20 +5,27 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.conftest import PYTHON, Service
+from tests.systemd.conftest import PYTHON, USER, Service
 from tests.systemd.manager import until
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("systemd")]
 
-WAYS = ("", "deaf", "daemon", "daemon deaf")
+# How a bot ends, and who runs it beside the supervisor.
+WAYS = (("", ""), ("deaf", ""), ("daemon", ""), ("daemon deaf", ""), ("daemon deaf", USER))
 
 
-def started(service: Service, ways: str, stop_timeout_s: float, drop_in: str = "") -> None:
+def started(
+    service: Service, ways: str, stop_timeout_s: float, drop_in: str = "", user: str = ""
+) -> None:
     """Start it with a bot of these ways."""
+    service.write("notes.txt", "")
+    if user:
+        service.manager.run("chown", user, f"{service.here}/notes.txt")
     shutil.copy(Path(__file__).with_name("bots") / "stubborn.py", service.folder)
     words = ", ".join(f'"{word}"' for word in ("python", "stubborn.py", *ways.split()))
     config = f'[bot.one]\ncommand = [{words}]\nsession = false\nready = {{ log = "here" }}\n'
-    service.write("config.toml", f"{config}stop_timeout_s = {stop_timeout_s}\n")
+    timeout = f"stop_timeout_s = {stop_timeout_s}\n"
+    service.write("config.toml", f'{config}{timeout}user = "{user}"\n')
     service.install(drop_in)
     service.start()
     service.happens("verified", bot="one")
@@ -43,20 +50,20 @@ def sweeping(service: Service) -> bool:
     return "pidfd" in service.manager.run("find", *fds, "-printf", "%l\n", check=False).stdout
 
 
-@pytest.mark.parametrize("ways", WAYS)
-def test_a_stop_leaves_nothing(service: Service, ways: str) -> None:
+@pytest.mark.parametrize(("ways", "user"), WAYS)
+def test_a_stop_leaves_nothing(service: Service, ways: str, user: str) -> None:
     """Nobody who is deaf, and nobody who has left his parents."""
-    started(service, ways, stop_timeout_s=0.5)
+    started(service, ways, stop_timeout_s=0.5, user=user)
     service.stop()
     assert steps(service, ways=ways)[:2] == ["started", "asked"]
     assert service.fact("Result") == "success"
     assert "swept" not in service.said()
 
 
-@pytest.mark.parametrize("ways", WAYS)
-def test_after_a_kill_nobody_of_before_is_there(service: Service, ways: str) -> None:
-    """A new supervisor starts, and meets nobody: the sweep came before it."""
-    started(service, ways, stop_timeout_s=0.5, drop_in="RestartSec=100ms\n")
+@pytest.mark.parametrize(("ways", "user"), WAYS)
+def test_after_a_kill_nobody_of_before_is_there(service: Service, ways: str, user: str) -> None:
+    """A new supervisor starts, and meets nobody: the sweep came before it, whosoever they are."""
+    started(service, ways, stop_timeout_s=0.5, drop_in="RestartSec=100ms\n", user=user)
     before = service.manager.processes(service.unit)
     service.kill("KILL")
     service.happens("verified", 2, bot="one")

@@ -18,6 +18,7 @@ from supervisor.session.copying.tray import Tray
 from supervisor.session.proof.profile import Profile
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.scan import matcher, seen_from
+from supervisor.session.sight import looked
 
 # Named, not imported: it is for a process of its own, and brings SQLite with it.
 _COPIER = Path(__file__).with_name("sqlite_copy.py")
@@ -37,7 +38,9 @@ def mapped(pids: Iterable[int]) -> frozenset[int]:
     found: set[int] = set()
     for pid in pids:
         with suppress(OSError):
-            found.update(map(int, _WRITABLE.findall(Path(f"/proc/{pid}/maps").read_bytes())))
+            found.update(
+                map(int, _WRITABLE.findall(looked(pid, Path(f"/proc/{pid}/maps").read_bytes)))
+            )
     return frozenset(found - {0})
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.session.sight import looked
+
 # proc_pid_maps(5): the access (s: shared), the offset, the device, the inode, and the path.
 _MAPS = rb"^[0-9a-f]+-[0-9a-f]+ .%b [0-9a-f]+ [0-9a-f:]+ \d+ +%b"
 
@@ -44,18 +46,26 @@ def _opened(process: str, prefix: str, *, to_write: bool) -> bool:
     # Plain strings: a machine has thousands of descriptors. Others' processes can't be looked at;
     # ours may end meanwhile.
     with suppress(OSError):
-        for fd in os.listdir(f"{process}/fd"):
-            with suppress(OSError):
-                if os.readlink(f"{process}/fd/{fd}").startswith(prefix) and (  # noqa: PTH115 - strings
-                    not to_write or _may_write(f"{process}/fdinfo/{fd}")
-                ):
-                    return True
+        return looked(
+            process.rpartition("/")[2], lambda: _shows(process, prefix, to_write=to_write)
+        )
+    return False
+
+
+def _shows(process: str, prefix: str, *, to_write: bool) -> bool:
+    for fd in os.listdir(f"{process}/fd"):
+        with suppress(OSError):
+            if os.readlink(f"{process}/fd/{fd}").startswith(prefix) and (  # noqa: PTH115 - strings
+                not to_write or _may_write(f"{process}/fdinfo/{fd}")
+            ):
+                return True
     return False
 
 
 def _mapped(process: str, mapping: re.Pattern[bytes]) -> bool:
     with suppress(OSError):
-        return mapping.search(Path(f"{process}/maps").read_bytes()) is not None
+        maps = looked(process.rpartition("/")[2], Path(f"{process}/maps").read_bytes)
+        return mapping.search(maps) is not None
     return False
 
 
