@@ -135,7 +135,7 @@ class Supervisor:
                 self._go_on_from(handed, server)
             self._upward.start()
             if not self.dev:
-                self._alerts.configure(self.config)
+                self._alerts.configure(self.config, None if handed is None else handed.alerts)
             try:
                 await self._endpoint.configure(self.config.metrics)
                 new = [c for c in self.charges.values() if not c.decided]
@@ -168,6 +168,7 @@ class Supervisor:
             note=lambda event, fields: self._note(None, event, fields),
             let_go=self._let_go,
             busy=self._busy,
+            alerts=self._alerts.carry,
         )
 
     def _let_go(self) -> Callable[[], None]:

@@ -10,7 +10,7 @@ import json
 import os
 import stat
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +71,7 @@ class Handoff:
 
     `config`: what the file was like that it runs by, see `digest`. `limit`: how many files might
     be open at its start. `signals`: a pipe with the numbers of the signals that nobody handled.
-    `upgrades`: how many there were, this one included.
+    `upgrades`: how many there were, this one included. `alerts`: what is known of them.
     """
 
     version: str
@@ -86,6 +86,7 @@ class Handoff:
     control: server.Carried
     signals: int
     bots: dict[str, Bot]
+    alerts: dict[str, Any] = field(default_factory=dict)
 
     def descriptors(self) -> list[int]:
         """Return all that has to stay open."""

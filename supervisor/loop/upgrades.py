@@ -46,7 +46,7 @@ class Ground:
     """What an upgrade is given. `fixed`: what of the hand-off does not change.
 
     `let_go`: gives the terminal back, and returns what takes it again. `busy`: why the supervisor
-    itself has no time; "" if it has.
+    itself has no time; "" if it has. `alerts`: what is known of them.
     """
 
     charges: Mapping[str, Charge]
@@ -56,6 +56,7 @@ class Ground:
     note: Callable[[str, dict[str, Any]], None]
     let_go: Callable[[], Callable[[], None]]
     busy: Callable[[], str]
+    alerts: Callable[[], dict[str, Any]]
 
 
 def why_not(state: State, *, notify: bool) -> str:
@@ -180,6 +181,7 @@ class Upgrades:
             limit=descriptors.given(),
             control=control,
             signals=pipe,
+            alerts=self._ground.alerts(),
             bots={name: charge.carry() for name, charge in self._ground.charges.items()},
             **self._ground.fixed,
         )

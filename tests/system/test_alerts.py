@@ -109,3 +109,27 @@ restart = { intensity = [1, 60], backoff_s = [0.01, 0.01] }
             assert folder.stillhere("reload").returncode == 0
             assert second.wait("failed", "open")["bot"] == "broken"
             assert supervisor.stop() == 3
+
+
+def test_what_is_so_is_told_after_a_reload_and_an_upgrade(folder: Folder) -> None:
+    """Of a bot that has failed before anybody was to be told; and then, that it is over."""
+    bots = """
+[bot.broken]
+command = ["/bin/sh", "-c", "test -e mended && echo here && exec tail -f /dev/null; exit 3"]
+session = false
+ready = { log = "here" }
+restart = { no_retry = [3] }
+"""
+    folder.write("config.toml", bots)
+    with hooks() as box, running(folder, "run") as supervisor:
+        supervisor.wait("failed", bot="broken")
+        with_alerts(folder, box.url, bots=bots)
+        assert folder.stillhere("reload").returncode == 0
+        box.wait("failed", "open")
+        assert folder.stillhere("upgrade", timeout_s=60).returncode == 0
+        upgraded = supervisor.mark_now()
+        supervisor.wait("alert_delivered", upgraded, by="webhook", kind="failed", status="open")
+        folder.write("mended", "")
+        assert folder.stillhere("start", "broken").returncode == 0
+        assert box.wait("failed", "resolved")["bot"] == "broken"
+        assert supervisor.stop() == 0

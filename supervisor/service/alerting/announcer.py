@@ -38,12 +38,12 @@ Report = Callable[[str | None, str, dict[str, Any]], None]
 
 
 class Announcer:
-    """The alerts of one supervisor; `report` writes into the journal."""
+    """Sends what `rules` find; `report` writes into the journal."""
 
-    def __init__(self, config: Config, report: Report) -> None:
+    def __init__(self, config: Config, report: Report, rules: Rules) -> None:
         self._loop = asyncio.get_running_loop()
         self._report = report
-        self._rules = Rules(config)
+        self._rules = rules
         self._timer: asyncio.TimerHandle | None = None
         self._ways: list[Delivery] = []
         self._closing: set[asyncio.Task[None]] = set()
@@ -57,7 +57,6 @@ class Announcer:
 
     def reconfigure(self, config: Config) -> None:
         """Go on with another config; what waits for a way that is changed is tried once more."""
-        self._rules.configure(config)
         self._masks = [re.compile(pattern) for pattern in config.logs.mask]
         settings = (config.alerts.command, config.alerts.webhook, config.root)
         if settings != self._settings:
@@ -68,6 +67,11 @@ class Announcer:
                 task.add_done_callback(self._closing.discard)
             self._ways = [Delivery(name, send, self._tell) for name, send in ways(config).items()]
         self._look()
+
+    @property
+    def undelivered(self) -> set[tuple[str, str]]:
+        """Return of which bot and kind a message still waits, by any way."""
+        return set().union(*(way.waiting for way in self._ways))
 
     async def close(self) -> None:
         """Give what waits a last, short chance."""

@@ -120,6 +120,13 @@ class Case:
             else:
                 self.well_at = now
 
+    def untell(self) -> None:
+        """What was told last has not got there, so it is due again."""
+        if self.is_open:
+            self.told_at = None
+        else:
+            self.is_open = self.well_at is not None
+
     def next_at(self, repeat_s: float) -> float | None:
         """Return when to tell of it next; None: never, as it stands."""
         if not self.is_open:

@@ -67,6 +67,11 @@ class Delivery:
         self._ending = False
         self._task = asyncio.get_running_loop().create_task(self._go())
 
+    @property
+    def waiting(self) -> set[tuple[str, str]]:
+        """Return of which bot and kind a message waits."""
+        return set(self._queue)
+
     def put(self, alert: Alert) -> None:
         """Take an alert; what waits of the same kind of the same bot is outdated."""
         key, now = (alert.bot, alert.kind), self._clock()

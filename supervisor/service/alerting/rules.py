@@ -3,14 +3,15 @@
 It sends nothing. No record is copied into an alert, only what a rule names: so no secret can be.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, ClassVar
 
 from supervisor.config import Config
 from supervisor.control.journal import Record
-from supervisor.service.alerting.cases import Alert, Case, harmless
+from supervisor.core.plain import Misfit, plain, rebuilt
+from supervisor.service.alerting.cases import KINDS, Alert, Case, harmless
 from supervisor.service.alerting.saved import Saved
 
 # A bot that is not online for so long, and does nothing but try, needs a person.
@@ -39,11 +40,29 @@ class _Bot:
         return kind in self.cases and self.cases[kind].lasts
 
 
-class Rules:
-    """Turns what happens into alerts. `now` is seconds of one monotonic clock everywhere."""
+def _adopted(carried: Mapping[str, Any]) -> dict[str, _Bot]:
+    """Return what was carried over; what this version can't read begins anew."""
+    try:
+        bots = rebuilt(dict[str, _Bot], carried.get("bots", {}), "bots")
+        untold = rebuilt(list[tuple[str, str]], carried.get("undelivered", []), "undelivered")
+    except Misfit:
+        return {}
+    for name, bot in bots.items():
+        bot.cases = {kind: case for kind, case in bot.cases.items() if kind in KINDS}
+        for kind in bot.cases:
+            if (name, kind) in untold:
+                bot.cases[kind].untell()
+    return bots
 
-    def __init__(self, config: Config) -> None:
-        self._bots: dict[str, _Bot] = {}
+
+class Rules:
+    """Turns what happens into alerts. `now` is seconds of one monotonic clock everywhere.
+
+    `carried`: what `carry` has returned, in the program before ours, on the same clock.
+    """
+
+    def __init__(self, config: Config, carried: Mapping[str, Any] | None = None) -> None:
+        self._bots = _adopted(carried or {})
         self._stopping = False
         self.configure(config)
 
@@ -56,6 +75,10 @@ class Rules:
             # A copy that is not due yet is not missing.
             limit_s = max(config.alerts.snapshot_age_s, 2 * bot.snapshots.every_s)
             self._bots.setdefault(name, _Bot()).saved.limit_s = limit_s
+
+    def carry(self, undelivered: Collection[tuple[str, str]]) -> dict[str, Any]:
+        """Return all that is known, as plain values; of which bot and kind nobody has been told."""
+        return {"bots": plain(self._bots), "undelivered": plain(undelivered)}
 
     def take(self, record: Record, now: float) -> None:
         """Learn what happened. Bots that stop because the supervisor does need nobody."""

@@ -1,5 +1,6 @@
 """Rules with a clock of the test's own, and alerts to send."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,12 @@ class Story:
             told += self._told()
         self.now = until
         return told + self._told()
+
+    def upgraded(self, *undelivered: tuple[str, str]) -> list[str]:
+        """Go on in another program; return what is told then."""
+        carried = json.loads(json.dumps(self.rules.carry(undelivered)))
+        self.rules = Rules(read(self.folder, CONFIG), carried)
+        return self._told()
 
     def _told(self) -> list[str]:
         found = self.rules.due(self.now)

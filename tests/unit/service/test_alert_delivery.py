@@ -11,6 +11,7 @@ from typing import Any
 from supervisor.service.alerting.announcer import Announcer
 from supervisor.service.alerting.cases import Alert
 from supervisor.service.alerting.delivery import QUEUE_MAX, RETRY_AFTER_MAX_S, Delivery, Outcome
+from supervisor.service.alerting.rules import Rules
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, alert
 from tests.unit.service.hookkit import TOKEN, WAIT_S
@@ -199,7 +200,7 @@ def test_secrets_are_blotted_out_of_alerts_and_of_what_a_command_says(tmp_path: 
             if event == "alert_delivered":
                 done.set()
 
-        told = Announcer(config, report)
+        told = Announcer(config, report, Rules(config))
         told.take({"event": "failed", "bot": "echo", "why": f"the token {TOKEN} is no good"})
         await asyncio.wait_for(done.wait(), WAIT_S)
         await told.close()

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from supervisor.service.alerting.cases import KINDS, Case, harmless
-from supervisor.service.alerting.rules import NOT_UP_S, QUIET_S
+from supervisor.service.alerting.rules import NOT_UP_S, QUIET_S, Rules
 from tests.unit.configkit import read
 from tests.unit.service.alertkit import CONFIG, REPEAT_S, Story
 
@@ -242,3 +242,53 @@ def test_the_wait_before_it_is_over_has_an_end() -> None:
         case.open(float(at), REPEAT_S, "text", {})
     case.over(5000.0)
     assert case.next_at(REPEAT_S) == 5000.0 + REPEAT_S
+
+
+# `undecryptable` ends by itself when it would be told again.
+@pytest.mark.parametrize(("kind", "opens", "ends"), STORIES[:-1])
+def test_an_upgrade_forgets_nothing(
+    tmp_path: Path, kind: str, opens: dict[str, Any], ends: dict[str, Any]
+) -> None:
+    """What is open stays so: nobody is told twice, all are told again in time, and of its end."""
+    story = Story(tmp_path)
+    story.happens(**opens)
+    assert story.upgraded() == []
+    assert f"{kind} open" in story.passes(REPEAT_S + 1)
+    story.happens(**ends)
+    assert story.upgraded() == []
+    assert f"{kind} resolved" in story.passes(REPEAT_S)
+    assert story.upgraded() == []
+
+
+def test_a_bot_that_runs_through_an_upgrade_is_watched_on(tmp_path: Path) -> None:
+    """The age of its newest snapshot goes on to be counted."""
+    story = Story(tmp_path)
+    story.happens("verified", generation=1)
+    story.happens("snapshot_taken", snapshot=GOOD)
+    story.passes(2000)
+    assert story.upgraded() == []
+    assert story.passes(1599) == []
+    assert story.passes(2) == ["snapshot_age open"]
+
+
+def test_what_did_not_get_there_before_an_upgrade_is_told_after_it(tmp_path: Path) -> None:
+    """Messages that wait are not carried over; that they are due is."""
+    story = Story(tmp_path)
+    story.happens("failed", why="it crashed")
+    assert story.upgraded(("echo", "failed"), ("gone", "failed")) == ["failed open"]
+    story.happens("verified")
+    assert story.passes(61) == ["failed resolved"]
+    assert story.upgraded(("echo", "failed")) == ["failed resolved"]
+    assert story.passes(REPEAT_S * 3) == []
+
+
+def test_what_another_version_says_of_alerts_harms_nothing(tmp_path: Path) -> None:
+    """A kind that is unknown here, or anything else that can't be read, begins anew."""
+    story = Story(tmp_path)
+    story.happens("failed", why="it crashed")
+    carried = story.rules.carry(())
+    carried["bots"]["echo"]["cases"]["unheard"] = carried["bots"]["echo"]["cases"]["failed"]
+    rules = Rules(read(tmp_path, CONFIG), carried)
+    assert [alert.kind for alert in rules.due(story.now + REPEAT_S)] == ["failed"]
+    for strange in ({"bots": 7}, {"bots": {"echo": {"new": 1}}}, {"undelivered": [1]}, {"x": None}):
+        assert Rules(read(tmp_path, CONFIG), strange).due(story.now + REPEAT_S) == []
