@@ -168,3 +168,25 @@ def test_a_stop_that_comes_meanwhile_is_not_lost(new_folder: Callable[..., Folde
         upgrade(folder)
         supervisor.wait("upgraded", mark)
         assert supervisor.stop() == 0
+
+
+def test_who_waits_for_the_disk_of_its_logs_is_not_replaced(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """The lines that wait would be lost, and a thread in the kernel's hands would hold it up."""
+    folder = new_folder(TWO.format(name="one") + '[logs]\nfolder = "logs"\n')
+    (folder.root / "logs").mkdir()
+    pipe = folder.root / "logs" / "one.log"
+    os.mkfifo(pipe)  # to open it takes as long as nobody reads it
+    with running(folder, "run") as supervisor:
+        supervisor.wait("verified", bot="one")
+        before = supervisor.status("one")["pid"]
+        done = folder.stillhere("upgrade", timeout_s=60)
+        assert done.returncode == 1
+        assert "the log files are not written in time" in done.stderr
+        assert "nothing was changed" in done.stderr
+        with open(pipe, "rb", buffering=0):  # noqa: PTH123 - no buffer
+            pipe.unlink()
+        upgrade(folder)
+        assert supervisor.status("one")["pid"] == before
+        assert supervisor.stop() == 0
