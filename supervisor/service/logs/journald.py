@@ -26,10 +26,11 @@ class Journald:
     def __init__(self, path: Path = SOCKET, *, identifier: str = "stillhere") -> None:
         self._identifier = identifier
         self._lost = 0
+        self._address = str(path)
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         try:
             self._socket.setblocking(False)  # noqa: FBT003 - the socket module's signature
-            self._socket.connect(str(path))
+            self._socket.connect(self._address)
         except OSError:
             self._socket.close()
             raise
@@ -51,7 +52,8 @@ class Journald:
             _field(name, value) for name, value in entry.items() if value not in (None, "")
         )
         try:
-            self._socket.send(data)
+            # Not as connected: its socket may have been made anew since.
+            self._socket.sendto(data, self._address)
         except OSError as error:
             if error.errno not in (errno.EMSGSIZE, errno.ENOBUFS) or not self._send_file(data):
                 self._lost += 1
@@ -68,7 +70,7 @@ class Journald:
                     rest = rest[os.write(fd, rest) :]
                 fcntl.fcntl(fd, fcntl.F_ADD_SEALS, _SEALS)
                 rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [fd]))
-                self._socket.sendmsg([], [rights])
+                self._socket.sendmsg([], [rights], 0, self._address)
             finally:
                 os.close(fd)
         except OSError:

@@ -103,3 +103,19 @@ def test_without_a_journal_it_says_so(tmp_path: Path) -> None:
 def test_any_text_comes_as_it_is(text: str) -> None:
     """Newlines, nulls, and what is no Unicode."""
     assert parsed(_field("MESSAGE", text)) == {"MESSAGE": text.encode("utf-8", "replace")}
+
+
+@pytest.mark.parametrize("size", [10, 1 << 20])
+def test_a_journald_whose_socket_is_made_anew_gets_the_next_entry(
+    tmp_path: Path, size: int
+) -> None:
+    """Whoever runs for weeks sees that happen; what was lost meanwhile is counted."""
+    with journal(tmp_path / "s"):
+        to = Journald(tmp_path / "s")
+    (tmp_path / "s").unlink()
+    assert not to.send("nobody is there", 6, {})
+    with journal(tmp_path / "s") as listener:
+        assert to.send("x" * size, 6, {})
+        entry = received(listener)
+        assert (len(entry["MESSAGE"]), entry["STILLHERE_LOST"]) == (size, b"1")
+    to.close()
