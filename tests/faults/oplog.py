@@ -18,6 +18,8 @@ KINDS = (
 # Every string whole, and in hexadecimal, so that nothing has to be unescaped.
 OPTIONS = ("-xx", "-s", "16777216", "-e", f"trace={','.join(KINDS)}")
 _LINE = re.compile(r"^\d+ +([a-z0-9_]+)\((.*)\) += (-?\d+)")
+# A path through a descriptor, as proc_pid_fd(5) has it.
+_THROUGH = re.compile(r"/proc/self/fd/(\d+)(?=/|$)")
 _HEX = re.compile(r'"((?:\\x[0-9a-f]{2})*)"')
 
 
@@ -85,6 +87,7 @@ class Log:
         self.ops: list[Op] = []
         self._open: dict[int, int] = {}
         self._at: dict[int, int] = {}
+        self._names: dict[int, str] = {}
         self.top = self._read(root)
 
     def copy(self) -> dict[int, Folder | File | Link]:
@@ -128,6 +131,7 @@ class Log:
             self._opened(self._path(first, strings[0]), text, result)
         elif kind == "close":
             self._open.pop(first, None)
+            self._names.pop(first, None)
         elif kind == "sync" or (kind == "syncfs" and first in self._open):
             self.ops.append(Sync(None, "everything"))
         elif kind in ("fsync", "fdatasync") and first in self._open:
@@ -141,12 +145,11 @@ class Log:
         else:
             self._named(kind, text, strings)
 
-    _names: dict[int, str]
-
     def _opened(self, path: str, text: str, fd: int) -> None:
         node = self._node(path)
         if "O_TMPFILE" in text or not self._inside(path):
             self._open.pop(fd, None)
+            self._names.pop(fd, None)
             return
         if node is None:
             node = self._new(File())
@@ -155,7 +158,7 @@ class Log:
         elif "O_TRUNC" in text:
             self._data(Data(node, 0, size=0))
         self._open[fd], self._at[fd] = node, 0
-        self._names = {**getattr(self, "_names", {}), fd: os.path.relpath(path, self.root)}
+        self._names[fd] = os.path.relpath(path, self.root)
 
     def _wrote(self, kind: str, fd: int, text: str, plain: list[str], result: int) -> None:
         if fd not in self._open:
@@ -222,6 +225,9 @@ class Log:
     # --- paths -------------------------------------------------------------------------------
 
     def _path(self, folder: int, path: str) -> str:
+        through = _THROUGH.match(path)
+        if through and int(through[1]) in self._names:
+            folder, path = int(through[1]), path[through.end() :].lstrip("/") or "."
         if not path.startswith("/"):
             assert folder in self._names, f"a path from a folder that is not known: {path}"
             path = f"{self.root}/{self._names[folder]}/{path}"
