@@ -17,6 +17,8 @@ _DRAFT, _PACKS, _ROOT = r"\btmp/work-", r"^\.session-cache/packs$", r"^\.session
 SPARE = {
     # An empty file or folder has no bytes and no names to lose.
     r"\.new/(empty|none)$",
+    # An old file that is not as it was is not made new of: the whole snapshot is put there instead.
+    r"\.new$",
     # A rename out of sessions/ is one change, and quarantine/'s sync made it last.
     r"^sessions$",
     # The intent is carried out once more, and finds everything done.
@@ -37,7 +39,7 @@ MISSED = {
     ],
     "restore-overwritten": [
         *(r"\.new/0$", r"\.new/1\.parts$", r"\.new$", r"^sessions$", _DRAFT, _PACKS, _DRAFT),
-        *(r"/quarantine$", _DRAFT, _ROOT, r"\.new$", r"\.new/1$", r"^sessions/session-", _DRAFT),
+        *(r"/quarantine$", _DRAFT, _ROOT, r"\.new/1$", r"^sessions/session-", _DRAFT),
         r"^\.$",
     ],
     "clear": [_DRAFT, _DRAFT, _ROOT, r"/quarantine$"],
