@@ -290,16 +290,16 @@ class Supervisor:
         self._reloads.request()
 
     async def take(self, config: Config) -> None:
-        """Go on by this one, in all that is no bot's."""
+        """Go on by this one, in all that is no bot's.
+
+        Raises: SupervisorError if metrics can't be served as it says; all else is taken.
+        """
         self.config = self._house.config = config
         self._fixed["config"] = handoff.digest(config.path)
         self._logs.configure(config.logs)
         if not self.dev:
             self._alerts.configure(config)
-        try:
-            await self._endpoint.configure(config.metrics)
-        except SupervisorError as error:
-            self._note(None, "reload_incomplete", {"why": error.message})
+        await self._endpoint.configure(config.metrics)
 
     def admit(self, bot: BotConfig) -> Charge:
         """Care for one more; it is not started yet."""

@@ -102,7 +102,7 @@ def _look(
         )
     if manager and user:
         raise SupervisorError("--user and --as exclude each other", "your own systemd runs as you")
-    who = pwd.getpwuid(os.getuid()).pw_name if manager else user or places.owner(path)
+    who = _ourselves() if manager else user or places.owner(path)
     if not manager:
         # "~" in the config means the home of who will read it there.
         os.environ["HOME"] = str(places.home_of(who, name))
@@ -110,6 +110,16 @@ def _look(
     if not manager:
         who = places.runs_as(config, who, asked=bool(user))
     return config, places.look(config, name=name, user=who, manager=manager)
+
+
+def _ourselves() -> str:
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError as error:
+        raise SupervisorError(
+            f"uid {os.getuid()} has no name here, so no systemd of its own",
+            "as root, for the system's: stillhere systemd install --as USER",
+        ) from error
 
 
 def _folder(*, manager: bool) -> Path:

@@ -41,6 +41,8 @@ def reload(ctx: click.Context, *, as_json: bool) -> int:
             click.echo(f"{words.clean(name)}: {text}")
     if not told:
         click.echo("no bot is affected")
+    for why in found.get("incomplete", ()):
+        click.echo(f"not taken: {words.clean(why)}", err=True)
     return 0
 
 

@@ -34,7 +34,7 @@ class Keeper(Protocol):
         """Whether all is to end."""
 
     async def take(self, config: Config) -> None:
-        """Go on by this one, in all that is no bot's."""
+        """Go on by this one, in all that is no bot's. Raises: SupervisorError: not in all."""
 
     def admit(self, bot: BotConfig) -> Charge:
         """Care for one more; it is not started yet."""
@@ -86,7 +86,7 @@ class Reloads:
             await asyncio.gather(self._task, return_exceptions=True)
 
     async def reload(self) -> dict[str, Any]:
-        """Take the configuration as it is now; return whom it changed.
+        """Take the configuration as it is now; return whom it changed, and what it could not.
 
         Raises: SupervisorError, with every problem, if it can't be taken: nothing was changed.
         """
@@ -99,27 +99,38 @@ class Reloads:
                 raise
             what = changes(keeper.config, new, keeper.chosen)
             keeper.tell("reloading", {})
-            await keeper.take(new)
-            await self._apply(new, what)
+            missed = []
+            try:
+                await keeper.take(new)
+            except SupervisorError as error:
+                keeper.tell("reload_incomplete", {"why": error.message})
+                missed.append(error.message)
+            missed += await self._apply(new, what)
             done = {key: list(names) for key, names in asdict(what).items()}
+            done["incomplete"] = missed
             keeper.tell("reloaded", done)
             return done
 
     async def _read(self) -> Config:
         if self._load is None or self._keeper.stopping:
             raise SupervisorError("there is no config to reload now")
-        new = await asyncio.to_thread(self._load)
+        try:
+            new = await asyncio.to_thread(self._load)
+        except OSError as error:
+            why = f"the config can't be read: {error.strerror or error}: {error.filename}"
+            raise SupervisorError(why, "nothing was changed: the old one goes on") from error
         if found := problems(self._keeper.config, new, self._keeper.chosen):
             raise ConfigError(found, "nothing was changed: the old one goes on")
         return new
 
-    async def _apply(self, new: Config, what: Changes) -> None:
+    async def _apply(self, new: Config, what: Changes) -> list[str]:
+        """Do it; return what could not be done, and why."""
         keeper = self._keeper
         for name in what.changed:
             keeper.charges[name].reconfigure(new.bots[name])
         gone = await self._stop((*what.removed, *what.restarted))
         if keeper.stopping:
-            return
+            return []
         to_start = []
         for name in (*what.added, *what.restarted):
             if name in keeper.charges and name not in gone:
@@ -132,6 +143,8 @@ class Reloads:
                 await keeper.dismiss(name)
         self._put_in_order(new)
         await keeper.start(to_start)
+        left = [name for name in (*what.removed, *what.restarted) if name not in gone]
+        return [f"{name}: {keeper.charges[name].state.why}" for name in left]
 
     async def _renew(self, bot: BotConfig, *, wanted: bool) -> Charge:
         """Care for a bot that is new, or down, by its new settings."""

@@ -235,6 +235,7 @@ def test_a_reload_moves_it_or_leaves_it(new_folder: Callable[..., Folder]) -> No
             folder.write("config.toml", listening_at(other.getsockname()[1]))
             refused = folder.stillhere("reload")
         assert refused.returncode == 0  # the bots have it; that this is not in place is told
+        assert refused.stderr.startswith("not taken: metrics.listen: cannot listen at")
         assert "metrics.listen" in supervisor.wait("reload_incomplete")["why"]
         assert readyz(second)[0] == 200
         page = get("/readyz", second, Host="evil.example")

@@ -1,5 +1,6 @@
 """The unit that is written for a config: tight, honest about what it is, and nobody else's."""
 
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.cli.main import execute
 from supervisor.config import default_config
 from supervisor.service.systemd import place as places
 from supervisor.service.systemd import unit
@@ -126,3 +128,17 @@ def test_it_is_written_once_and_over_nobody_elses(
     assert path.read_text() != written
     assert folder.stillhere(*words, "--force").returncode == 0
     assert path.read_text() == written
+
+
+def test_whoever_has_no_name_here_has_no_systemd_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As in a container that runs as any uid: it is told, and what to do."""
+    (tmp_path / "config.toml").write_text(PYTHON)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(os, "getuid", lambda: 2**31 - 7)
+    assert execute(["systemd", "show", "--user"]) == 1
+    assert capsys.readouterr().err == (
+        "error: uid 2147483641 has no name here, so no systemd of its own\n"
+        "hint: as root, for the system's: stillhere systemd install --as USER\n"
+    )
