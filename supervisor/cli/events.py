@@ -9,6 +9,7 @@ import click
 
 from supervisor.cli import target, words
 from supervisor.control.client import NotRunning
+from supervisor.core.errors import SupervisorError
 
 
 class _Teller:
@@ -52,6 +53,7 @@ def events(ctx: click.Context, bot: str | None, *, follow: bool, as_json: bool) 
         )
         for event in stream:
             teller.tell(event)
+        _is_over(follow=follow)
     except NotRunning as error:
         from supervisor.control import journal  # noqa: PLC0415 - only without a supervisor
 
@@ -80,10 +82,19 @@ def logs(ctx: click.Context, bot: str | None, *, follow: bool, lines: int, as_js
     try:
         for item in target.client(ctx).stream("logs", bot=bot, follow=follow, lines=lines):
             _print(item, bot, as_json=as_json)
+        _is_over(follow=follow)
     except NotRunning as error:
         for item in _from_files(ctx, bot, lines, error):
             _print(item, bot, as_json=as_json)
+        if follow:
+            raise NotRunning(f"{error.message}: these lines are all there is", error.hint) from None
     return 0
+
+
+def _is_over(*, follow: bool) -> None:
+    """Say why nothing follows any more."""
+    if follow:
+        click.echo("(the supervisor has ended, or was upgraded: to follow on, ask again)", err=True)
 
 
 def _print(item: dict[str, Any], bot: str | None, *, as_json: bool) -> None:
@@ -106,6 +117,8 @@ def _from_files(
     config = target.config(ctx)
     if config.logs.folder is None:
         raise NotRunning(error.message, "its output is in no file: see [logs] in docs/config.md")
+    if bot is not None and bot not in config.bots:
+        raise SupervisorError(f"there is no bot {bot!r}", "one of " + ", ".join(config.bots))
     for name in config.bots if bot is None else (bot,):
         for line in logfiles.tail(config.logs.folder, name, lines):
             time, stream, text = (*line.split(" ", 2), "", "")[:3]

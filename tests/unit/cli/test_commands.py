@@ -129,7 +129,9 @@ def test_events_of_a_running_supervisor(server: Running, capsys: Out) -> None:
     assert [json.loads(line) for line in capsys.readouterr().out.splitlines()] == [told, told]
     assert server.fake.asked == [("events", {"bot": "echo", "follow": True})]
     assert execute(["events"]) == 0
-    assert "  echo: late: not verified in time" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "  echo: late: not verified in time" in shown.out
+    assert shown.err == ""
 
 
 def test_events_of_files_whose_names_are_no_text(folder: Path, capsys: Out) -> None:
@@ -172,10 +174,40 @@ def test_logs(server: Running, capsys: Out) -> None:
     assert capsys.readouterr().out.startswith("hello\n")
 
 
+@pytest.mark.parametrize("command", ["logs", "events"])
+def test_who_follows_is_told_that_nothing_follows(
+    server: Running, capsys: Out, command: str
+) -> None:
+    """The supervisor has ended, or become another one by an upgrade: silence would look alike."""
+    server.fake.items[command] = []
+    assert execute([command, "-f"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "to follow on, ask again" in shown.err
+
+
 def test_logs_without_a_supervisor(capsys: Out) -> None:
     """They live in the supervisor's memory: without one, that is said."""
     assert execute(["logs"]) == 1
     assert "no supervisor is running" in capsys.readouterr().err
+
+
+def test_logs_from_files(folder: Path, capsys: Out) -> None:
+    """Of the bots of the config; that nothing follows, or that there is no such bot, is said."""
+    with (folder / "config.toml").open("a") as file:
+        file.write('[logs]\nfolder = "logs"\n')
+    (folder / "logs").mkdir()
+    for name in ("logs/echo.log", "other.log"):
+        (folder / name).write_text("2026-11-24T22:00:00.000Z out hello\n")
+    assert execute(["logs", "echo"]) == 0
+    assert capsys.readouterr() == ("hello\n", "")
+    assert execute(["logs", "-f"]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == "echo | hello\n"
+    assert "these lines are all there is" in shown.err
+    for name in ("other", "../other"):
+        assert execute(["logs", name]) == 1
+        assert capsys.readouterr() == ("", f"error: there is no bot {name!r}\nhint: one of echo\n")
 
 
 def test_link_into_a_pipe(server: Running, capsys: Out) -> None:
