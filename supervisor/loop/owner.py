@@ -4,6 +4,7 @@ Methods with a `ticket` run in the session's thread and return the event that an
 """
 
 import asyncio
+import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypedDict, Unpack
@@ -47,7 +48,7 @@ class Owner:
         else:
             self.folder = bot.cwd
             self.lock = OwnerLock(config.sessions, f"companion-{bot.name}")
-        place = str(self.lock.path.absolute()).encode()
+        place = os.fsencode(self.lock.path.absolute())  # a path need be no text
         self.token_prefix = blake3(place).hexdigest(length=8)
 
     def reconfigure(self, bot: BotConfig) -> None:

@@ -250,3 +250,22 @@ def test_the_shipped_config_is_valid(tmp_path: Path) -> None:
         file.write("\n".join(["", *commented, ""]))
     assert tomllib.loads((tmp_path / "config.toml").read_text())
     load(tmp_path / "config.toml")
+
+
+def test_a_project_may_lie_in_a_folder_whose_name_is_no_text(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """Of bytes that are no UTF-8, and of braces: run, restart, log, back up, upgrade."""
+    folder = new_folder(
+        '[logs]\nfolder = "logs"\n[bot.a]\nready = { log = "here" }\n'
+        'command = ["/bin/sh", "-c", "echo x > sessions/session-a/x; echo here; exec tail -f /dev/null"]\n',
+        name="caf\udce9 {b}",
+    )
+    (folder.root / "sessions" / "session-a").mkdir(parents=True)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("verified", bot="a")
+        for words in (["restart"], ["session", "backup"], ["upgrade"], ["status"], ["reload"]):
+            done = folder.stillhere(*words, timeout_s=60)
+            assert done.returncode == 0, done.stderr
+        assert supervisor.stop() == 0
+    assert folder.stillhere("logs", "a").stdout == "here\nhere\n"
