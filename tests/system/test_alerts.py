@@ -2,11 +2,12 @@
 
 import json
 import os
+import select
 from pathlib import Path
 
 import pytest
 
-from tests.system.harness import SHIPPED, Folder, link, running
+from tests.system.harness import SHIPPED, WAIT_S, Folder, alive, link, running
 from tests.unit.service.hookkit import TOKEN, hooks
 
 HOOK = """#!/bin/sh
@@ -133,3 +134,29 @@ restart = { no_retry = [3] }
         assert folder.stillhere("start", "broken").returncode == 0
         assert box.wait("failed", "resolved")["bot"] == "broken"
         assert supervisor.stop() == 0
+
+
+def test_a_hook_that_hangs_ends_with_an_upgrade(folder: Folder) -> None:
+    """The new program would not know it, nor end it; it tells anew what nobody was told of."""
+    hook = "#!/bin/sh\necho $$ > hooks\ntrap '' TERM\ntail -f /dev/null & wait\n"
+    crash = '[bot.broken]\ncommand = ["/bin/sh", "-c", "exit 3"]\nrestart = { no_retry = [3] }\n'
+    folder.write("hook.sh", hook).chmod(0o755)
+    folder.write(
+        "config.toml", f'[alerts]\ncommand = ["./hook.sh"]\n{crash}ready = {{ log = "x" }}\n'
+    )
+    os.mkfifo(folder.root / "hooks")
+    hooks = os.open(folder.root / "hooks", os.O_RDWR)
+
+    def began() -> int:
+        assert select.select([hooks], [], [], WAIT_S)[0]
+        return int(os.read(hooks, 100))
+
+    try:
+        with running(folder, "run") as supervisor:
+            first = began()
+            assert folder.stillhere("upgrade", timeout_s=60).returncode == 0
+            assert alive(began())
+            assert not alive(first)
+            assert supervisor.stop() == 3
+    finally:
+        os.close(hooks)

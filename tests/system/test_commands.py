@@ -256,9 +256,10 @@ def test_a_project_may_lie_in_a_folder_whose_name_is_no_text(
     new_folder: Callable[..., Folder],
 ) -> None:
     """Of bytes that are no UTF-8, and of braces: run, restart, log, back up, upgrade."""
+    script = "echo x > sessions/session-a/x; echo here; exec tail -f /dev/null"
     folder = new_folder(
         '[logs]\nfolder = "logs"\n[bot.a]\nready = { log = "here" }\n'
-        'command = ["/bin/sh", "-c", "echo x > sessions/session-a/x; echo here; exec tail -f /dev/null"]\n',
+        f'command = ["/bin/sh", "-c", "{script}"]\n',
         name="caf\udce9 {b}",
     )
     (folder.root / "sessions" / "session-a").mkdir(parents=True)

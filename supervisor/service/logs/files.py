@@ -186,6 +186,7 @@ class _File:
             format=lambda _: "{message}",  # a text would get a line's end, and the block has one
             rotation=_Rotation(self._config),
             retention=self._config.keep_files,
+            watch=True,  # another one may be put in its place: by logrotate, say
             catch=False,
             backtrace=False,
             diagnose=False,

@@ -16,6 +16,7 @@ from supervisor.service.standing import Standing
 # One ping late, or even two, is no hang of ours.
 _PINGS_A_PERIOD = 3
 _AGAIN_S = 0.1
+_STATUS = "STATUS="
 # A burst of steps makes one line.
 _SETTLE_S = 0.05
 # While bots start or stop, as they do in a reload, each phase has its own deadline; so long a
@@ -118,7 +119,7 @@ class Upward:
                 words.append("READY=1")
         if now.line != self._said:
             self._said = now.line
-            words.append(f"STATUS={now.line}")
+            words.append(f"{_STATUS}{now.line}")
         if words:
             self._say("\n".join(words))
 
@@ -153,6 +154,8 @@ class Upward:
 
     def _say(self, text: str) -> None:
         if self._socket is not None and text not in self._unsaid:  # pings do not pile up
+            if text.startswith(_STATUS):  # nor do lines that are outdated, where nobody reads
+                self._unsaid = [each for each in self._unsaid if not each.startswith(_STATUS)]
             self._unsaid.append(text)
             self._send()
 

@@ -115,6 +115,21 @@ def test_a_folder_that_is_removed_is_made_again(tmp_path: Path) -> None:
     assert numbers(tmp_path / "logs") == [2]
 
 
+def test_a_file_that_is_replaced_is_left(tmp_path: Path) -> None:
+    """As logrotate does: what it has moved it will compress and remove."""
+
+    def story(files: LogFiles) -> None:
+        files.put("a", "stdout", "1")
+        assert files.flush(10)
+        (tmp_path / "a.log").rename(tmp_path / "moved")
+        (tmp_path / "a.log").touch(0o600)
+        files.put("a", "stdout", "2")
+
+    assert written(tmp_path, story) == []
+    assert numbers(tmp_path) == [2]
+    assert (tmp_path / "moved").read_text().endswith(" out 1\n")
+
+
 @pytest.mark.filterwarnings(
     "ignore::pytest.PytestUnraisableExceptionWarning"  # what Python still holds can't be written
 )

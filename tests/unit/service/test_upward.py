@@ -200,6 +200,22 @@ def test_what_does_not_fit_is_said_later(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_where_nobody_reads_only_the_newest_line_waits(tmp_path: Path) -> None:
+    """For weeks, as where a container's runtime gives us a socket: nothing piles up."""
+
+    async def story() -> None:
+        with manager(tmp_path / "s") as listener:
+            async with telling(tmp_path / "s", DONE) as (upward, stands):
+                for number in range(1000):
+                    stands[0] = Standing(settled=True, line=f"{number} online")
+                    upward.look()
+                    upward._look()
+                assert len(upward._unsaid) < 5
+                assert "READY=1" in await told(listener, "STATUS=999 online")
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize("address", ["", "relative", "/nowhere/at/all"])
 def test_without_a_manager_it_is_silent(address: str) -> None:
     """And harmless."""
