@@ -32,6 +32,7 @@ class Serving:
         self._turn = asyncio.Lock()
         self._beat: asyncio.TimerHandle | None = None
         self._beat_at = time.monotonic()
+        self._late_s = 0.0  # of the last beat
 
     async def listen(self, config: MetricsConfig) -> None:
         """Serve there from now on, and nowhere else.
@@ -80,7 +81,8 @@ class Serving:
         self._beat = asyncio.get_running_loop().call_later(BEAT_S, self._on_beat)
 
     def _on_beat(self) -> None:
-        self.metrics.counts.lag.observe(max(0.0, time.monotonic() - self._beat_at - BEAT_S))
+        self._late_s = max(0.0, time.monotonic() - self._beat_at - BEAT_S)
+        self.metrics.counts.lag.observe(self._late_s)
         self._expect_beat()
 
     # What it is asked.
@@ -91,7 +93,8 @@ class Serving:
                 return await self._page(request.headers.get("accept", ""))
             case "/healthz":
                 since_s = time.monotonic() - self._beat_at
-                well = since_s < BEAT_S + LATE_S
+                # Who asked meanwhile is heard only once the beat that was late is over.
+                well = max(since_s - BEAT_S, self._late_s) < LATE_S
                 return _told(well=well, page={"healthy": well, "beat_s": round(since_s, 3)})
             case "/readyz":
                 ready, page = readiness(self._knows.glances())
