@@ -15,6 +15,7 @@ VERSION = 1
 SETTLED_S = 60.0
 _DOUBLINGS_MAX = 20
 _REASON_CHARS = 300
+_LOOKED_AT_CHARS = 1000
 
 Status = Literal["open", "resolved"]
 Severity = Literal["critical", "warning", "info"]
@@ -75,7 +76,8 @@ def made(bot: str, kind: str, text: str, fields: dict[str, Any], status: Status 
 
 def harmless(text: object) -> str:
     """Return a reason for eyes elsewhere: one short line, no URL, of a path the last part only."""
-    words = " ".join(str(text or "").split())
+    # A bot says what it likes, and the patterns take the square of its length.
+    words = " ".join(str(text or "")[:_LOOKED_AT_CHARS].split())
     words = re.sub(r"\w+://\S+", "[URL]", words)
     words = re.sub(r"(?:[^\s/'\"]*/){2,}([^\s/'\"]*)", r".../\1", words)
     return "".join(c if c.isprintable() else "?" for c in words)[:_REASON_CHARS]

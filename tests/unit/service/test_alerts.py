@@ -292,3 +292,11 @@ def test_what_another_version_says_of_alerts_harms_nothing(tmp_path: Path) -> No
     assert [alert.kind for alert in rules.due(story.now + REPEAT_S)] == ["failed"]
     for strange in ({"bots": 7}, {"bots": {"echo": {"new": 1}}}, {"undelivered": [1]}, {"x": None}):
         assert Rules(read(tmp_path, CONFIG), strange).due(story.now + REPEAT_S) == []
+
+
+@pytest.mark.timeout(30)
+@pytest.mark.parametrize("letters", ["a", "a/", "/", "a ", "a:"])
+def test_a_reason_without_end_holds_nobody_up(letters: str) -> None:
+    """It is a bot's to give: the loop, and with it all other bots, would wait for its patterns."""
+    assert len(harmless(letters * (1 << 20))) <= 300
+    assert "secret" not in harmless("x" * 990 + " https://hooks.example/secret")
