@@ -246,6 +246,10 @@ class Supervisor:
 
     async def _until_stopped(self) -> None:
         while True:
+            # First: what changed before we came here is not told again.
+            for charge in self._to_stop() if self._stopping else ():
+                if charge.state.wanted_up:
+                    charge.post(ev.StopRequested(hurry=self._hurry))
             phases = [charge.state.phase for charge in self.charges.values()]
             if self._stopping and all(phase in SETTLED for phase in phases):
                 return
@@ -260,10 +264,6 @@ class Supervisor:
                 return
             self._changed.clear()
             await self._changed.wait()
-            if self._stopping:
-                for charge in self._to_stop():
-                    if charge.state.wanted_up:
-                        charge.post(ev.StopRequested(hurry=self._hurry))
 
     def request_stop(self, *, hurry: bool = False) -> None:
         """Stop all bots in good order, or at once; then `run` returns."""
@@ -317,10 +317,11 @@ class Supervisor:
         del self.charges[name]
 
     async def _part_with(self, name: str) -> None:
-        watch = self._watches.pop(name)
+        watch = self._watches[name]
         watch.cancel()
-        await asyncio.gather(watch, return_exceptions=True)
         await self.charges[name].close()
+        await asyncio.gather(watch, return_exceptions=True)
+        del self._watches[name]
 
     async def start(self, charges: Collection[Charge]) -> None:
         """Start these, few at a time."""
