@@ -100,7 +100,7 @@ class Desk:
 
     async def _status(self) -> dict[str, Any]:
         bots: dict[str, Any] = {}
-        for name, charge in self._charges.items():
+        for name, charge in list(self._charges.items()):  # a reload may come meanwhile
             bots[name] = await asyncio.to_thread(_status_of, charge)
         return {
             "supervisor": {
