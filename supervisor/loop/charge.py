@@ -68,6 +68,7 @@ class Charge:
         self._house = house
         self._queue: deque[ev.Event] = deque()
         self._working = False
+        self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._periodic: asyncio.TimerHandle | None = None
         self._seed = int.from_bytes(os.urandom(3))
@@ -155,6 +156,9 @@ class Charge:
 
     def post(self, event: ev.Event) -> None:
         """Take an event; those that it causes wait their turn."""
+        if self._closed:
+            self.hands.refuse(event, "the bot is being let go")
+            return
         self.decided = self.decided or isinstance(event, (ev.StartRequested, ev.StopRequested))
         self._queue.append(event)
         if self._working:
@@ -351,7 +355,8 @@ class Charge:
         self._entered(self.state.phase)
 
     async def close(self) -> None:
-        """Let go of everything. Only once it is down."""
+        """Let go of everything. Only once it is down: from now on it can't be started."""
+        self._closed = True
         for timer in (self._timer, self._periodic):
             if timer is not None:
                 timer.cancel()

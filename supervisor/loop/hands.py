@@ -202,6 +202,11 @@ class Hands:
             case _:
                 assert_never(effect)
 
+    def refuse(self, event: ev.Event, why: str) -> None:
+        """Tell who waits for what the event asks for that it will not be done."""
+        if isinstance(event, ev.OperationRequested):
+            self.session.settle(event.operation, SupervisorError(f"not done: {why}"))
+
     def _begin_seal(self, generation: int) -> None:
         """Unless it is gone already: then the seal itself is under way."""
         if self.child(generation):

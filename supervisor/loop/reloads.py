@@ -15,8 +15,12 @@ from supervisor.core import events as ev
 from supervisor.core.errors import ConfigError, SupervisorError
 from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge
-from supervisor.loop.desk import all_reach, stop_is_over
+from supervisor.loop.desk import stop_is_over
+from supervisor.process import user
 from supervisor.service.reload import Changes, changes, problems
+
+# Work on a session may have to end before a bot is let go.
+CLOSE_S = 90.0
 
 
 class Keeper(Protocol):
@@ -80,7 +84,11 @@ class Reloads:
             self._task = None
 
     async def close(self) -> None:
-        """Give up what is under way."""
+        """Let what is under way come to its end: all is being stopped, so that is soon."""
+        self._again = False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CLOSE_S), self._turn:
+                pass
         if self._task is not None:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
@@ -119,6 +127,7 @@ class Reloads:
         except OSError as error:
             why = f"the config can't be read: {error.strerror or error}: {error.filename}"
             raise SupervisorError(why, "nothing was changed: the old one goes on") from error
+        user.check(bot.user for bot in new.bots.values())
         if found := problems(self._keeper.config, new, self._keeper.chosen):
             raise ConfigError(found, "nothing was changed: the old one goes on")
         return new
@@ -128,28 +137,33 @@ class Reloads:
         keeper = self._keeper
         for name in what.changed:
             keeper.charges[name].reconfigure(new.bots[name])
-        gone = await self._stop((*what.removed, *what.restarted))
-        if keeper.stopping:
-            return []
-        to_start = []
+        wanted: set[str] = set()
+        stops = [keeper.charges[name] for name in (*what.removed, *what.restarted)]
+        for charge in await self._bring_down(stops, wanted):
+            charge.report("reload_incomplete", why=charge.state.why)
+        to_start, stuck = [], []
         for name in (*what.added, *what.restarted):
-            if name in keeper.charges and name not in gone:
-                continue  # it can't be brought down, so it goes on by its old settings
-            charge = await self._renew(new.bots[name], wanted=gone.get(name, True))
+            old = keeper.charges.get(name)
+            if keeper.stopping:
+                return []
+            if old is not None and await self._bring_down([old], wanted):
+                stuck.append(old)  # it goes on by its old settings
+                continue
+            charge = await self._renew(new.bots[name], old, wanted=old is None or name in wanted)
             if not charge.decided:
                 to_start.append(charge)
         for name in what.removed:
-            if name in gone:
+            if left := await self._bring_down([keeper.charges[name]], wanted):
+                stuck += left
+            else:
                 await keeper.dismiss(name)
         self._put_in_order(new)
         await keeper.start(to_start)
-        left = [name for name in (*what.removed, *what.restarted) if name not in gone]
-        return [f"{name}: {keeper.charges[name].state.why}" for name in left]
+        return [f"{charge.bot.name}: {charge.state.why}" for charge in stuck]
 
-    async def _renew(self, bot: BotConfig, *, wanted: bool) -> Charge:
+    async def _renew(self, bot: BotConfig, old: Charge | None, *, wanted: bool) -> Charge:
         """Care for a bot that is new, or down, by its new settings."""
         keeper = self._keeper
-        old = keeper.charges.get(bot.name)
         if old is not None:
             await keeper.dismiss(bot.name)
         charge = keeper.admit(bot)
@@ -160,20 +174,20 @@ class Reloads:
                 charge.post(ev.PauseRequested())
         return charge
 
-    async def _stop(self, names: Collection[str]) -> dict[str, bool]:
-        """Stop these in good order; return who is down, and whether it was to be up."""
-        charges = [self._keeper.charges[name] for name in names]
-        wanted = {charge.bot.name: charge.state.wanted_up for charge in charges}
+    async def _bring_down(self, charges: Collection[Charge], wanted: set[str]) -> list[Charge]:
+        """Stop these in good order; return who can't be stopped.
+
+        `wanted` gets the names of those who are to be up: also of who is still to be started, and
+        of who is started by a person meanwhile. Whoever is down may be started the next moment.
+        """
         for charge in charges:
-            charge.post(ev.StopRequested())
-        await all_reach(charges, stop_is_over)
-        found = {}
+            _stop(charge, wanted)
         for charge in charges:
-            if charge.state.phase is Phase.FAILED:
-                charge.report("reload_incomplete", why=charge.state.why)
-            else:
-                found[charge.bot.name] = wanted[charge.bot.name]
-        return found
+            while not stop_is_over(charge.state):
+                charge.changed.clear()
+                await charge.changed.wait()
+                _stop(charge, wanted)
+        return [charge for charge in charges if charge.state.phase is Phase.FAILED]
 
     def _put_in_order(self, new: Config) -> None:
         """List the bots as the file does."""
@@ -181,3 +195,9 @@ class Reloads:
         listed = sorted(charges.items(), key=lambda item: place.get(item[0], len(place)))
         charges.clear()
         charges.update(listed)
+
+
+def _stop(charge: Charge, wanted: set[str]) -> None:
+    if charge.state.wanted_up or not charge.decided:
+        wanted.add(charge.bot.name)
+        charge.post(ev.StopRequested())

@@ -38,7 +38,7 @@ async def start_all(charges: Iterable[Charge], stopping: Callable[[], bool]) -> 
     """
     everybody = list(charges)
     companions = [charge for charge in everybody if charge.bot.session is None]
-    for charge in companions:
+    for charge in () if stopping() else companions:
         charge.post(ev.StartRequested())
     ready = all_reach(companions, lambda state: state.phase not in COMING_UP)
     with suppress(TimeoutError):

@@ -3,7 +3,7 @@
 import signal
 from collections.abc import Callable
 
-from tests.system.harness import Folder, Running, running
+from tests.system.harness import Folder, Running, alive, running
 
 BOT = """
 [bot.{name}]
@@ -107,3 +107,54 @@ def test_who_was_stopped_by_hand_stays_down(new_folder: Callable[..., Folder]) -
         assert supervisor.status("b")["phase"] == "down"
         assert folder.stillhere("start", "b").returncode == 0
         assert supervisor.status("b")["phase"] == "up"
+
+
+STUBBORN = """
+[bot.b]
+command = ["python", "-u", "stubborn.py"]
+ready = { log = "here" }
+"""
+STUBBORN_BOT = """
+import signal, threading
+from pathlib import Path
+signal.signal(signal.SIGTERM, lambda *_: None)
+Path("sessions/session-b").mkdir(parents=True, exist_ok=True)
+Path("sessions/session-b/x").touch()
+print("here")
+while not Path("gate").exists():
+    threading.Event().wait(0.02)
+"""
+
+
+def test_who_is_still_to_be_started_is_started(new_folder: Callable[..., Folder]) -> None:
+    """A reload while the bots come up: who waits for its turn is not taken for stopped."""
+    companion = '[bot.server]\ncommand = ["tail", "-f", "/dev/null"]\nsession = false\n'
+    companion += 'ready = { file = "never" }\n'
+    folder = new_folder(companion + config(a="/dev/null"))
+    with running(folder, "run") as supervisor:
+        supervisor.wait("spawned", bot="server")
+        folder.replace("config.toml", companion + config(a="/dev/zero"))
+        mark = reload(supervisor)
+        assert supervisor.wait("reloaded", mark)["restarted"] == ["a"]
+        supervisor.wait("restarted", bot="a")
+        supervisor.client.call("stop", bot="server")
+
+
+def test_who_is_started_meanwhile_is_stopped_once_more(new_folder: Callable[..., Folder]) -> None:
+    """While another one takes its time to stop: never is a bot that runs let go."""
+    folder = new_folder(config(a="/dev/null") + STUBBORN)
+    folder.write("stubborn.py", STUBBORN_BOT)
+    with running(folder, "run") as supervisor:
+        for name in ("a", "b"):
+            supervisor.wait("restarted", bot=name)
+        folder.replace("config.toml", (config(a="/dev/zero") + STUBBORN).replace("-u", "-uB"))
+        mark = reload(supervisor)
+        supervisor.wait("down", mark, bot="a")
+        assert folder.stillhere("start", "a").returncode == 0
+        between = supervisor.status("a")["pid"]
+        mark = supervisor.mark_now()
+        folder.write("gate", "")
+        assert supervisor.wait("reloaded", mark)["restarted"] == ["a", "b"]
+        supervisor.wait("restarted", mark, bot="a")
+        assert supervisor.status("a")["pid"] != between
+        assert not alive(between)

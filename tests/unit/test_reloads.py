@@ -1,41 +1,106 @@
-"""A reload that can't read its config, whatever the reason."""
+"""A reload is not cut in two by a stop, and nothing is touched for a config that can't be taken."""
 
 import asyncio
+import os
+from collections.abc import Callable, Collection
+from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any
 
 import pytest
 
+from supervisor.config import BotConfig, Config
 from supervisor.core.errors import SupervisorError
-from supervisor.loop.reloads import Keeper, Reloads
+from supervisor.loop.charge import Charge
+from supervisor.loop.reloads import Reloads
+from tests.unit.configkit import read
+
+CONFIG = '[bot.x]\ncommand = ["x"]\n'
 
 
-@pytest.mark.parametrize("asked", ["by a command", "by a signal"])
-def test_a_config_that_the_machine_does_not_give_is_refused(tmp_path: Path, asked: str) -> None:
-    """A folder that may not be read, a disk with errors: told as a mistake in the config is.
+class Keeper:
+    """Keeps no bots, and takes a config only once it may."""
 
-    So the manager above gets the word that it waits for.
-    """
-    told: list[tuple[str, dict[str, Any]]] = []
+    chosen: Collection[str] | None = None
+    stopping = False
 
-    def load() -> Any:
-        raise PermissionError(13, "Permission denied", str(tmp_path / "config.toml"))
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self.charges: dict[str, Charge] = {}
+        self.told: list[str] = []
+        self.taking, self.may = asyncio.Event(), asyncio.Event()
+        self.took: Config | None = None
 
-    async def main() -> None:
-        def tell(event: str, fields: dict[str, Any]) -> None:
-            told.append((event, fields))
+    async def take(self, config: Config) -> None:
+        """Wait, and go on by it."""
+        self.taking.set()
+        await self.may.wait()
+        self.took = config
 
-        reloads = Reloads(cast("Keeper", SimpleNamespace(stopping=False, tell=tell)), load)
-        if asked == "by a signal":
+    def admit(self, bot: BotConfig) -> Charge:
+        """Care for none."""
+        raise AssertionError(bot.name)
+
+    async def dismiss(self, name: str) -> None:
+        """There is none."""
+        raise AssertionError(name)
+
+    async def start(self, charges: Collection[Charge]) -> None:
+        """There are none."""
+        assert not charges
+
+    def tell(self, event: str, fields: dict[str, Any]) -> None:
+        """Remember what was told."""
+        self.told.append(f"{event} {fields.get('why', '')}".strip())
+
+
+def keeping(tmp_path: Path, story: Callable[[Keeper], Any]) -> Keeper:
+    """Let a story reload with such a keeper."""
+    config = read(tmp_path, CONFIG)
+
+    async def main() -> Keeper:
+        keeper = Keeper(config)
+        async with asyncio.timeout(10):
+            await story(keeper)
+        return keeper
+
+    return asyncio.run(main())
+
+
+@pytest.mark.parametrize("by_signal", [True, False])
+def test_what_is_under_way_comes_to_its_end(tmp_path: Path, *, by_signal: bool) -> None:
+    """Else a bot would be let go by halves, and the supervisor fail over it while it stops."""
+
+    async def story(keeper: Keeper) -> None:
+        reloads = Reloads(keeper, lambda: keeper.config)
+        asked = None
+        if by_signal:
             reloads.request()
-            while reloads.under_way:
-                await asyncio.to_thread(lambda: None)
         else:
-            with pytest.raises(SupervisorError, match="Permission denied"):
-                await reloads.reload()
+            asked = asyncio.ensure_future(reloads.reload())
+        await keeper.taking.wait()
+        closing = asyncio.ensure_future(reloads.close())
+        asyncio.get_running_loop().call_soon(keeper.may.set)
+        await closing
+        assert keeper.took is keeper.config
+        assert not reloads.under_way
+        if asked is not None:
+            await asked
 
-    asyncio.run(main())
-    ((event, fields),) = told
-    assert event == "reload_refused"
-    assert str(tmp_path / "config.toml") in fields["why"]
+    assert keeping(tmp_path, story).told == ["reloading", "reloaded"]
+
+
+def test_a_user_that_we_cannot_become_is_refused_before_a_bot_is_touched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was seen once its bot was stopped and let go: nobody cared for that bot any more."""
+    monkeypatch.setattr(os, "geteuid", lambda: 4711)
+
+    async def story(keeper: Keeper) -> None:
+        bot = replace(keeper.config.bots["x"], user="root")
+        new = replace(keeper.config, bots={"x": bot})
+        with pytest.raises(SupervisorError, match="only root"):
+            await Reloads(keeper, lambda: new).reload()
+
+    (told,) = keeping(tmp_path, story).told
+    assert told.startswith("reload_refused only root")
