@@ -12,8 +12,8 @@ ready = { log = "here" }
 """
 BOT = """
 [bot.b{number}]
-command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
-ready = {{ log = "here" }}
+command = ["tail", "-f", "/dev/null"]
+ready = {{ file = "never" }}
 """
 
 
