@@ -289,13 +289,13 @@ class Supervisor:
         """Take the configuration anew, soon. What comes of it is in the journal."""
         self._reloads.request()
 
-    async def take(self, config: Config) -> None:
-        """Go on by this one, in all that is no bot's.
+    async def take(self, config: Config, digest: str) -> None:
+        """Go on by this one, in all that is no bot's. `digest`: what its file is like.
 
         Raises: SupervisorError if metrics can't be served as it says; all else is taken.
         """
         self.config = self._house.config = config
-        self._fixed["config"] = handoff.digest(config.path)
+        self._fixed["config"] = digest
         self._logs.configure(config.logs)
         if not self.dev:
             self._alerts.configure(config)

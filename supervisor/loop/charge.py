@@ -337,6 +337,8 @@ class Charge:
             lock=session.lock.carry(),
             proofs=session.carry(),
             known=None if self.watcher is None else self.watcher.carry(),
+            strangers=self.hands.strangers.total,
+            untold=self.hands.strangers.pace.untold,
         )
 
     def adopt(self, carried: handoff.Bot) -> None:
@@ -351,7 +353,10 @@ class Charge:
             self.watcher.adopt(carried.known)
         if carried.child is not None:
             self.hands.adopt(carried.child)
+        self.hands.strangers.adopt(carried.strangers, carried.untold)
         self._set_timer()
+        if self.state.turn == "asked":  # not at once: no signal is handled yet
+            asyncio.get_running_loop().call_soon(self._take_turn)
         self._entered(self.state.phase)
 
     async def close(self) -> None:

@@ -45,6 +45,7 @@ class Bot:
 
     `lines`: the last of its output. `shown`: what stands of each stream without an end.
     `lock`: the descriptor that holds byte 0. `known`: its files as they were last looked at.
+    `strangers`: see `loop/strangers.py`, which has told of all but `untold`.
     """
 
     state: State
@@ -58,6 +59,8 @@ class Bot:
     lock: int | None
     proofs: dict[int, str]
     known: dict[str, Known] | None
+    strangers: int = 0
+    untold: int = 0
 
     def descriptors(self) -> list[int]:
         """Return all that has to stay open."""

@@ -270,7 +270,6 @@ class Hands:
     def adopt(self, carried: Carried) -> None:
         """Take a generation over; one that is no longer there has ended."""
         generation = carried.generation
-        self.strangers.total = 0 if carried.notify is None else carried.notify.strangers
         try:
             self._children[generation] = self.starts.adopt(carried)
         except SupervisorError:

@@ -14,6 +14,7 @@ from supervisor.config import BotConfig, Config
 from supervisor.core import events as ev
 from supervisor.core.errors import ConfigError, SupervisorError
 from supervisor.core.state import Phase
+from supervisor.loop import handoff
 from supervisor.loop.charge import Charge
 from supervisor.loop.desk import stop_is_over
 from supervisor.process import user
@@ -37,8 +38,11 @@ class Keeper(Protocol):
     def stopping(self) -> bool:
         """Whether all is to end."""
 
-    async def take(self, config: Config) -> None:
-        """Go on by this one, in all that is no bot's. Raises: SupervisorError: not in all."""
+    async def take(self, config: Config, digest: str) -> None:
+        """Go on by this one, in all that is no bot's. `digest`: what its file is like.
+
+        Raises: SupervisorError: not in all.
+        """
 
     def admit(self, bot: BotConfig) -> Charge:
         """Care for one more; it is not started yet."""
@@ -100,6 +104,8 @@ class Reloads:
         """
         async with self._turn:
             keeper = self._keeper
+            # Before: what is written meanwhile must not pass for what was read.
+            digest = handoff.digest(keeper.config.path)
             try:
                 new = await self._read()
             except SupervisorError as error:
@@ -109,7 +115,7 @@ class Reloads:
             keeper.tell("reloading", {})
             missed = []
             try:
-                await keeper.take(new)
+                await keeper.take(new, digest)
             except SupervisorError as error:
                 keeper.tell("reload_incomplete", {"why": error.message})
                 missed.append(error.message)

@@ -34,6 +34,11 @@ class Strangers:
         """Go on where another one ended."""
         self.total, self.pace = old.total, old.pace
 
+    def adopt(self, total: int, untold: int) -> None:
+        """Go on where the program before ours ended; what it had not told is told now."""
+        self.total, self.pace = total, Pace(untold)
+        self._step(0)
+
     def close(self) -> None:
         """Tell what was not told yet, and wait no more."""
         self._wait_no_longer()

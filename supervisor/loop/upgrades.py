@@ -19,7 +19,7 @@ from supervisor.core.state import Phase, State
 from supervisor.core.version import VERSION
 from supervisor.loop import handoff
 from supervisor.loop.charge import Charge, House
-from supervisor.process import descriptors, reexec
+from supervisor.process import descriptors, probes, reexec
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -63,7 +63,9 @@ def why_not(state: State, *, notify: bool) -> str:
     """Return why a bot in this state can't be carried over now; "" if it can."""
     # One whose network is away may be so for hours: it is as calm as one that is up.
     waits = state.phase is Phase.VERIFYING and state.late and notify
-    if state.phase not in SETTLED and not waits:
+    # One that is to restart waits for its turn, and is given none before we are through.
+    queues = state.phase is Phase.PREFLIGHT and state.compiled and state.turn == "asked"
+    if state.phase not in SETTLED and not waits and not queues:
         return state.phase.value
     if state.settling or state.flushing or state.operation is not None:
         return "something is under way"
@@ -191,12 +193,16 @@ class Upgrades:
 
     def _replace(self, pipe: int, began_at: float, to: str) -> None:
         """Go. Raises: SupervisorError; then all is as before."""
+        path = self._ground.house.config.path
+        if self._ground.fixed["config"] != handoff.digest(path):  # it was another one at the trial
+            raise SupervisorError(f"{path} was changed meanwhile", "first: stillhere reload")
         self._ground.note("upgrading", {"from": VERSION, "to": to})
         take_again = self._ground.let_go()
         fd = -1
         try:
             document = self._document(pipe, began_at)
             fd = handoff.sealed(handoff.encoded(document))
+            probes.give_up()
             env = {**os.environ, handoff.HANDED: str(fd)}
             reexec.replace(env, [fd, *document.descriptors()])
         except OSError as error:

@@ -68,6 +68,13 @@ async def answers(
     return await _try(check, cwd, env, 0, within_s, prefix=prefix)
 
 
+def give_up() -> None:
+    """Kill the commands that run: nobody will wait for them any more."""
+    for pid in running:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
+
+
 async def _try(
     check: ReadyCheck,
     cwd: Path,

@@ -274,3 +274,21 @@ def test_what_the_bot_says_by_itself_is_not_probed(kind: str) -> None:
     check = ReadyCheck(kind="notify" if kind == "notify" else "log", value="x")
     with pytest.raises(ValueError, match="not a probe"):
         asyncio.run(wait(check))
+
+
+def test_whoever_gives_up_leaves_no_command_behind(tmp_path: Path) -> None:
+    """What hangs is killed at once, and what it started, too."""
+    command = ("/bin/sh", "-c", "tail -f /dev/null & echo $! > pid; wait")
+    check = ReadyCheck(kind="command", value=command)
+
+    async def main() -> bool:
+        env = dict(os.environ)
+        asking = asyncio.ensure_future(probes.answers(check, cwd=tmp_path, env=env, within_s=30))
+        written = ReadyCheck(kind="file", value="pid")
+        await wait(written, tmp_path)
+        probes.give_up()
+        async with asyncio.timeout(10):
+            return await asking
+
+    assert not asyncio.run(main())
+    assert not probes.running

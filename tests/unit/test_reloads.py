@@ -12,6 +12,7 @@ import pytest
 from supervisor.config import BotConfig, Config
 from supervisor.core.errors import SupervisorError
 from supervisor.loop.charge import Charge
+from supervisor.loop.handoff import digest
 from supervisor.loop.reloads import Reloads
 from tests.unit.configkit import read
 
@@ -30,9 +31,11 @@ class Keeper:
         self.told: list[str] = []
         self.taking, self.may = asyncio.Event(), asyncio.Event()
         self.took: Config | None = None
+        self.digest = ""
 
-    async def take(self, config: Config) -> None:
+    async def take(self, config: Config, digest: str) -> None:
         """Wait, and go on by it."""
+        self.digest = digest
         self.taking.set()
         await self.may.wait()
         self.took = config
@@ -104,3 +107,20 @@ def test_a_user_that_we_cannot_become_is_refused_before_a_bot_is_touched(
 
     (told,) = keeping(tmp_path, story).told
     assert told.startswith("reload_refused only root")
+
+
+def test_what_is_written_while_it_is_read_does_not_pass_for_what_was_read(tmp_path: Path) -> None:
+    """An upgrade would go on by a config that nobody has looked at."""
+
+    async def story(keeper: Keeper) -> None:
+        first = digest(keeper.config.path)
+
+        def load() -> Config:
+            keeper.config.path.write_text("[bot.y]")
+            return keeper.config
+
+        keeper.may.set()
+        await Reloads(keeper, load).reload()
+        assert keeper.digest == first != digest(keeper.config.path)
+
+    keeping(tmp_path, story)
