@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.core.errors import SupervisorError
 from supervisor.core.events import Event, Exited, TreeGone
 from supervisor.process import spare
 from supervisor.process.carried import Carried, Listening
@@ -313,7 +314,7 @@ class Child:
 
     def _signal_main(self, number: signal.Signals) -> None:
         if self.status is None:
-            with suppress(ProcessLookupError):
+            with suppress(ProcessLookupError, PermissionError):  # it may be root's (sudo)
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def members(self) -> list[int]:
@@ -331,7 +332,9 @@ class Child:
 
     def _byte_free(self) -> bool:
         lock = self.plan.lock
-        return lock is None or self.spare or lock.free(self.generation)
+        with suppress(SupervisorError, OSError):  # who can't look at it has no proof
+            return lock is None or self.spare or lock.free(self.generation)
+        return False
 
     # From the bot.
 

@@ -211,9 +211,9 @@ def lock_holders(lock: Path, held: Iterable[int]) -> list[int]:
     wanted = {str(byte) for byte in held}
     try:
         status = lock.stat()
+        pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     except OSError:
         return []
-    pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
     return [pid for pid in pids if pid != os.getpid() and _holds(pid, status, wanted)]
 
 

@@ -95,11 +95,12 @@ class OwnerLock:
 
     def survivors(self) -> tuple[int, ...]:
         """Return the generations whose byte is still held by somebody. Holds no lock for it."""
-        with self._opened() as fd:
+        with self._seen() as fd:
             found: list[int] = []
-            spans: list[tuple[int, int | None]] = [(1, None)]
+            spans: list[tuple[int, int | None]] = [] if fd is None else [(1, None)]
             while spans:
                 start, stop = spans.pop()
+                assert fd is not None  # noqa: S101 - else there is nothing to look at
                 held = _blocking(fd, start, stop)
                 if held is not None:
                     first, end = held
@@ -110,9 +111,9 @@ class OwnerLock:
             return tuple(sorted(found))
 
     def free(self, generation: int) -> bool:
-        """Return whether nobody holds byte `generation`."""
-        with self._opened() as fd:
-            return _blocking(fd, generation, generation + 1) is None
+        """Return whether nobody holds byte `generation`. Raises: SupervisorError if it's unseen."""
+        with self._seen() as fd:
+            return fd is None or _blocking(fd, generation, generation + 1) is None
 
     def spare_fd(self) -> int:
         """Open the file anew for a child who has no generation yet; see `give`."""
@@ -161,10 +162,7 @@ class OwnerLock:
         try:
             fd = os.open(self.path, flags, 0o600)
         except OSError as error:
-            raise SupervisorError(
-                f"the lock {self.path} cannot be opened: {error.strerror}",
-                self._remedy(error),
-            ) from error
+            raise self._closed(error) from error
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             os.close(fd)
@@ -181,12 +179,23 @@ class OwnerLock:
         return "nothing was changed: mend that, then do it again"
 
     @contextmanager
-    def _opened(self) -> Iterator[int]:
-        fd = self._open()
+    def _seen(self) -> Iterator[int | None]:
+        """Open the file to look only: on a disk that became read-only, too. None: there is none."""
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        except FileNotFoundError:
+            yield None
+            return
+        except OSError as error:
+            raise self._closed(error) from error
         try:
             yield fd
         finally:
             os.close(fd)
+
+    def _closed(self, error: OSError) -> SupervisorError:
+        why = f"the lock {self.path} cannot be opened: {error.strerror}"
+        return SupervisorError(why, self._remedy(error))
 
     def _busy(self, body: dict[str, object]) -> SessionBusy:
         pid = body.get("pid")
