@@ -175,7 +175,6 @@ class Supervisor:
         if not self._logs.flush():  # lines would be lost, and execve(2) waits for their thread
             why = "the log files are not written in time: a slow disk, or one that hangs"
             raise SupervisorError(why, "nothing was changed; see to that disk, then try again")
-        probes.end_running()
         return self.let_go()
 
     def _busy(self) -> str:

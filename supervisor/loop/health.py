@@ -144,17 +144,21 @@ class Health:
     async def _ask(self, child: Child) -> None:
         limits = self._bot.limits
         assert limits.alive is not None  # noqa: S101 - asked only then
-        well = await probes.answers(
-            limits.alive,
-            cwd=self._bot.cwd,
-            env=self._environ(),
-            within_s=limits.alive_every_s,
-            prefix=self._prefix,
-        )
+        try:
+            well = await probes.answers(
+                limits.alive,
+                cwd=self._bot.cwd,
+                env=self._environ(),
+                within_s=limits.alive_every_s,
+                prefix=self._prefix,
+            )
+        except probes.CannotAsk:
+            return  # no descriptor is left, say: it is asked again
         if child is not self._child:
             return
-        self._misses = 0 if well else self._misses + 1
-        if self._misses >= limits.alive_misses and not self._is_held(child):
+        # Who is held still has all its tries again once it goes on.
+        self._misses = 0 if well or self._is_held(child) else self._misses + 1
+        if self._misses >= limits.alive_misses:
             # What is asked may have a key in it: only its kind is said.
             kind = limits.alive.kind
             self._hangs(child, f"no answer to its `alive` check ({kind}), {self._misses} times")

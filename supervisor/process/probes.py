@@ -2,11 +2,12 @@
 
 import asyncio
 import contextlib
+import errno
 import os
 import signal
 import subprocess
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -24,11 +25,12 @@ RECENT_NS = 1_000_000_000
 running: set[int] = set()
 
 
-def end_running() -> None:
-    """Kill all that run right now, with their groups: who waits for them is replaced."""
-    for pid in running:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)
+# What we, or the whole machine, have none of: no fault of who is asked.
+_OURS = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOBUFS, errno.EAGAIN)
+
+
+class CannotAsk(Exception):  # noqa: N818 - it says what happened
+    """Nothing could be asked, so that nobody has not answered."""
 
 
 async def wait_ready(
@@ -63,9 +65,19 @@ async def answers(
 ) -> bool:
     """Say whether the bot answers a check of kind `http`, `tcp` or `command` in that time.
 
-    `prefix`: as for `wait_ready`.
+    `prefix`: as for `wait_ready`. Raises: CannotAsk.
     """
-    return await _try(check, cwd, env, 0, within_s, prefix=prefix)
+    return await _try(check, cwd, env, 0, within_s, prefix=prefix, own=True)
+
+
+@contextlib.contextmanager
+def _blaming_us(*, own: bool) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if own and error.errno in _OURS:
+            raise CannotAsk(error.strerror) from error
+        raise
 
 
 def give_up() -> None:
@@ -83,10 +95,12 @@ async def _try(
     limit_s: float | None = None,
     *,
     prefix: Sequence[str] = (),
+    own: bool = False,
 ) -> bool:
+    """Try once. `own`: where the fault is our own, raise CannotAsk."""
     limit_s = limit_s or (COMMAND_TRY_S if check.kind == "command" else TRY_S)
     # ValueError and the like: an answer that is no HTTP is as good as none.
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError), _blaming_us(own=own):
         async with asyncio.timeout(limit_s):
             match check.kind, check.value:
                 case "http", str(url):
@@ -160,7 +174,12 @@ async def _command(command: tuple[str, ...], cwd: Path, env: Mapping[str, str]) 
     running.add(child.pid)
     loop = asyncio.get_running_loop()
     exited = asyncio.Event()
-    pidfd = os.pidfd_open(child.pid)
+    try:
+        pidfd = os.pidfd_open(child.pid)
+    except OSError:  # what nobody can wait for must not run
+        os.killpg(child.pid, signal.SIGKILL)
+        _reap(child)
+        raise
     try:
         loop.add_reader(pidfd, exited.set)
         await exited.wait()

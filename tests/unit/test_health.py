@@ -13,6 +13,8 @@ import pytest
 from supervisor.core.events import Event, Hung
 from supervisor.loop import health as module
 from supervisor.loop.health import Health
+from supervisor.process import probes
+from supervisor.process.probes import CannotAsk
 from tests.unit.configkit import read
 
 CONFIG = '[bot.x]\ncommand = ["x"]\nlimits.watchdog_s = 10\n'
@@ -111,3 +113,53 @@ def test_a_reload_takes_the_watchdog_away(tmp_path: Path, monkeypatch: pytest.Mo
         assert health._timer is None
 
     assert told(tmp_path, monkeypatch, story) == []
+
+
+def asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answers: list[bool | Exception]
+) -> list[Event]:
+    """Ask a bot that lives (ours), and have it answer so."""
+    posted = list[Event]()
+    bot = read(tmp_path, '[bot.x]\ncommand = ["x"]\nlimits.alive = { tcp = "127.0.0.1:9" }\n')
+    child: Any = SimpleNamespace(generation=1, pid=os.getpid())
+
+    async def answer(*_: Any, **__: Any) -> bool:
+        said = answers.pop(0)
+        if isinstance(said, Exception):
+            raise said
+        return said
+
+    monkeypatch.setattr(probes, "answers", answer)
+
+    async def main() -> None:
+        health = Health(
+            bot.bots["x"], post=posted.append, report=lambda *_, **__: None, environ=dict
+        )
+        health.begin(child)
+        while answers:
+            assert not posted
+            await health._ask(child)
+        health.end()
+
+    asyncio.run(main())
+    return posted
+
+
+def test_what_could_not_be_asked_is_no_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With no descriptor left all bots would be taken for hung, and restarted."""
+    hung = [Hung(1, "no answer to its `alive` check (tcp), 3 times")]
+    ours = [CannotAsk("Too many open files")] * 3
+    assert asked(tmp_path, monkeypatch, [False, False, *ours, False]) == hung
+    assert asked(tmp_path, monkeypatch, [False, False, *ours]) == []
+
+
+def test_who_was_held_still_has_all_its_tries_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A debugger lets go: one answer that is late is not the end of the bot."""
+    held = iter(["a debugger holds it still"] * 5 + [""] * 3)
+    monkeypatch.setattr(module, "held_from_outside", lambda _pid: next(held))
+    hung = [Hung(1, "no answer to its `alive` check (tcp), 3 times")]
+    assert asked(tmp_path, monkeypatch, [False] * 8) == hung

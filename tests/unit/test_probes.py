@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import resource
 import shutil
 import socket
 import ssl
@@ -291,4 +292,30 @@ def test_whoever_gives_up_leaves_no_command_behind(tmp_path: Path) -> None:
             return await asking
 
     assert not asyncio.run(main())
+    assert not probes.running
+
+
+@pytest.mark.parametrize(
+    "check",
+    [
+        ReadyCheck(kind="tcp", value="127.0.0.1:9"),
+        ReadyCheck(kind="http", value="http://127.0.0.1:9/"),
+        ReadyCheck(kind="command", value=("true",)),
+    ],
+)
+def test_who_cannot_ask_blames_nobody(check: ReadyCheck, tmp_path: Path) -> None:
+    """With no descriptor left it is us who fail, and not the bot."""
+
+    async def main() -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        with (tmp_path / "lowest").open("w") as file:
+            lowest = file.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            with pytest.raises(probes.CannotAsk):
+                await probes.answers(check, cwd=tmp_path, env={}, within_s=10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    asyncio.run(main())
     assert not probes.running
