@@ -40,6 +40,7 @@ class Turn(Preparing):
     def claim(self) -> None:
         """From nothing that runs: take the lock."""
         if self.state.current is not None or self.state.doomed:
+            self.set(after=After.RESTART)
             self.kill_again()
             return
         self.forget_all()
@@ -70,7 +71,6 @@ class Turn(Preparing):
 
     def kill_again(self) -> None:
         """Something that was killed still stands: nothing may start beside it."""
-        self.set(after=After.RESTART)
         self.go(Phase.KILLING, KILL_TIMEOUT_S)
         standing = {self.state.current, *self.state.doomed}
         self.do(*(Kill(generation) for generation in sorted(filter(None, standing))))
@@ -296,14 +296,22 @@ class Turn(Preparing):
         self.do(NoteState("failed"))
         self.go(Phase.FAILED)
         if self.state.current is None and not self.state.doomed:
+            self.set(killing=False)
             self.leave_failed()
 
     def leave_failed(self) -> None:
-        """Nothing runs any more: end, or try what changed meanwhile; else a person is needed."""
-        if not self.state.wanted_up:
+        """Nothing runs any more: end, or try what changed meanwhile; else a person is needed.
+
+        In a service a tree that hung in the kernel, for a network share say, and is gone at last
+        needs none: it goes on as after any kill.
+        """
+        state = self.state
+        if not state.wanted_up:
             self.down()
-        elif self.state.dirty and not self.state.paused:
+        elif state.dirty and not state.paused:
             self.claim_changed()
+        elif state.killing and state.after is not After.FAIL and not self.policy.on_change:
+            self.gone()
 
     def down(self) -> None:
         """The end of it: nothing runs, the lock is given back."""
