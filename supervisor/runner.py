@@ -296,6 +296,8 @@ class Supervisor:
         self.config = self._house.config = config
         self._fixed["config"] = digest
         self._logs.configure(config.logs)
+        for charge in self.charges.values():
+            charge.hands.mask(config.logs.mask)
         if not self.dev:
             self._alerts.configure(config)
         await self._endpoint.configure(config.metrics)

@@ -5,7 +5,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
@@ -117,6 +117,15 @@ class Hands:
     def child(self, generation: int | None) -> Child | None:
         """Return a generation that is not yet gone."""
         return None if generation is None else self._children.get(generation)
+
+    def mask(self, more: Sequence[str]) -> None:
+        """Blot out by these patterns from now on, whatever runs and whatever is started."""
+        if more == self.starts.mask:
+            return
+        self.starts.mask = more
+        for child in self._children.values():
+            child.speech.mask(more)
+        self.spares.drop()  # the next one goes by them
 
     def members(self, generation: int) -> list[int]:
         """Return the live pids of a generation's tree."""

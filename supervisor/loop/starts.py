@@ -61,12 +61,12 @@ class Starts:
         self._watched = watched
         self._terminal = terminal
         self._stdin = stdin
+        self.mask: Sequence[str] = config.logs.mask
         self._child = partial(
             Child,
             emit=emit,
             on_line=on_line,
             on_drop=on_drop,
-            mask=config.logs.mask,
             on_qr=on_qr,
             on_stranger=on_stranger,
             on_prompt=on_prompt if stdin else None,
@@ -120,7 +120,7 @@ class Starts:
 
     def start(self, generation: int, lock_fd: int, *, cold: bool) -> Child:
         """Start a generation, with the session or to wait. Raises: SupervisorError, OSError."""
-        child = self._child(self._plan(generation, lock_fd, cold=cold))
+        child = self._child(self._plan(generation, lock_fd, cold=cold), mask=self.mask)
         descriptors.give_back(child.pid)
         return child
 
@@ -132,12 +132,14 @@ class Starts:
         with suppress(ProcessLookupError):
             stat = Stat(carried.pid)
             if (stat.parent, stat.started) == (os.getpid(), carried.started):
-                return self._child(self._plan(carried.generation, None, cold=True), carried=carried)
+                plan = self._plan(carried.generation, None, cold=True)
+                return self._child(plan, mask=self.mask, carried=carried)
         raise SupervisorError(f"process {carried.pid} is not ours any more")
 
     def start_spare(self, lock_fd: int, ahead: Ahead, on_spare: Callable[[str], None]) -> Child:
         """Start a spare, which inherits `lock_fd`. Raises: SupervisorError, OSError."""
-        child = self._child(self._plan(0, lock_fd, cold=False, ahead=ahead), on_spare=on_spare)
+        plan = self._plan(0, lock_fd, cold=False, ahead=ahead)
+        child = self._child(plan, mask=self.mask, on_spare=on_spare)
         descriptors.give_back(child.pid)
         return child
 

@@ -73,10 +73,14 @@ class Masks:
     """
 
     def __init__(self, more: Sequence[str] = ()) -> None:
-        # As the config was checked: patterns of text, which know `\w` and `\u` of all letters.
-        self._more = [re.compile(pattern) for pattern in more]
+        self.also(more)
         self.key_lines = 0
         self._wrapped = False  # the last line ended within a QR code's payload
+
+    def also(self, more: Sequence[str]) -> None:
+        """Go by these expressions from now on."""
+        # As the config was checked: patterns of text, which know `\w` and `\u` of all letters.
+        self._more = [re.compile(pattern) for pattern in more]
 
     def blot(self, line: bytes) -> bytes:
         """Return a line without secrets. Lines come in their order: a key has many."""

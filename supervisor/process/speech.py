@@ -70,6 +70,11 @@ class Speech:
         )
         self._readers.append(reader)
 
+    def mask(self, more: Sequence[str]) -> None:
+        """Blot out by these patterns from now on."""
+        for masks in self._masks.values():
+            masks.also(more)
+
     def _line(self, stream: str, line: bytes) -> None:
         self._on_line(stream, self._masks[stream].blot(self._blot(line)))
 

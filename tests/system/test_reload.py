@@ -158,3 +158,42 @@ def test_who_is_started_meanwhile_is_stopped_once_more(new_folder: Callable[...,
         supervisor.wait("restarted", mark, bot="a")
         assert supervisor.status("a")["pid"] != between
         assert not alive(between)
+
+
+SAYS = """
+[logs]
+mask = [{mask}]
+
+[bot.a]
+command = ["python", "-u", "says.py"]
+ready = {{ log = "here" }}
+"""
+SAYS_BOT = """
+import sys, threading
+from pathlib import Path
+Path("sessions/session-a").mkdir(parents=True, exist_ok=True)
+Path("sessions/session-a/x").touch()
+print("here")
+for number in range(10**9):
+    print("number", 5550000 + number % 1000, flush=True)
+    threading.Event().wait(0.02)
+"""
+
+
+def test_what_is_to_be_blotted_out_is_so_at_once(new_folder: Callable[..., Folder]) -> None:
+    """By a bot that runs, which is not touched, and by its next generation."""
+    folder = new_folder(SAYS.format(mask=""))
+    folder.write("says.py", SAYS_BOT)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("restarted", bot="a")
+        supervisor.shows("number 555")
+        folder.replace("config.toml", SAYS.format(mask="'555[0-9]+'"))
+        before = supervisor.status("a")["pid"]
+        supervisor.wait("reloaded", reload(supervisor))
+        supervisor.shows("number [masked]")
+        assert supervisor.status("a")["pid"] == before
+        supervisor.client.call("restart", bot="a", wait=True)
+        count = supervisor.console.count("[masked]")
+        while supervisor.console.count("[masked]") < count + 3:
+            supervisor.process_waits()
+        assert "number 555" not in supervisor.console.partition("[masked]")[2]
