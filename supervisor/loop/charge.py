@@ -308,7 +308,7 @@ class Charge:
         self.bot = bot
         self._policy = self._policy_of(bot)
         self.health.reconfigure(bot)
-        self.hands.session.reconfigure(bot)
+        self.hands.reconfigure(bot)
         if self.state.phase is Phase.UP:
             self._schedule_snapshot()
 

@@ -118,6 +118,12 @@ class Hands:
         """Return a generation that is not yet gone."""
         return None if generation is None else self._children.get(generation)
 
+    def reconfigure(self, bot: BotConfig) -> None:
+        """Go on by other settings: of those that its process does not depend on."""
+        self._bot = bot
+        self.starts.reconfigure(bot)
+        self.session.reconfigure(bot)
+
     def mask(self, more: Sequence[str]) -> None:
         """Blot out by these patterns from now on, whatever runs and whatever is started."""
         if more == self.starts.mask:

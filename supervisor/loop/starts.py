@@ -72,6 +72,10 @@ class Starts:
             on_prompt=on_prompt if stdin else None,
         )
 
+    def reconfigure(self, bot: BotConfig) -> None:
+        """Start the next ones by other settings."""
+        self._bot = bot
+
     @property
     def _listed(self) -> str:
         return f"{self._bot.name}.changed.json"

@@ -160,6 +160,38 @@ def test_who_is_started_meanwhile_is_stopped_once_more(new_folder: Callable[...,
         assert not alive(between)
 
 
+DUMPS_BOT = """
+import os, signal, threading
+from pathlib import Path
+signal.signal(signal.SIGUSR1, lambda *_: print("here are the stacks"))
+Path("sessions/session-a").mkdir(parents=True, exist_ok=True)
+Path("sessions/session-a/x").touch()
+print("dumps itself:", os.environ.get("PYTHONFAULTHANDLER"))
+while True:
+    threading.Event().wait(0.02)
+"""
+DUMPS = """
+[bot.a]
+command = ["python", "-u", "dumps.py"]
+ready = {{ log = "dumps itself" }}
+{more}
+"""
+
+
+def test_a_hang_is_asked_about_as_the_new_config_says(new_folder: Callable[..., Folder]) -> None:
+    """By its signal; and what is started from now on is told that it will be asked."""
+    folder = new_folder(DUMPS.format(more=""))
+    folder.write("dumps.py", DUMPS_BOT)
+    with running(folder, "run") as supervisor:
+        supervisor.wait("restarted", bot="a")
+        limits = 'limits = { alive = { command = ["false"] }, alive_every_s = 0.1'
+        limits += ', hang_signal = "SIGUSR1" }'
+        folder.replace("config.toml", DUMPS.format(more=limits))
+        assert supervisor.wait("reloaded", reload(supervisor))["changed"] == ["a"]
+        supervisor.shows("here are the stacks")
+        supervisor.shows("dumps itself: 1")
+
+
 SAYS = """
 [logs]
 mask = [{mask}]
