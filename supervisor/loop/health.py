@@ -122,9 +122,10 @@ class Health:
     def _watch(self, now: float) -> None:
         child, most_s = self._child, self._bot.limits.watchdog_s
         assert child is not None and most_s is not None  # noqa: S101, PT018 - ticks come only then
-        silent_s = now - max(self._begun_at, child.heard.beat_at or 0.0)
+        beat_at = child.heard.beat_at or 0.0
+        silent_s = now - max(self._begun_at, beat_at)
         if silent_s <= most_s:
-            self._held = False
+            self._held = self._held and beat_at < self._begun_at  # until it speaks again
         elif not self._is_held(child):
             self._hangs(child, f"no WATCHDOG=1 for {silent_s:.1f} s")
 
@@ -156,6 +157,8 @@ class Health:
             return  # no descriptor is left, say: it is asked again
         if child is not self._child:
             return
+        if well and not self._watches:
+            self._held = False
         # Who is held still has all its tries again once it goes on.
         self._misses = 0 if well or self._is_held(child) else self._misses + 1
         if self._misses >= limits.alive_misses:

@@ -103,6 +103,30 @@ def test_who_was_held_still_has_its_whole_time_again(
     assert told(tmp_path, monkeypatch, story) == [Hung(1, "no WATCHDOG=1 for 11.0 s")]
 
 
+def test_that_it_is_held_still_is_told_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A night in a debugger is one event; the next time, after it went on, is another one."""
+    held = ["a debugger holds it still"]
+    monkeypatch.setattr(module, "held_from_outside", lambda _pid: held[0])
+    reports: list[str] = []
+
+    def story(health: Health, child: Any, clock: Clock) -> None:
+        def later(seconds: int) -> None:
+            for _ in range(seconds):
+                clock.now += 1.0
+                health._tick()
+
+        monkeypatch.setattr(health, "_report", lambda event, **_: reports.append(event))
+        later(1000)
+        assert reports == ["watchdog_held"]
+        child.heard.beat_at = clock.now
+        later(100)
+        assert reports == ["watchdog_held"] * 2
+
+    assert told(tmp_path, monkeypatch, story) == []
+
+
 def test_a_reload_takes_the_watchdog_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """And the bot may be silent from then on."""
 
