@@ -11,7 +11,7 @@ from dataclasses import dataclass
 class Reading:
     """One reader of output: `partial` is the line that has not ended, `told` as a prompt or not.
 
-    `skips`: the rest of that line is thrown away. `key_lines`: see `Masks`.
+    `skips`: the rest of that line is thrown away. `key_lines`, `wrapped`: see `Masks`.
     """
 
     fd: int
@@ -20,6 +20,7 @@ class Reading:
     told: bool = False
     skips: bool = False
     key_lines: int = 0
+    wrapped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

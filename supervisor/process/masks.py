@@ -8,6 +8,7 @@ megabyte costs what a harmless one does.
 import re
 from collections.abc import Iterable, Sequence
 from itertools import pairwise, takewhile
+from typing import Any
 
 MASKED = b"[masked]"
 _NAMES = rb"(?:passw(?:or)?d|passphrase|passwd|secret|api[_-]?key|private[_-]?key|access[_-]?key)"
@@ -69,13 +70,18 @@ QR_CODE = "[QR code]"
 class Masks:
     """Blots out, line by line, what one stream of a bot says. `more`: regular expressions.
 
-    `key_lines`: so many lines may follow of a private key that has begun.
+    `key_lines`: so many lines may follow of a private key that has begun. `wrapped`: the last line
+    ended within a QR code's payload.
     """
 
     def __init__(self, more: Sequence[str] = ()) -> None:
         self.also(more)
         self.key_lines = 0
-        self._wrapped = False  # the last line ended within a QR code's payload
+        self.wrapped = False
+
+    def carry(self) -> dict[str, Any]:
+        """Return what is known of lines that are still to come."""
+        return {"key_lines": self.key_lines, "wrapped": self.wrapped}
 
     def also(self, more: Sequence[str]) -> None:
         """Go by these expressions from now on."""
@@ -93,16 +99,16 @@ class Masks:
         bare = line.strip()
         if len(bare) in _KEY_WIDTHS and _KEY_LINE.fullmatch(bare):
             return MASKED
-        if self._wrapped and _GOES_ON.fullmatch(line):
+        if self.wrapped and _GOES_ON.fullmatch(line):
             return MASKED
-        self._wrapped = b"2@" in bare and any(
+        self.wrapped = b"2@" in bare and any(
             match.end() == len(bare) for match in _PAYLOAD.finditer(bare)
         )
         return self._without_tokens(line)
 
     def glimpse(self, begun: bytes) -> bytes:
         """Return the beginning of a line without secrets; the line itself is still to come."""
-        goes_on = self.key_lines or (self._wrapped and _GOES_ON.fullmatch(begun))
+        goes_on = self.key_lines or (self.wrapped and _GOES_ON.fullmatch(begun))
         return MASKED if goes_on or _begins_key(begun) else self._without_tokens(begun)
 
     def clean(self, text: str) -> str:

@@ -90,12 +90,13 @@ class Speech:
     def carry(self) -> tuple[Reading, ...]:
         """Return what `adopt` takes."""
         found = [reading for reader in self._readers if (reading := reader.carry()) is not None]
-        return tuple(replace(each, key_lines=self._masks[each.stream].key_lines) for each in found)
+        return tuple(replace(each, **self._masks[each.stream].carry()) for each in found)
 
     def adopt(self, readings: Iterable[Reading]) -> None:
         """Go on with ends that are open."""
         for reading in readings:
-            self._masks[reading.stream].key_lines = reading.key_lines
+            masks = self._masks[reading.stream]
+            masks.key_lines, masks.wrapped = reading.key_lines, reading.wrapped
             self._follow(reading)
 
     def drain(self) -> None:

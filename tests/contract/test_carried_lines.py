@@ -5,7 +5,9 @@ import os
 
 from supervisor.process import output
 from supervisor.process.carried import Reading
+from supervisor.process.masks import MASKED
 from supervisor.process.output import LineReader
+from supervisor.process.speech import Speech
 from tests.contract.adoptkit import drop_reader
 from tests.contract.childkit import PATIENCE_S
 
@@ -55,5 +57,41 @@ def test_what_was_left_out_of_a_flood_is_counted_before() -> None:
         os.close(ends.childs)
         reader.close()
         assert told == [("stdout", 2)]
+
+    asyncio.run(run())
+
+
+def test_a_payload_that_goes_on_is_blotted_out_by_the_next_program_too() -> None:
+    """A QR code's words, wrapped over two lines: the second alone looks like no secret."""
+
+    async def run() -> None:
+        lines: list[bytes] = []
+
+        def speech() -> Speech:
+            return Speech(
+                on_line=lambda _stream, line: lines.append(line),
+                on_prompt=None,
+                on_drop=lambda *_: None,
+                blot=lambda line: line,
+                mask=(),
+                uid=None,
+            )
+
+        close_after: list[int] = []
+        first = speech()
+        out, _err = first.open(terminal=False, close_after=close_after)
+        os.write(out, b"2@" + b"A1b2" * 10 + b"\n")
+        first.drain()
+        carried = first.carry()
+        for reader in first._readers:
+            drop_reader(reader)
+        os.write(out, b"C3d4" * 10 + b"\n")
+        second = speech()
+        second.adopt(carried)
+        second.drain()
+        second.close()
+        for fd in close_after:
+            os.close(fd)
+        assert lines == [MASKED, MASKED]
 
     asyncio.run(run())
