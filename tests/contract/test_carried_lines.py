@@ -72,6 +72,7 @@ def test_a_payload_that_goes_on_is_blotted_out_by_the_next_program_too() -> None
                 on_line=lambda _stream, line: lines.append(line),
                 on_prompt=None,
                 on_drop=lambda *_: None,
+                before=lambda: None,
                 blot=lambda line: line,
                 mask=(),
                 uid=None,

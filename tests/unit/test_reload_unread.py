@@ -17,16 +17,19 @@ def test_a_config_that_the_machine_does_not_give_is_refused(tmp_path: Path, aske
 
     So the manager above gets the word that it waits for.
     """
+    path = tmp_path / "config.toml"
     told: list[tuple[str, dict[str, Any]]] = []
 
     def load() -> Any:
-        raise PermissionError(13, "Permission denied", str(tmp_path / "config.toml"))
+        raise PermissionError(13, "Permission denied", str(path))
 
     async def main() -> None:
         def tell(event: str, fields: dict[str, Any]) -> None:
             told.append((event, fields))
 
-        reloads = Reloads(cast("Keeper", SimpleNamespace(stopping=False, tell=tell)), load)
+        config = SimpleNamespace(path=path)
+        keeper = SimpleNamespace(stopping=False, tell=tell, config=config)
+        reloads = Reloads(cast("Keeper", keeper), load)
         if asked == "by a signal":
             reloads.request()
             while reloads.under_way:
@@ -38,4 +41,4 @@ def test_a_config_that_the_machine_does_not_give_is_refused(tmp_path: Path, aske
     asyncio.run(main())
     ((event, fields),) = told
     assert event == "reload_refused"
-    assert str(tmp_path / "config.toml") in fields["why"]
+    assert str(path) in fields["why"]

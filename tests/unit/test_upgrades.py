@@ -34,6 +34,7 @@ def ground(tmp_path: Path) -> Ground:
         fixed=fixed,
         note=lambda *_: None,
         let_go=lambda: lambda: None,
+        alerts=dict,
         busy=lambda: "",
         **shared,
     )
