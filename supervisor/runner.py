@@ -115,7 +115,7 @@ class Supervisor:
         self._make_snapshots_folder()
         self._journal = Journal(self.config.snapshots / ".events.jsonl")
         if handed is not None:
-            self._fixed["started_at"] = handed.started_at
+            self._fixed |= {"config": handed.config, "started_at": handed.started_at}
             self._fixed["upgrades"] = handed.upgrades + 1
         since = self._fixed["started_at"]
         self._desk = Desk(self.charges, self._journal, started_at=since)

@@ -1,5 +1,6 @@
 """`stillhere dev` and `stillhere run`."""
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -57,7 +58,18 @@ def _with_command(config: "Config", bot: str | None, command: Sequence[str]) -> 
     return replace(config, bots={**config.bots, names[0]: changed})
 
 
-def _config(ctx: click.Context, bot: str | None) -> "tuple[Config, list[str] | None]":
+def _handed() -> bytes | None:
+    """Return what the config is like that we go on by after an upgrade."""
+    if "STILLHERE_HANDOFF" not in os.environ:
+        return None
+    from supervisor.loop import handoff  # noqa: PLC0415 - only after an upgrade
+
+    return handoff.text()
+
+
+def _config(
+    ctx: click.Context, bot: str | None, data: bytes | None = None
+) -> "tuple[Config, list[str] | None]":
     from supervisor.config import default_config, load  # noqa: PLC0415 - `--help` needs none
 
     command: list[str] | None = ctx.obj.get("command")
@@ -69,7 +81,7 @@ def _config(ctx: click.Context, bot: str | None) -> "tuple[Config, list[str] | N
             raise target.no_config()
         config = default_config(Path.cwd(), command)
         return config, _pick(config, bot)
-    config = load(path)
+    config = load(path, data)
     names = _pick(config, bot)
     if command is not None:
         config = _with_command(config, bot, command)
@@ -81,7 +93,7 @@ def _perform(ctx: click.Context, bot: str | None, *, dev: bool, verbose: bool) -
 
     from supervisor.process import reexec  # noqa: PLC0415 - the same
 
-    config, names = _config(ctx, bot)
+    config, names = _config(ctx, bot, _handed())
     if (looks := reexec.rehearsal()) is not None:
         from supervisor.cli.upgrade import rehearse  # noqa: PLC0415 - only before an upgrade
 

@@ -30,14 +30,14 @@ FILE_NAME = "config.toml"
 BOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 
 
-def load(path: Path) -> Config:
-    """Read a configuration file.
+def load(path: Path, data: bytes | None = None) -> Config:
+    """Read a configuration file; `data`: what it was like, where that is known.
 
     Raises: ConfigError with every problem: file, key, what was found, what is allowed.
     """
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - a linked file keeps its own folder
     reader = _Reader(path)
-    config = reader.config(_parse(path))
+    config = reader.config(_parse(path, data))
     if reader.problems:
         raise ConfigError(reader.problems, f"The file is {path}.")
     return config
@@ -66,10 +66,10 @@ def default_config(root: Path, command: Sequence[str]) -> Config:
     return config
 
 
-def _parse(path: Path) -> dict[str, Any]:
+def _parse(path: Path, data: bytes | None) -> dict[str, Any]:
     try:
         # Some editors still write a byte order mark, which TOML does not know.
-        text = path.read_bytes().decode("utf-8-sig")
+        text = (path.read_bytes() if data is None else data).decode("utf-8-sig")
         document = tomllib.loads(text)
         too_large = tuple(_too_large("", document))
     except FileNotFoundError as error:

@@ -74,7 +74,8 @@ class Handoff:
 
     `config`: what the file was like that it runs by, see `digest`. `limit`: how many files might
     be open at its start. `signals`: a pipe with the numbers of the signals that nobody handled.
-    `upgrades`: how many there were, this one included. `alerts`: what is known of them.
+    `upgrades`: how many there were, this one included. `text`: that file's content, by which the
+    next program begins, whatever is written meanwhile. `alerts`: what is known of them.
     """
 
     version: str
@@ -90,6 +91,7 @@ class Handoff:
     signals: int
     bots: dict[str, Bot]
     alerts: dict[str, Any] = field(default_factory=dict)
+    text: bytes = b""
 
     def descriptors(self) -> list[int]:
         """Return all that has to stay open."""
@@ -101,9 +103,19 @@ class Handoff:
 
 def digest(path: Path) -> str:
     """Return what a config file is like; "" where there is none."""
+    return digest_of(content(path))
+
+
+def content(path: Path) -> bytes | None:
+    """Return what is in a config file; None where there is none."""
     with suppress(OSError):
-        return blake3(path.read_bytes()).hexdigest()
-    return ""
+        return path.read_bytes()
+    return None
+
+
+def digest_of(data: bytes | None) -> str:
+    """Return the digest of a config file's content."""
+    return "" if data is None else blake3(data).hexdigest()
 
 
 def encoded(handoff: Handoff) -> bytes:
@@ -164,6 +176,16 @@ def unsealed(fd: int) -> bytes:
     if not ours:
         raise _no_use("what was handed over is no sealed memory file")
     return data
+
+
+def text() -> bytes | None:
+    """Return what the config was like that the program before this one ran by, if there was one."""
+    number = os.environ.get(HANDED, "")
+    with suppress(OSError, OverflowError, ValueError, SupervisorError):
+        found = json.loads(unsealed(int(number))) if number.isdecimal() else {}
+        if found.get("pid") == os.getpid() and found.get("text"):
+            return str(found["text"]).encode("latin-1")
+    return None
 
 
 def taken() -> Handoff | None:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from supervisor.core.errors import SupervisorError
@@ -194,13 +194,14 @@ class Upgrades:
     def _replace(self, pipe: int, began_at: float, to: str) -> None:
         """Go. Raises: SupervisorError; then all is as before."""
         path = self._ground.house.config.path
-        if self._ground.fixed["config"] != handoff.digest(path):  # it was another one at the trial
+        text = handoff.content(path)
+        if self._ground.fixed["config"] != handoff.digest_of(text):  # another one than at the trial
             raise SupervisorError(f"{path} was changed meanwhile", "first: stillhere reload")
         self._ground.note("upgrading", {"from": VERSION, "to": to})
         take_again = self._ground.let_go()
         fd = -1
         try:
-            document = self._document(pipe, began_at)
+            document = replace(self._document(pipe, began_at), text=text or b"")
             fd = handoff.sealed(handoff.encoded(document))
             probes.give_up()
             env = {**os.environ, handoff.HANDED: str(fd)}

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from supervisor.config import load
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase, State
 from supervisor.loop import handoff
@@ -58,6 +59,29 @@ def test_a_config_that_changed_since_the_trial_is_refused(
     given.house.config.path.write_text("[bot.x\n")
     with pytest.raises(SupervisorError, match="changed meanwhile"):
         Upgrades(given)._replace(-1, 0.0, "2")
+
+
+def test_the_next_program_begins_by_the_config_that_this_one_runs_by(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is written while it starts: a bot that is gone from the file was its end."""
+    given, handed = ground(tmp_path), list[bytes | None]()
+    path = given.house.config.path
+    before = path.read_bytes()
+
+    def replace(env: dict[str, str], _keep: Any) -> None:
+        path.write_text("[bot.x")
+        monkeypatch.setenv(handoff.HANDED, env[handoff.HANDED])
+        handed.append(handoff.text())
+        raise OSError(7, "Argument list too long")
+
+    monkeypatch.setattr(reexec, "replace", replace)
+    with pytest.raises(SupervisorError, match="Argument list"):
+        Upgrades(given)._replace(0, 0.0, "2")
+    assert handed == [before]
+    assert list(load(path, handed[0]).bots) == ["x"]
+    monkeypatch.setenv(handoff.HANDED, "99999")
+    assert handoff.text() is None
 
 
 def test_checks_that_run_are_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
