@@ -59,6 +59,8 @@ class Copier(Owner):
         except NothingToCopy:
             if reason == "linked":
                 raise
+        if reason == "stop":
+            self._manager.may_change_hands(self.id)
         return ev.SnapshotTaken(ticket) if ticket else None
 
     def _hot(self, reason: str, generation: int, *, validate: bool) -> dict[str, Any]:

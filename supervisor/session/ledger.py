@@ -6,6 +6,7 @@ from typing import Any
 from supervisor.core.errors import SupervisorError
 from supervisor.session import epochs
 from supervisor.session.base import Base
+from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import PROOFS, rfc3339
 
 
@@ -27,6 +28,14 @@ class Ledger(Base):
                 record.last_writer = generation
                 record.generation = max(record.generation, generation)
                 record.sealed = None
+
+    def may_change_hands(self, session_id: str) -> None:
+        """See whether the next seat could be written down. Raises: SnapshotFailed, if not.
+
+        A bot that works is not stopped where its successor could not begin.
+        """
+        with self.owning(session_id), snapshot_failing(session_id):
+            self._state.rehearse()
 
     def note_state(self, session_id: str, state: str) -> None:
         """Write down the bot's last word about its session."""

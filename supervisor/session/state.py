@@ -218,6 +218,17 @@ class StateFile:
                     self._keep_aside()
                 self._save(records)
 
+    def rehearse(self) -> None:
+        """See whether there is room to write the file once more. Raises: OSError, if not."""
+        with suppress(FileNotFoundError):
+            drafts = self._root / "tmp"
+            draft, fd = files.new_draft(drafts)
+            try:
+                files.write_all(fd, self.path.read_bytes())
+            finally:
+                os.close(fd)
+                draft.unlink()
+
     def _load(self) -> tuple[Records, bool]:
         """Return the records, and whether the file was whole (or never there).
 
