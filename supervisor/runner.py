@@ -22,7 +22,8 @@ from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
 from supervisor.loop import handoff
 from supervisor.loop.charge import Charge, House
-from supervisor.loop.desk import SETTLED, Desk, own_version
+from supervisor.loop.desk import Desk, own_version
+from supervisor.loop.ending import are_down, to_stop
 from supervisor.loop.printed import Outlets
 from supervisor.loop.reloads import Reloads
 from supervisor.loop.socket_folder import SocketFolder
@@ -246,20 +247,16 @@ class Supervisor:
     async def _until_stopped(self) -> None:
         while True:
             # First: what changed before we came here is not told again.
-            for charge in self._to_stop() if self._stopping else ():
+            for charge in (
+                to_stop(self.charges.values(), hurry=self._hurry) if self._stopping else ()
+            ):
                 if charge.state.wanted_up:
                     charge.post(ev.StopRequested(hurry=self._hurry))
-            phases = [charge.state.phase for charge in self.charges.values()]
-            if self._stopping and all(phase in SETTLED for phase in phases):
+            charges = self.charges.values()
+            if self._stopping and are_down(charges, hurry=self._hurry):
                 return
-            refused = phases and all(phase is Phase.REFUSED for phase in phases)
+            refused = charges and all(each.state.phase is Phase.REFUSED for each in charges)
             if refused and not self._reloads.under_way:
-                return
-            if (
-                self._stopping
-                and self._hurry
-                and all(phase in (*SETTLED, Phase.FAILED) for phase in phases)
-            ):
                 return
             self._changed.clear()
             await self._changed.wait()
@@ -273,7 +270,7 @@ class Supervisor:
         self._stopping = True
         self._hurry = self._hurry or hurry
         self._upward.stopping()
-        for charge in self._to_stop():
+        for charge in to_stop(self.charges.values(), hurry=self._hurry):
             charge.post(ev.StopRequested(hurry=self._hurry))
         self._changed.set()
 
@@ -335,15 +332,6 @@ class Supervisor:
         if event in ("reloaded", "reload_refused"):
             self._upward.ready_again()
         self._note(None, event, fields)
-
-    def _to_stop(self) -> list[Charge]:
-        """Return whom to stop now: companions serve the bots, so they go last."""
-        charges = list(self.charges.values())
-        bots = [charge for charge in charges if charge.bot.session is not None]
-        done = (*SETTLED, Phase.FAILED) if self._hurry else SETTLED
-        if self._hurry or all(charge.state.phase in done for charge in bots):
-            return charges
-        return bots
 
     def _exit_code(self) -> int:
         phases = [charge.state.phase for charge in self.charges.values()]

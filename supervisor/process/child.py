@@ -20,7 +20,7 @@ from supervisor.process.carried import Carried, Listening
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
-from supervisor.process.masks import drawn, without
+from supervisor.process.masks import without
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
@@ -28,7 +28,6 @@ from supervisor.process.speech import Speech
 from supervisor.process.tree import TOKEN, Stat, lock_holders, mains, members
 from supervisor.process.treewatch import TreeWatch
 
-_TAIL_CHARS = 2000
 _SEEN_MAX = 4096
 
 
@@ -197,9 +196,7 @@ class Child:
         if self.spare:
             self._spare_said("what was loaded ahead printed a line")
             return
-        text = line[:_TAIL_CHARS].decode("utf-8", "replace")
-        if not drawn(text):  # a QR code: the tail gets into the journal
-            self.heard.tail.append(text)
+        self.heard.keep(line)
         self._on_line(self.generation, stream, line)
 
     def _prompt(self, stream: str, text: bytes) -> None:

@@ -27,6 +27,7 @@ from supervisor.core.events import (
     UndecryptableSeen,
 )
 from supervisor.process.carried import Said
+from supervisor.process.masks import drawn
 from supervisor.process.notify import Message
 
 _STATES: dict[str, SessionState] = {
@@ -38,7 +39,7 @@ _STATES: dict[str, SessionState] = {
     "conflict": "conflict",
     "offline": "offline",
 }
-_TAIL_LINES = 30
+_TAIL_LINES, _TAIL_CHARS = 30, 2000
 _DIGITS = 18
 _PAYLOADS_KEPT = 8
 
@@ -85,6 +86,12 @@ class Heard:
         heard.tail.extend(said.tail)
         heard.payloads.extend(said.payloads)
         return heard
+
+    def keep(self, line: bytes) -> None:
+        """Keep a line that it printed among its last words, which get into the journal."""
+        text = line[:_TAIL_CHARS].decode("utf-8", "replace")
+        if not drawn(text):  # a QR code is a secret
+            self.tail.append(text)
 
     def take(  # noqa: C901, PLR0912 - a table
         self, generation: int, message: Message, clean: Callable[[str], str] = str
