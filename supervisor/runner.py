@@ -245,14 +245,12 @@ class Supervisor:
         )
 
     async def _until_stopped(self) -> None:
+        charges = self.charges.values()
         while True:
             # First: what changed before we came here is not told again.
-            for charge in (
-                to_stop(self.charges.values(), hurry=self._hurry) if self._stopping else ()
-            ):
+            for charge in to_stop(charges, hurry=self._hurry) if self._stopping else ():
                 if charge.state.wanted_up:
                     charge.post(ev.StopRequested(hurry=self._hurry))
-            charges = self.charges.values()
             if self._stopping and are_down(charges, hurry=self._hurry):
                 return
             refused = charges and all(each.state.phase is Phase.REFUSED for each in charges)

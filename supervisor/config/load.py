@@ -120,7 +120,10 @@ def _located(message: str, text: str) -> str:
 
 def _real(path: Path) -> Path:
     """Return where a path leads; of links that lead round and round, as far as that is known."""
-    return Path(os.path.realpath(path))  # Path.resolve() raises for those
+    try:
+        return Path(os.path.realpath(path))  # Path.resolve() raises for those
+    except ValueError:
+        return path  # of a name with a NUL in it, which is told elsewhere
 
 
 def _printable(text: str) -> str:

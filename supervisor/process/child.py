@@ -20,7 +20,6 @@ from supervisor.process.carried import Carried, Listening
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
-from supervisor.process.masks import without
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.signals import send
@@ -209,7 +208,7 @@ class Child:
 
     def _blot(self, text: bytes) -> bytes:
         """Blot out what it told us, and what it was told."""
-        text = without(self.heard.payloads, text)
+        text = self.heard.blot(text)
         return text if self._input is None else self._input.blot(text)
 
     # While it is a spare.

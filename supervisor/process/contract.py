@@ -27,7 +27,7 @@ from supervisor.core.events import (
     UndecryptableSeen,
 )
 from supervisor.process.carried import Said
-from supervisor.process.masks import drawn
+from supervisor.process.masks import drawn, without
 from supervisor.process.notify import Message
 
 _STATES: dict[str, SessionState] = {
@@ -86,6 +86,10 @@ class Heard:
         heard.tail.extend(said.tail)
         heard.payloads.extend(said.payloads)
         return heard
+
+    def blot(self, text: bytes) -> bytes:
+        """Return a text without its QR codes' payloads."""
+        return without(self.payloads, text)
 
     def keep(self, line: bytes) -> None:
         """Keep a line that it printed among its last words, which get into the journal."""

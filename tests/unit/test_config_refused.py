@@ -9,6 +9,13 @@ from supervisor.core.errors import ConfigError
 from tests.unit.configkit import problems, read
 
 
+def test_a_bots_name_with_a_nul_is_refused(tmp_path: Path) -> None:
+    """Its session would lie in a folder that no disk can have; that is told with the rest."""
+    told = problems(tmp_path, '[bot."\\u0000"]\ncommand = ["x"]\n[bot.b]\ncommand = [7]\n')
+    assert len(told) == 2
+    assert "u0000" in told[0] or "x00" in told[0], told
+
+
 def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     """With file, key, what was found, and what is allowed."""
     told = problems(
