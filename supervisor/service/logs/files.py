@@ -244,7 +244,10 @@ def _first_time(path: str) -> float | None:
 
 
 def _private(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    fd = os.open(path, flags | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    if not os.fstat(fd).st_mode & 0o777:
+        os.fchmod(fd, 0o600)  # the umask left nothing; what an operator set stays
+    return fd
 
 
 def _now() -> str:

@@ -137,7 +137,8 @@ def _bind(family: int, kind: int, protocol: int, address: _Place) -> socket.sock
 
 def _cannot(where: str, error: OSError | None) -> SupervisorError:
     why = "no address of it is this machine's" if error is None else os.strerror(error.errno or 0)
-    hint = "free it, or choose another one; no bot was started"
+    taken = error is not None and error.errno == errno.EADDRINUSE
+    hint = "free it, or choose another one" if taken else f"choose another {KEY}"
     return SupervisorError(f'{KEY}: cannot listen at "{where}": {why}', hint)
 
 
