@@ -310,7 +310,7 @@ class Supervisor:
     async def dismiss(self, name: str) -> None:
         """Care no more for one that is down."""
         await self._part_with(name)
-        del self.charges[name]
+        self.charges.pop(name).changed.set()  # who waits for it looks for its successor
 
     async def _part_with(self, name: str) -> None:
         watch = self._watches[name]

@@ -98,9 +98,9 @@ class Console:
     def lines(self, event: Event) -> list[Line]:
         """Return the lines for one event, with their weights."""
         told = self._told.get(str(event.get("event")))
-        bot = str(event.get("bot") or "")
+        bot = words.clean(event.get("bot") or "")
         lines = told(bot, event) if told is not None else detail(describe(event))
-        name = self.name(event.get("bot"))
+        name = self.name(bot or None)
         return [Line(w, f"{name}: {text}" if name else text) for w, text in lines]
 
     def _session(self, bot: str, event: Event) -> str:

@@ -149,6 +149,7 @@ class Desk:
                 raise SupervisorError(f"{name} does not run: the line was not sent")
             charge.changed.clear()
             await charge.changed.wait()
+            (charge,) = self._chosen(name, companions=True)  # a reload may have made another one
         child.write_line(line)
         if wait:
             await child.drained()
@@ -237,9 +238,10 @@ class Desk:
         chosen = self._chosen(name, companions=False)
         if len(chosen) != 1:
             raise SupervisorError("which bot?", "one of " + ", ".join(self._charges))
-        charge = chosen[0]
+        name = chosen[0].bot.name
         shown: str | None = None
         while True:
+            (charge,) = self._chosen(name, companions=False)  # a reload may have made another one
             charge.changed.clear()
             child = charge.hands.child(charge.state.current)
             heard = None if child is None else child.heard

@@ -2,6 +2,7 @@
 
 import signal
 from collections.abc import Callable
+from contextlib import ExitStack, closing
 
 from tests.system.harness import Folder, Running, alive, running
 
@@ -107,6 +108,23 @@ def test_who_was_stopped_by_hand_stays_down(new_folder: Callable[..., Folder]) -
         assert supervisor.status("b")["phase"] == "down"
         assert folder.stillhere("start", "b").returncode == 0
         assert supervisor.status("b")["phase"] == "up"
+
+
+def test_who_waits_for_a_bot_gets_its_successor(new_folder: Callable[..., Folder]) -> None:
+    """`stillhere link` goes on where a reload puts the bot on other settings."""
+    folder = new_folder(config(a="/dev/null"))
+    with ExitStack() as stack, running(folder, "run") as supervisor:
+        supervisor.wait("restarted", bot="a")
+        assert folder.stillhere("stop", "a").returncode == 0
+        link = stack.enter_context(closing(supervisor.client._connect()))
+        link.send({"command": "link", "args": {"bot": "a"}})
+        for _ in range(3):  # on others' connections, so that the first is served by then
+            supervisor.client.call("ping")
+        folder.replace("config.toml", config(a="/dev/zero"))
+        mark = reload(supervisor)
+        assert supervisor.wait("reloaded", mark)["restarted"] == ["a"]
+        assert folder.stillhere("start", "a").returncode == 0
+        assert set(link.receive()["item"]) == {"linked"}
 
 
 STUBBORN = """

@@ -30,6 +30,13 @@ def test_the_start_tells_its_story() -> None:
     ]
 
 
+def test_a_bots_name_cannot_command_the_terminal() -> None:
+    """Whoever wrote the file of the events: a name is a word, and no control character."""
+    for name in ("\x1b[2J", "\ud800", "a\x00b"):
+        for line in console().render(event("activated", name, generation=1)):
+            assert line.isprintable(), ascii(line)
+
+
 def test_a_restart_is_one_line() -> None:
     """All the steps of a good restart are one line on a terminal; its details say the words."""
     shown = console()
