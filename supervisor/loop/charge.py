@@ -168,10 +168,11 @@ class Charge:
             while self._queue:
                 self._step(self._queue.popleft())
         finally:
+            # Also where an effect went wrong that nobody thought of: the deadline goes on from it.
             self._working = False
-        self._set_timer()
-        self.changed.set()
-        self._house.changed()
+            self._set_timer()
+            self.changed.set()
+            self._house.changed()
 
     def _step(self, event: ev.Event) -> None:
         before = self.state.phase

@@ -119,6 +119,28 @@ def test_a_socket_folder_that_was_cleaned_away_is_made_again(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_an_effect_that_fails_unforeseen_is_gone_on_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its phase has a deadline all the same, so no bot is forgotten for weeks."""
+
+    async def run() -> None:
+        async with cared(tmp_path) as bot:
+            perform = bot.charge.hands.perform
+
+            def broken(_effect: object) -> None:
+                monkeypatch.setattr(bot.charge.hands, "perform", perform)
+                raise RuntimeError("no one thought of this")
+
+            monkeypatch.setattr(bot.charge.hands, "perform", broken)
+            with pytest.raises(RuntimeError, match="thought of this"):
+                bot.charge.post(ev.StopRequested(hurry=True))
+            assert bot.charge.state.deadline is not None
+            assert bot.charge._timer is not None
+
+    asyncio.run(run())
+
+
 def test_whoever_asked_is_told_whatever_went_wrong(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
