@@ -94,7 +94,7 @@ def logs(ctx: click.Context, bot: str | None, *, follow: bool, lines: int, as_js
 def _is_over(*, follow: bool) -> None:
     """Say why nothing follows any more."""
     if follow:
-        click.echo("(the supervisor has ended, or was upgraded: to follow on, ask again)", err=True)
+        click.echo("(the supervisor has ended, or was upgraded: to see more, ask again)", err=True)
 
 
 def _print(item: dict[str, Any], bot: str | None, *, as_json: bool) -> None:

@@ -41,7 +41,7 @@ class Keeper(Protocol):
     async def take(self, config: Config, digest: str) -> None:
         """Go on by this one, in all that is no bot's. `digest`: what its file is like.
 
-        Raises: SupervisorError: not in all.
+        Raises: SupervisorError if a part of it can't be taken; the rest is.
         """
 
     def admit(self, bot: BotConfig) -> Charge:

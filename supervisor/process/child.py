@@ -119,7 +119,7 @@ class Child:
                 env["STILLHERE_STANDBY_FD"] = str(theirs)
             if plan.session_dir is not None:
                 env["STILLHERE_SESSION_DIR"] = str(plan.session_dir)
-                self._write_activation(plan.session_dir)
+                self.activate(plan.session_dir)
             if plan.paused is not None:
                 env["STILLHERE_SESSION_DIR"] = ""  # in its place among the others; see `release`
                 env = self._pause(plan.paused, env, inherited, close_after)
@@ -230,7 +230,7 @@ class Child:
         """
         assert self._line_to_spare is not None  # noqa: S101 - only a spare is released
         if session_dir is not None:
-            self._write_activation(session_dir)
+            self.activate(session_dir)
         self._line_to_spare.release(
             {
                 "STILLHERE_GENERATION": str(generation),
@@ -260,9 +260,6 @@ class Child:
 
     def activate(self, session_dir: Path) -> None:
         """Tell a waiting generation that the session is its own."""
-        self._write_activation(session_dir)
-
-    def _write_activation(self, session_dir: Path) -> None:
         if self._standby_pipe is not None:
             with suppress(BrokenPipeError):
                 os.write(self._standby_pipe, b"activate " + os.fsencode(session_dir) + b"\n")

@@ -55,11 +55,12 @@ _GOES_ON = re.compile(rb"\s*[A-Za-z0-9+/=,_-]{20,}\s*")
 _PIECE_BYTES = 16
 _MAY_HOLD_PIECE = re.compile(rb"\S{%d}" % (2 * _PIECE_BYTES - 1))  # few lines do
 
-# A QR code as terminals show it: blocks, or spaces on coloured grounds, or double signs.
-_BLOCKS = "█▀▄▌▐▖▗▘▙▚▛▜▝▞▟▓░⬛⬜"
+# A QR code as terminals show it: blocks, or spaces on coloured grounds, or double signs. Of the
+# usual blocks alone a line may be its frame.
+_HALVES = "█▀▄▌▐"
+_BLOCKS = _HALVES + "▖▗▘▙▚▛▜▝▞▟▓░⬛⬜"
 _ANSI = re.compile(r"\x1b\[[0-9;]*m")
 _GROUND = re.compile(r"\x1b\[(?:[0-9;]*;)?(?:4[0-7]|10[0-7]|48;[0-9;]+|7)m")
-_PLAIN = "█▀▄▌▐ \u00a0"
 _ROW = re.compile(rf"(?:\x1b\[[0-9;]*m|[{_BLOCKS} \u00a0])+|(?:##|  )+")
 _QR_CELLS = 21  # the smallest code is so wide
 _QR_CHANGES = 6  # between dark and light; a bar of progress has one or two
@@ -183,11 +184,11 @@ class Codes:
 def drawn(text: str) -> bool:
     """Return whether a line is one of a drawn QR code, or holds one, whatever is said before it."""
     if text.isascii() and "\x1b" not in text and "##" not in text:
-        return False
+        return False  # the quick way, for almost every line
     bare = _ANSI.sub("", text).strip("\r\n")
-    if len(bare) >= _QR_CELLS and not bare.strip(_PLAIN):
+    if len(bare) >= _QR_CELLS and not bare.strip(_HALVES + " \u00a0"):
         # Even its frame, which has one colour: coloured grounds, or so many full blocks.
-        blocks = sum(letter in "█▀▄▌▐" for letter in bare[:_ROW_MAX])
+        blocks = sum(letter in _HALVES for letter in bare[:_ROW_MAX])
         if blocks >= _QR_CELLS // 3 or _GROUND.search(text):
             return True
     return any(_changes(match[0]) >= _QR_CHANGES for match in _ROW.finditer(text))

@@ -49,9 +49,9 @@ def _adopted(carried: Mapping[str, Any]) -> dict[str, _Bot]:
         return {}
     for name, bot in bots.items():
         bot.cases = {kind: case for kind, case in bot.cases.items() if kind in KINDS}
-        for kind in bot.cases:
+        for kind, case in bot.cases.items():
             if (name, kind) in untold:
-                bot.cases[kind].untell()
+                case.untell()
     return bots
 
 

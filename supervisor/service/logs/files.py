@@ -99,25 +99,25 @@ class LogFiles:
     # In the thread.
 
     def _run(self) -> None:
-        files: dict[str, _File] = {}
+        opened: dict[str, _File] = {}
         written_by: LogsConfig | None = None
         while (batch := self._next()) is not None:
             for config, lines in groupby(batch, itemgetter(0)):
                 if config != written_by:
-                    _close(files)
+                    _close(opened)
                     written_by = config
                 blocks: dict[str, list[str]] = defaultdict(list)
                 for _, bot, line in lines:
                     blocks[bot].append(line)
                 for bot, block in blocks.items():
-                    file = files.get(bot) or files.setdefault(bot, _File(bot, config))
+                    file = opened.get(bot) or opened.setdefault(bot, _File(bot, config))
                     if (why := file.write("".join(block))) is not None:
                         self._tell(bot, "log_failed", {"why": why})
             with self._changed:  # lines that come together are written together
                 self._changed.wait_for(lambda: self._closed, _BATCH_S)
-        _close(files)
+        _close(opened)
 
-    def _next(self) -> "deque[_Line] | None":
+    def _next(self) -> deque[_Line] | None:
         """Wait for lines and return them. None: it is the end."""
         with self._changed:
             self._writing = False

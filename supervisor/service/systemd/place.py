@@ -23,7 +23,6 @@ OLDEST = 252
 # systemd makes folders in these, with their owner, before a service starts.
 MANAGED = {Path("/var/lib"): "StateDirectory", Path("/var/log"): "LogsDirectory"}
 _STATE = Path("/var/lib")
-_JAVASCRIPT = {"node", "nodejs", "npm", "npx", "yarn", "pnpm", "tsx", "ts-node", "bun", "deno"}
 # Libraries that start a browser: in package.json, or in what a Python project requires.
 _BROWSERS = re.compile(
     r"whatsapp-web\.js|puppeteer|playwright|selenium|pyppeteer|chromium|chromedp|wppconnect"

@@ -183,7 +183,7 @@ def test_who_follows_is_told_that_nothing_follows(
     assert execute([command, "-f"]) == 0
     shown = capsys.readouterr()
     assert shown.out == ""
-    assert "to follow on, ask again" in shown.err
+    assert "to see more, ask again" in shown.err
 
 
 def test_logs_without_a_supervisor(capsys: Out) -> None:
