@@ -254,7 +254,7 @@ class Turn(Preparing):
         most, window_s = self.policy.intensity
         count = sum(self.now - at < window_s for at in self.state.crashes)
         if count > most:
-            why = f"its link was lost {count} times in {window_s:g} s: {self.state.why}"
+            why = f"it lost its link or crashed {count} times in {window_s:g} s: {self.state.why}"
             self.set(after=After.FAIL, why=why)
         elif count > 1:
             self.set(after=After.BACKOFF)

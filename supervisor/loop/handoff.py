@@ -183,7 +183,7 @@ def text() -> bytes | None:
     number = os.environ.get(HANDED, "")
     with suppress(OSError, OverflowError, ValueError, SupervisorError):
         found = json.loads(unsealed(int(number))) if number.isdecimal() else {}
-        if found.get("pid") == os.getpid() and found.get("text"):
+        if isinstance(found, dict) and found.get("pid") == os.getpid() and found.get("text"):
             return str(found["text"]).encode("latin-1")
     return None
 

@@ -131,7 +131,7 @@ class Reloads:
         try:
             new = await asyncio.to_thread(self._load)
         except OSError as error:
-            why = f"the config can't be read: {error.strerror or error}: {error.filename}"
+            why = f"the config can't be read: {error}"
             raise SupervisorError(why, "nothing was changed: the old one goes on") from error
         user.check(bot.user for bot in new.bots.values())
         if found := problems(self._keeper.config, new, self._keeper.chosen):
@@ -145,8 +145,7 @@ class Reloads:
             keeper.charges[name].reconfigure(new.bots[name])
         wanted: set[str] = set()
         stops = [keeper.charges[name] for name in (*what.removed, *what.restarted)]
-        for charge in await self._bring_down(stops, wanted):
-            charge.report("reload_incomplete", why=charge.state.why)
+        await self._bring_down(stops, wanted)  # all at a time
         to_start, stuck = [], []
         for name in (*what.added, *what.restarted):
             old = keeper.charges.get(name)
@@ -163,6 +162,8 @@ class Reloads:
                 stuck += left
             else:
                 await keeper.dismiss(name)
+        for charge in stuck:
+            charge.report("reload_incomplete", why=charge.state.why)
         self._put_in_order(new)
         await keeper.start(to_start)
         return [f"{charge.bot.name}: {charge.state.why}" for charge in stuck]

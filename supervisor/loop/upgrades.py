@@ -31,7 +31,7 @@ _LOOK_S = 0.01
 # In so many turns all that had been heard before the signals were held back is handled.
 _TURNS = 3
 # In these nobody is waited for, or only time and a person.
-SETTLED = (
+CALM = (
     Phase.UP,
     Phase.PAIRING,
     Phase.BACKOFF,
@@ -65,7 +65,7 @@ def why_not(state: State, *, notify: bool) -> str:
     waits = state.phase is Phase.VERIFYING and state.late and notify
     # One that is to restart waits for its turn, and is given none before we are through.
     queues = state.phase is Phase.PREFLIGHT and state.compiled and state.turn == "asked"
-    if state.phase not in SETTLED and not waits and not queues:
+    if state.phase not in CALM and not waits and not queues:
         return state.phase.value
     if state.settling or state.flushing or state.operation is not None:
         return "something is under way"

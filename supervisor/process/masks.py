@@ -76,7 +76,7 @@ class Masks:
     """
 
     def __init__(self, more: Sequence[str] = ()) -> None:
-        self.also(more)
+        self.go_by(more)
         self.key_lines = 0
         self.wrapped = False
 
@@ -84,7 +84,7 @@ class Masks:
         """Return what is known of lines that are still to come."""
         return {"key_lines": self.key_lines, "wrapped": self.wrapped}
 
-    def also(self, more: Sequence[str]) -> None:
+    def go_by(self, more: Sequence[str]) -> None:
         """Go by these expressions from now on."""
         # As the config was checked: patterns of text, which know `\w` and `\u` of all letters.
         self._more = [re.compile(pattern) for pattern in more]

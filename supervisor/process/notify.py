@@ -94,7 +94,8 @@ class NotifySocket:
             if flags & socket.MSG_TRUNC:
                 self.truncated += 1
             elif uid != self._uid or pid in refused or not self._trusts(pid):
-                refused.add(pid)
+                if uid == self._uid:
+                    refused.add(pid)  # to look for it takes a while; a wrong uid is seen at once
                 self.strangers += 1
                 self._on_stranger()
             else:

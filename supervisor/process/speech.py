@@ -73,7 +73,7 @@ class Speech:
     def mask(self, more: Sequence[str]) -> None:
         """Blot out by these patterns from now on."""
         for masks in self._masks.values():
-            masks.also(more)
+            masks.go_by(more)
 
     def _line(self, stream: str, line: bytes) -> None:
         self._on_line(stream, self._masks[stream].blot(self._blot(line)))

@@ -43,7 +43,7 @@ def test_a_bot_that_loses_each_link_at_once_is_no_loop() -> None:
         story.seated_again(generation + 1, linked=False)
     lost(story, 4)
     assert story.state.phase is Phase.FAILED
-    assert story.state.why == f"its link was lost 4 times in 60 s: {REASON}"
+    assert story.state.why == f"it lost its link or crashed 4 times in 60 s: {REASON}"
 
 
 def test_who_is_logged_out_once_a_day_is_linked_again_at_once() -> None:
