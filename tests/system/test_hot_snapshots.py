@@ -135,6 +135,7 @@ def written(root: Path, *kinds: str) -> Iterator[Hot]:
             bot_process.wait(PATIENCE_S)
 
 
+@pytest.mark.long
 def test_a_good_snapshot_of_a_busy_bot_is_whole(tmp_path: Path) -> None:
     """Databases of each kind, a LevelDB, JSON, files written through memory: of one moment."""
     with written(tmp_path, *EVERYTHING) as hot:
