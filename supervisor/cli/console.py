@@ -25,6 +25,7 @@ from supervisor.cli.tell import (
 )
 from supervisor.cli.tell_alerts import ALERTS
 from supervisor.cli.tell_checks import CHECKS
+from supervisor.cli.tell_presets import PRESETS
 from supervisor.cli.tell_service import SERVICE
 from supervisor.cli.tell_spares import SPARES
 from supervisor.cli.words import get
@@ -65,6 +66,7 @@ class Console:
             **SPARES,
             **ALERTS,
             **SERVICE,
+            **PRESETS,
             "paused": self._paused,
             "session_checked": self._session_checked,
             "session_restored": self._session_restored,

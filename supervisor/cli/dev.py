@@ -70,7 +70,7 @@ def _handed() -> bytes | None:
 def _config(
     ctx: click.Context, bot: str | None, data: bytes | None = None
 ) -> "tuple[Config, list[str] | None]":
-    from supervisor.config import default_config, load  # noqa: PLC0415 - `--help` needs none
+    from supervisor.presets.choose import default_config, load  # noqa: PLC0415 - the same
 
     command: list[str] | None = ctx.obj.get("command")
     if command is not None and not command:

@@ -88,7 +88,7 @@ def install(
 def _look(
     ctx: click.Context, *, manager: bool, user: str | None, name: str | None
 ) -> "tuple[Config, Place]":
-    from supervisor.config import load  # noqa: PLC0415 - quick commands skip it
+    from supervisor.presets.choose import load  # noqa: PLC0415 - quick commands skip it
     from supervisor.service.systemd import place as places  # noqa: PLC0415 - the same
 
     path = target.find(ctx)

@@ -88,7 +88,7 @@ def config(ctx: click.Context) -> "Config":
 
     Raises: ConfigError.
     """
-    from supervisor.config import default_config, load  # noqa: PLC0415 - quick commands skip it
+    from supervisor.presets.choose import default_config, load  # noqa: PLC0415 - quick commands skip it
 
     path = find(ctx)
     if path is not None:

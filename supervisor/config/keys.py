@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from supervisor.config import kinds
 from supervisor.config.kinds import Kind, one_of, whole
+from supervisor.config.preset import Output
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +95,30 @@ LIMITS = {
     "alive_every_s": Key(kinds.SECONDS, 10),
     "alive_misses": Key(whole(1), 3),
     "hang_signal": Key(kinds.SIGNAL, "SIGABRT"),
+}
+
+PRESET = {
+    "about": Key(kinds.TEXT, "a preset of this config"),
+}
+PRESET_TABLES = {
+    "recognise": {
+        "packages": Key(kinds.PATTERNS, []),
+        "imports": Key(kinds.PATTERNS, []),
+        "text": Key(kinds.PATTERNS, []),
+    },
+    "session": {
+        "place": Key(one_of("folder", "file", "parts"), "folder"),
+        "source": Key(kinds.COMPILED, []),
+        "named": Key(kinds.TEMPLATE, "{}"),
+        "path": Key(kinds.PATTERNS, []),
+    },
+    "output": {name: Key(kinds.COMPILED, []) for name in Output.__dataclass_fields__},
+    "process": {
+        "speaks": Key(kinds.BOOLEAN, default=False),
+        "alive_s": Key(kinds.SECONDS, 3),
+        "close": Key(one_of("", "browser"), ""),
+        "ignore": Key(kinds.PATTERNS, []),
+    },
 }
 
 TABLES = {

@@ -205,10 +205,12 @@ def _intensity(value: object, root: Path) -> tuple[int, float]:
     raise Wrong(value)
 
 
-def _ready(value: object, root: Path) -> ReadyCheck:
+def _ready(value: object, root: Path) -> ReadyCheck:  # noqa: PLR0911 - a table
     if value == "notify":
         return ReadyCheck(kind="notify")
     match value:
+        case {"alive_s": seconds, **rest} if not rest:
+            return ReadyCheck(kind="alive", value=_seconds(seconds, root))
         case {"log": str(regex), **rest} if regex and not rest:
             _compile(regex)
             return ReadyCheck(kind="log", value=regex)
@@ -257,6 +259,17 @@ def _regexes(value: object, root: Path) -> tuple[str, ...]:
     for text in texts:
         _compile(text)
     return texts
+
+
+def _compiled(value: object, root: Path) -> tuple[re.Pattern[str], ...]:
+    return tuple(re.compile(text) for text in _regexes(value, root))
+
+
+def _template(value: object, root: Path) -> str:
+    text = _text(value, root)
+    if text.count("{}") != 1:
+        raise Wrong(value)
+    return text
 
 
 def _compile(regex: str) -> None:
@@ -320,7 +333,7 @@ BACKOFF = Kind("two numbers of seconds above 0, the shortest and the longest wai
 INTENSITY = Kind("[crashes, seconds]: a whole number of at least 1, a number above 0", _intensity)
 READY = Kind(
     '"notify" or a table with one of: log = "REGEX", http = "URL", tcp = "HOST:PORT", '
-    'file = "PATH", command = ["PROGRAM", ...]',
+    'file = "PATH", command = ["PROGRAM", ...], alive_s = SECONDS',
     _ready,
 )
 ALIVE = Kind(
@@ -330,6 +343,8 @@ MAYBE_COMMAND = Kind('a list of words, such as ["./tell-me"], or [] for none', _
 SECRET_URL = Kind('an http:// or https:// URL, or "" for none', _secret_url)
 LISTEN = Kind('"HOST:PORT" or "unix:PATH", or "" for nowhere', _listen)
 REGEXES = Kind("a list of regular expressions", _regexes)
+COMPILED = Kind("a list of regular expressions", _compiled)
+TEMPLATE = Kind('a string with {} in it, such as "{}.session"', _template)
 STATUSES = Kind("a list of exit statuses, 0 to 255", _statuses)
 MAYBE_USER = Kind(
     'the name of a user of this machine, or "" for the supervisor\'s own', _maybe_user

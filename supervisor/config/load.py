@@ -22,12 +22,14 @@ from supervisor.config.model import (
     SnapshotsConfig,
     SystemdConfig,
 )
+from supervisor.config.preset import Output, Preset, Process, Recognise, SessionPlace
 from supervisor.core.errors import ConfigError
 from supervisor.core.policy import Keep
 
 FILE_NAME = "config.toml"
 # A name becomes part of file names, log lines and commands.
 BOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+PRESET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
 
 def load(path: Path, data: bytes | None = None) -> Config:
@@ -64,6 +66,15 @@ def default_config(root: Path, command: Sequence[str]) -> Config:
     if reader.problems:
         raise ConfigError(reader.problems, "Give the bot's command after --.")
     return config
+
+
+def load_preset(path: Path) -> Preset:
+    """Read a preset's own file: its name is the file's. Raises: ConfigError."""
+    reader = _Reader(path)
+    preset = reader.preset(path.stem, _parse(path, None), "")
+    if reader.problems:
+        raise ConfigError(reader.problems, f"The file is {path}.")
+    return preset
 
 
 def _parse(path: Path, data: bytes | None) -> dict[str, Any]:
@@ -143,7 +154,7 @@ class _Reader:
         self.bots: dict[str, BotConfig] = {}
 
     def config(self, document: Mapping[str, Any]) -> Config:
-        self._unknown("", document, (*keys.TABLES, "bot"))
+        self._unknown("", document, (*keys.TABLES, "bot", "preset"))
         places, logs, metrics, alerts, systemd = (
             self._table(name, document.get(name, {}), known) for name, known in keys.TABLES.items()
         )
@@ -166,7 +177,36 @@ class _Reader:
             alerts=AlertsConfig(**alerts),
             systemd=SystemdConfig(**systemd),
             bots=self.bots,
+            presets=self._presets(document.get("preset", {})),
             **places,
+        )
+
+    def _presets(self, tables: object) -> dict[str, Preset]:
+        if not isinstance(tables, dict):
+            self._found("preset", tables, "a table for each preset: [preset.NAME]")
+            return {}
+        return {name: self.preset(name, table, f"preset.{name}") for name, table in tables.items()}
+
+    def preset(self, name: str, table: object, where: str) -> Preset:
+        """Read one preset's tables."""
+        if not PRESET_NAME.fullmatch(name):
+            needs = "a name of at most 64 letters, digits, _ . and -, which does not start with -"
+            self._found("preset", name, needs)
+        if not isinstance(table, dict):
+            self._found(where or name, table, "a table for each preset: [preset.NAME]")
+            table = {}
+        self._unknown(where, table, (*keys.PRESET, *keys.PRESET_TABLES), keys.PRESET_TABLES)
+        inner = {
+            key: self._table(f"{where}.{key}".lstrip("."), table.get(key, {}), known)
+            for key, known in keys.PRESET_TABLES.items()
+        }
+        return Preset(
+            name=name,
+            recognise=Recognise(**inner["recognise"]),
+            session=SessionPlace(**inner["session"]),
+            output=Output(**inner["output"]),
+            process=Process(**inner["process"]),
+            **self._values(where, table, keys.PRESET),
         )
 
     def _bot(self, name: str, table: object) -> None:
@@ -194,6 +234,7 @@ class _Reader:
             snapshots=SnapshotsConfig(keep=keep, **snapshots),
             restart=RestartConfig(**inner["restart"]),
             limits=LimitsConfig(**inner["limits"]),
+            given=frozenset(table),
             **values,
         )
 

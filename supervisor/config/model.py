@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from supervisor.config.preset import GENERIC, Preset
 from supervisor.core.policy import Keep, Policy, RestartPolicy, Standby
 
-ReadyKind = Literal["notify", "log", "http", "tcp", "file", "command"]
+ReadyKind = Literal["notify", "alive", "log", "http", "tcp", "file", "command"]
 Older = Literal["ask", "auto"]
 
 
@@ -19,11 +20,17 @@ class ReadyCheck:
     """How a bot shows that it is ready.
 
     `value` is the regex, URL, HOST:PORT or absolute path; for `command` the words of the command;
-    empty for `notify`.
+    for `alive` seconds; empty for `notify`. `alive`: by the contract if it speaks it, else by what
+    its preset knows of its output, else it is taken to be up once it has run so long.
     """
 
     kind: ReadyKind
-    value: str | tuple[str, ...] = ""
+    value: str | float | tuple[str, ...] = ""
+
+    @property
+    def by_contract(self) -> bool:
+        """Whether the bot may say so itself."""
+        return self.kind in ("notify", "alive")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,7 +121,11 @@ class SystemdConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BotConfig:
-    """One `[bot.NAME]` table. `session` is None for a companion; all paths are absolute."""
+    """One `[bot.NAME]` table. `session` is None for a companion; all paths are absolute.
+
+    `given`: the keys that the file has. `library`: what is known of the library that it uses; and
+    in `assumed` what was settled by that, in words (see presets/choose.py).
+    """
 
     name: str
     command: tuple[str, ...]
@@ -138,12 +149,15 @@ class BotConfig:
     snapshots: SnapshotsConfig
     restart: RestartConfig
     limits: LimitsConfig
+    given: frozenset[str] = frozenset()
+    session_files: tuple[str, ...] = ()
+    library: Preset = GENERIC
+    assumed: tuple[str, ...] = ()
 
     def policy(self, *, on_change: bool) -> Policy:
         """Return what the core must know; `on_change`: a changed source file restarts this bot."""
         return Policy(
             has_session=self.session is not None,
-            notify=self.ready.kind == "notify",
             standby=self.standby,
             restart=self.restart.policy,
             stop_timeout_s=self.stop_timeout_s,
@@ -171,6 +185,7 @@ class Config:
     alerts: AlertsConfig
     systemd: SystemdConfig
     bots: dict[str, BotConfig]
+    presets: dict[str, Preset] = field(default_factory=dict)
 
     def session_dir(self, bot: BotConfig) -> Path:
         """Return the folder that holds this bot's session.

@@ -21,7 +21,6 @@ class Policy:
     """The knobs that `step` reads. Durations in seconds."""
 
     has_session: bool = True
-    notify: bool = True
     standby: Standby = "auto"
     restart: RestartPolicy = "on-failure"
     stop_timeout_s: float = 10.0

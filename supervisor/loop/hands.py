@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import re
 import signal
 import time
 from collections.abc import Callable, Sequence
@@ -15,12 +14,12 @@ from supervisor.config import BotConfig, Config
 from supervisor.core import effects as do
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
+from supervisor.loop.hearing import Hearing
 from supervisor.loop.jobs import Jobs, in_words
 from supervisor.loop.session_work import SessionWork
 from supervisor.loop.spares import Spares
 from supervisor.loop.starts import Starts
 from supervisor.loop.strangers import Strangers
-from supervisor.process import probes
 from supervisor.process.carried import Carried
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -75,6 +74,14 @@ class Hands:
         )
         self.strangers = Strangers(tools.report)
         self.starts = self._make_starts()
+        self.hearing = Hearing(
+            tools.bot,
+            task=self.jobs.task,
+            whose=partial(self.jobs.result, self.session.whose),
+            report=tools.report,
+            on_code=tools.on_qr,
+            prefix=self.starts.prefix,
+        )
         self.spares = Spares(
             self.starts,
             tools.bot,
@@ -122,6 +129,7 @@ class Hands:
         """Go on by other settings: of those that its process does not depend on."""
         self._bot = bot
         self.starts.reconfigure(bot)
+        self.hearing.reconfigure(bot)
         self.session.reconfigure(bot)
 
     def mask(self, more: Sequence[str]) -> None:
@@ -286,7 +294,8 @@ class Hands:
         """Take a generation over; one that is no longer there has ended."""
         generation = carried.generation
         try:
-            self._children[generation] = self.starts.adopt(carried)
+            self._children[generation] = child = self.starts.adopt(carried)
+            self.hearing.adopt(child)
         except SupervisorError:
             self._loop.call_soon(self._heard, ev.Exited(generation, -signal.SIGKILL))
             self._loop.call_soon(self._heard, ev.TreeGone(generation))
@@ -314,12 +323,10 @@ class Hands:
             self._loop.call_soon(tools.post, ev.SpawnFailed(generation, in_words(error)))
             return
         self._children[generation] = child
-        child.speech.may_drop = self._bot.ready.kind != "log"
+        self.hearing.begin(child, waits=not cold)
         mode = "standby" if not cold else "warm" if from_spare else "cold"
         tools.report("spawned", generation=generation, pid=child.pid, mode=mode, spare=from_spare)
         self._loop.call_soon(tools.post, ev.Spawned(generation, child.pid, spare=from_spare))
-        if self._bot.ready.kind not in ("notify", "log"):
-            self.jobs.task(self._probe(child, time.time_ns()))
 
     def _look_at_source(self) -> None:
         """See what changed since the last look: this generation may have it, or be dirty soon."""
@@ -344,31 +351,8 @@ class Hands:
         self._tools.post(event)
         if isinstance(event, ev.TreeGone):
             self._children.pop(event.generation, None)
+            self.hearing.forget(event.generation)
 
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         self._tools.on_line(generation, stream, line)
-        child = self.child(generation)
-        if child is None or child.speech.may_drop:
-            return  # its line is not waited for, or has come
-        if re.search(str(self._bot.ready.value), line.decode("utf-8", "replace")):
-            child.speech.may_drop = True
-            self._loop.call_soon(self._tools.post, ev.BotReady(generation))
-
-    async def _probe(self, child: Child, since_ns: int) -> None:
-        probe = asyncio.ensure_future(
-            probes.wait_ready(
-                self._bot.ready,
-                cwd=self._bot.cwd,
-                env=child.plan.env,
-                since_ns=since_ns,
-                prefix=self.starts.prefix,
-            )
-        )
-        try:
-            while not probe.done() and child.status is None:
-                await asyncio.wait([probe], timeout=1.0)
-            if probe.done():
-                probe.result()
-                self._tools.post(ev.BotReady(child.generation))
-        finally:
-            probe.cancel()
+        self.hearing.line(generation, line.decode("utf-8", "replace"))

@@ -88,7 +88,7 @@ class Health:
     @property
     def _watches(self) -> bool:
         """Whether it said that it would tell us at times that it is alive."""
-        return self._bot.limits.watchdog_s is not None and self._bot.ready.kind == "notify"
+        return self._bot.limits.watchdog_s is not None and self._bot.ready.by_contract
 
     def _next(self, now: float) -> None:
         limits = self._bot.limits

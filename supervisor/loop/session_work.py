@@ -66,6 +66,10 @@ class SessionWork(Copier):
         self._report_restored(restored)
         return ev.SessionRestored(ticket)
 
+    def whose(self) -> str:
+        """Return whose device the live session is by its files; "" where they do not say."""
+        return (self._manager.identity_at_rest(self.id) or "") if self.id else ""
+
     def _report_restored(self, restored: Restored) -> None:
         if restored.flaw:
             self._report("session_flawed", why=restored.flaw)

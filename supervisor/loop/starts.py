@@ -116,7 +116,7 @@ class Starts:
     def _watched_over(self, env: Mapping[str, str]) -> dict[str, str]:
         """Return what a bot is told that is looked after: how often to say that it lives."""
         limits, found = self._bot.limits, {}
-        if limits.watchdog_s is not None and self._bot.ready.kind == "notify":
+        if limits.watchdog_s is not None and self._bot.ready.by_contract:
             found["WATCHDOG_USEC"] = str(int(limits.watchdog_s * 1e6))
         if (limits.watchdog_s or limits.alive) and self.python and "PYTHONFAULTHANDLER" not in env:
             found["PYTHONFAULTHANDLER"] = "1"  # SIGABRT prints the stacks of all threads
@@ -164,7 +164,7 @@ class Starts:
             env={**self.environment(), "STILLHERE_CHANGED": str(listed)},
             session_id=bot.session or bot.name,
             session_dir=self._folder if cold else None,
-            notify=bot.ready.kind == "notify",
+            notify=bot.ready.by_contract,
             can_stand_by=bot.session is not None,
             socket_dir=self._sockets.ready(),
             lock=self.lock,

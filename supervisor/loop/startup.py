@@ -59,6 +59,8 @@ async def _start(charge: Charge, turns: asyncio.Semaphore, stopping: Callable[[]
     async with turns:
         if stopping() or charge.decided:
             return
+        if charge.bot.assumed:
+            charge.report("assumed", what=list(charge.bot.assumed))
         charge.post(ev.StartRequested())
         spawned = all_reach([charge], lambda state: state.phase not in TO_BE_SPAWNED)
         with suppress(TimeoutError):

@@ -163,7 +163,7 @@ class Upgrades:
         if why := ground.busy():
             return why
         for charge in ground.charges.values():
-            notify = charge.bot.ready.kind == "notify"
+            notify = charge.bot.ready.by_contract
             if why := why_not(charge.state, notify=notify) or charge.why_not_now():
                 return f"{charge.bot.name}: {why}"
         if not ground.house.watch.idle:

@@ -54,6 +54,7 @@ class Said:
     checkpoint_asked_usec: int
     tail: tuple[str, ...]
     payloads: tuple[bytes, ...]
+    spoke: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

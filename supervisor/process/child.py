@@ -180,7 +180,7 @@ class Child:
 
     def _listen(self, path: Path, carried: Listening | None = None) -> NotifySocket:
         return NotifySocket(
-            path, self._said, self._trusts, self._on_stranger, uid=self.plan.uid, carried=carried
+            path, self._told, self._trusts, self._on_stranger, uid=self.plan.uid, carried=carried
         )
 
     def _channels(self, close_after: list[int]) -> tuple[int, int, int]:
@@ -334,7 +334,13 @@ class Child:
     def _trusts(self, pid: int) -> bool:
         return pid == self.pid or pid in self._seen or pid in self.members()
 
-    def _said(self, message: Message) -> None:
+    def _told(self, message: Message) -> None:
+        if "READY" in message or any(key.startswith("X_STILLHERE_") for key in message):
+            self.heard.spoke = True
+        self.interpret(message)
+
+    def interpret(self, message: Message) -> None:
+        """Take words of the contract: its own, or those that somebody says on its behalf."""
         before = self.heard.qr
         for event in self.heard.take(self.generation, message, self.speech.clean):
             self._emit(event)

@@ -58,6 +58,7 @@ class Heard:
     tail: deque[str] = field(default_factory=lambda: deque(maxlen=_TAIL_LINES))
     # Rotated codes may still be printed.
     payloads: deque[bytes] = field(default_factory=lambda: deque(maxlen=_PAYLOADS_KEPT))
+    spoke: bool = False  # it speaks the contract itself: nobody has to guess
 
     def carry(self) -> Said:
         """Return all of it as plain values."""
@@ -70,6 +71,7 @@ class Heard:
             checkpoint_asked_usec=self.checkpoint_asked_usec,
             tail=tuple(self.tail),
             payloads=tuple(self.payloads),
+            spoke=self.spoke,
         )
 
     @classmethod
@@ -82,6 +84,7 @@ class Heard:
             identity=said.identity,
             checkpoint_signal=signal.Signals(said.checkpoint_signal),
             checkpoint_asked_usec=said.checkpoint_asked_usec,
+            spoke=said.spoke,
         )
         heard.tail.extend(said.tail)
         heard.payloads.extend(said.payloads)

@@ -194,6 +194,11 @@ def drawn(text: str) -> bool:
     return any(_changes(match[0]) >= _QR_CHANGES for match in _ROW.finditer(text))
 
 
+def cells(row: str) -> int:
+    """Return how many signs wide a row is."""
+    return len(_ANSI.sub("", row).strip("\r\n"))
+
+
 def _changes(row: str) -> int:
     """Return how often a row goes from dark to light or back; 0 for what is no row."""
     cells = _ANSI.sub("", row)[:_ROW_MAX]

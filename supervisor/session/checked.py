@@ -69,6 +69,15 @@ class Checks(Quarantined):
         depth: Depth = "quick" if quick else "full" if full else "cheap"
         return self._looked_at(session_id, depth, found)[0]
 
+    def identity_at_rest(self, session_id: str) -> str | None:
+        """Return whose device the live session is by its files; None where they do not say.
+
+        Nothing is opened for writing, so that its bot may run meanwhile. Raises: SupervisorError.
+        """
+        listing = self.store.listing(session_id)
+        newest = self._newest(listing, self._state.read(session_id))
+        return identity_of(self._profile_of(session_id, newest), self.folder(session_id))
+
     def _check(self, session_id: str, depth: Depth) -> Check:
         return self._looked_at(session_id, depth)[0]
 
