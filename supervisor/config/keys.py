@@ -68,6 +68,7 @@ BOT = {
     "restore_timeout_s": Key(kinds.SECONDS, 10),
     "start_timeout_s": Key(kinds.SECONDS, 60),
     "checkpoint_timeout_s": Key(kinds.SECONDS, 2),
+    "settle_s": Key(kinds.SECONDS),  # as the session's kind has it
 }
 
 SNAPSHOTS = {

@@ -146,6 +146,7 @@ class BotConfig:
     restore_timeout_s: float
     start_timeout_s: float
     checkpoint_timeout_s: float
+    settle_s: float | None
     snapshots: SnapshotsConfig
     restart: RestartConfig
     limits: LimitsConfig
@@ -164,6 +165,7 @@ class BotConfig:
             restore_timeout_s=self.restore_timeout_s,
             start_timeout_s=self.start_timeout_s,
             checkpoint_timeout_s=self.checkpoint_timeout_s,
+            settle_s=self.settle_s or 0.0,
             backoff_s=self.restart.backoff_s,
             intensity=self.restart.intensity,
             no_retry=self.restart.no_retry,

@@ -45,8 +45,8 @@ def handle(turn: Turn) -> None:
             turn.flushed()
         case Phase.UP:
             turn.go(Phase.UP)
-            if state.held and state.wanted_up and not state.paused:
-                turn.preflight("change")
+            if state.held and state.wanted_up:  # a pause keeps it for later
+                turn.set(dirty=True) if state.paused else turn.preflight("change")
         case Phase.PREFLIGHT:
             _preflight_late(turn)
         case Phase.STANDBY:

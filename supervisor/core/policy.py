@@ -28,6 +28,7 @@ class Policy:
     start_timeout_s: float = 60.0
     checkpoint_timeout_s: float = 2.0
     snapshot_timeout_s: float = 60.0
+    settle_s: float = 0.0
     backoff_s: tuple[float, float] = (0.5, 30.0)
     intensity: tuple[int, float] = (5, 60.0)
     no_retry: tuple[int, ...] = ()

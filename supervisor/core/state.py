@@ -101,6 +101,8 @@ class State:
     saw: SourceChanged | None = None  # the first of them that nothing runs yet
     held: str = ""
     settling: bool = False  # the last change may go on
+    # A login is not all on the disk at once: until then no change stops the bot.
+    young_until: float | None = None
 
     # What the current generation said, and what it is held against.
     reported: str = ""

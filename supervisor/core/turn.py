@@ -4,7 +4,7 @@ A `Turn` collects changes and effects; outside of `step` nobody sees it. Each mo
 must be true when it is made, so that the phases cannot be entered by a side door.
 """
 
-from typing import Any
+from typing import Any, Literal
 
 from supervisor.core.effects import (
     CheckSession,
@@ -173,8 +173,21 @@ class Turn(Preparing):
             self.copy("linked")
         elif self.policy.has_session and starts and not state.linked:
             self.copy("first")  # of a session that was there before us
+        if state.fresh_link == "paired" and self.policy.settle_s:
+            self.set(young_until=self.now + self.policy.settle_s)
         self.set(fresh_link="")
         self.settle_up()
+
+    def preflight(self, reason: Literal["change", "manual", "limit"]) -> None:
+        """Begin a restart; not for a change while the login may not be on the disk yet."""
+        rest_s = (self.state.young_until or self.now) - self.now
+        if reason != "change" or rest_s <= 0:
+            super().preflight(reason)
+            return
+        self.set(dirty=False)
+        self.hold(f"the login is on the disk for sure in {rest_s:.0f} s; a restart by hand is now")
+        if self.state.phase is Phase.UP:
+            self.go(Phase.UP, rest_s)
 
     def settle_up(self) -> None:
         """Stay up, or go on to what was asked for meanwhile."""

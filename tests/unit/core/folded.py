@@ -74,7 +74,9 @@ class Machine:
         """Return the state that comes of it, and the orders; None: the world feels nothing."""
         known = self._steps.setdefault(id(state), {})
         if event not in known:
-            after, orders = step(state, event, 0.0, self._policy)
+            # When a deadline has come, a login is old enough, too.
+            old = state.but(young_until=None) if isinstance(event, ev.DeadlinePassed) else state
+            after, orders = step(old, event, 0.0, self._policy)
             felt = isinstance(event, (ev.Exited, ev.TreeGone, ev.SourceChanged))
             changes = felt or after != state or not all(isinstance(o, SAID) for o in orders)
             known[event] = (after, orders) if changes else None

@@ -76,8 +76,8 @@ def test_a_new_link_is_copied_once_the_bot_has_flushed() -> None:
 
 def test_a_session_that_was_there_before_us_is_copied_as_soon_as_its_bot_is_ready() -> None:
     """Of a bot that says nothing of it, too: its first restart has a snapshot then."""
-    story = Story(Policy(notify=False)).seated(linked=False)
+    story = Story(Policy()).seated(linked=False)
     assert do.TakeSnapshot(0, "first", 1) in story.tell(ev.BotReady(1)).acts()
-    again = Story(Policy(notify=False)).seated(linked=True)
+    again = Story(Policy()).seated(linked=True)
     assert do.TakeSnapshot(0, "first", 1) not in again.tell(ev.BotReady(1)).acts()
     assert again.state.phase is Phase.UP

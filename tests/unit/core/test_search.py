@@ -21,6 +21,7 @@ from tests.unit.core.folded import BEFORE_A_STOP, Graph, Machine, World
 DEV = Policy(on_change=True, intensity=(9, 60.0))
 SERVICE = Policy(on_change=False, intensity=(0, 60.0))
 COMPANION = Policy(has_session=False, on_change=False, restart="always", intensity=(9, 60.0))
+YOUNG = Policy(on_change=True, intensity=(9, 60.0), settle_s=35.0)
 
 # Phases in which something is waited for that may never come.
 WAITING = {
@@ -301,7 +302,10 @@ def leading_to(graph: Graph, phases: set[str]) -> set[int]:
 
 # Each on its own takes up to half a minute; a few at every test, all of them in `make soak`.
 USUAL = [(SERVICE, HURRY), (DEV, HURRY)]
-REST = [(p, (*a, *MOVING)) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)]
+REST = [
+    *((p, (*a, *MOVING)) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)),
+    (YOUNG, PAUSE),
+]
 LONG = (pytest.mark.long, pytest.mark.timeout(600))  # a busy machine takes minutes
 
 
