@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from supervisor.config import Config
 
 
-class _WithCommand(click.Command):
+class WithCommand(click.Command):
     """Splits `[BOT] [-- COMMAND...]` at the `--`, which click itself would swallow."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -68,7 +68,7 @@ def _handed() -> bytes | None:
 
 
 def _config(
-    ctx: click.Context, bot: str | None, data: bytes | None = None
+    ctx: click.Context, bot: str | None, data: bytes | None = None, *, guesses: bool = False
 ) -> "tuple[Config, list[str] | None]":
     from supervisor.presets.choose import default_config, load  # noqa: PLC0415 - the same
 
@@ -77,9 +77,9 @@ def _config(
         raise ConfigError(("there is no command behind --",), "stillhere dev -- python bot.py")
     path = target.find(ctx)
     if path is None:
-        if command is None:
+        if command is None and not guesses:
             raise target.no_config()
-        config = default_config(Path.cwd(), command)
+        config = default_config(Path.cwd(), command or target.guessed_command(Path.cwd()))
         return config, _pick(config, bot)
     config = load(path, data)
     names = _pick(config, bot)
@@ -93,7 +93,7 @@ def _perform(ctx: click.Context, bot: str | None, *, dev: bool, verbose: bool) -
 
     from supervisor.process import reexec  # noqa: PLC0415 - the same
 
-    config, names = _config(ctx, bot, _handed())
+    config, names = _config(ctx, bot, _handed(), guesses=dev)
     if (looks := reexec.rehearsal()) is not None:
         from supervisor.cli.upgrade import rehearse  # noqa: PLC0415 - only before an upgrade
 
@@ -110,7 +110,11 @@ def _perform(ctx: click.Context, bot: str | None, *, dev: bool, verbose: bool) -
         from supervisor.runner import Supervisor  # noqa: PLC0415 - the heaviest of all
 
         return Supervisor(
-            config, dev=dev, console=console, output=output, load=lambda: _config(ctx, bot)[0]
+            config,
+            dev=dev,
+            console=console,
+            output=output,
+            load=lambda: _config(ctx, bot, guesses=dev)[0],
         )
 
     foreground = Foreground(config, names, dev=dev)
@@ -120,7 +124,7 @@ def _perform(ctx: click.Context, bot: str | None, *, dev: bool, verbose: bool) -
 verbose_option = click.option("-v", "--verbose", is_flag=True, help="Show every step.")
 
 
-@click.command(cls=_WithCommand)
+@click.command(cls=WithCommand)
 @click.argument("bot", required=False)
 @target.config_option
 @verbose_option

@@ -36,9 +36,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 def no_config() -> ConfigError:
     """Return the error for a folder without a config."""
     return ConfigError(
-        (f"no {FILE_NAME} here or above ({Path.cwd()})",),
+        (f"no {FILE_NAME} here or above, and no bot that is known ({Path.cwd()})",),
         "stillhere dev -- python bot.py runs one bot without a config",
     )
+
+
+def guessed_command(folder: Path) -> list[str]:
+    """Return the command that a folder without a config tells. Raises: ConfigError: none."""
+    from supervisor.presets import command  # noqa: PLC0415 - quick commands skip it
+
+    if not (found := command.guessed(folder)):
+        raise no_config()
+    return list(found)
 
 
 def given(ctx: click.Context) -> Path | None:

@@ -108,6 +108,7 @@ PRESET_TABLES = {
         "text": Key(kinds.PATTERNS, []),
     },
     "session": {
+        "kind": Key(kinds.TEXT, "generic"),
         "place": Key(one_of("folder", "file", "parts"), "folder"),
         "source": Key(kinds.COMPILED, []),
         "named": Key(kinds.TEMPLATE, "{}"),

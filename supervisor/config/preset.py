@@ -26,11 +26,14 @@ class Recognise:
 class SessionPlace:
     """Where the library keeps its session, relative to the bot's working folder.
 
+    `kind`: of which kind it is, see session/proof/kinds; that says how long a login needs until it
+    is on the disk.
     `place`: a folder of its own, one file among others, or several parts (files and folders) among
     others. `source`: regexes with one group that find its name in the bot's source; `named`: where
     one of that name lies. `path`: patterns of where it lies otherwise, the usual first.
     """
 
+    kind: str = "generic"
     place: Place = "folder"
     source: Regexes = ()
     named: str = "{}"
@@ -85,4 +88,5 @@ class Preset:
     process: Process = field(default_factory=Process)
 
 
-GENERIC = Preset(name="generic", about="a bot of no library that is known")
+# What a bot is until something is known of it.
+GENERIC = Preset(name="generic")

@@ -1,4 +1,4 @@
-"""Listens to a bot that does not speak the contract. Is it up, does it ask for a link?
+"""Listens to a bot that does not speak the contract, and speaks for it.
 
 By what it prints (the preset's patterns, a drawn QR code), by a probe from outside, by the files of
 its session. It says so in the contract's words, on the bot's behalf; who speaks for itself is

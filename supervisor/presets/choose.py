@@ -1,6 +1,7 @@
 """Settles what a config leaves open, by the library that the bot uses, and says what it assumed.
 
-What the config says is never changed: a preset only fills in.
+What the config says is never changed: a preset only fills in. Without a config file there is
+nothing that a person could have said, so more is assumed, and all of it is told.
 """
 
 import os
@@ -16,11 +17,13 @@ from supervisor.core.errors import ConfigError
 from supervisor.presets import source
 from supervisor.presets.library import known
 from supervisor.presets.source import Project
+from supervisor.session.proof.profile import KNOWN as KINDS
 
 AUTO = "auto"
 # What bots write beside their source, and people rarely by hand.
-DATA = ("*.json", "*.jsonl", "*.csv", "*.db", "*.db-*", "*.sqlite*", "*.session", "*.session-*")
+DATA = ("*.json", "*.jsonl", "*.csv", "*.db", "*.db-*", "*.sqlite*")
 _GLOB = "*?["
+_NAMED_MAX = 6
 
 
 def load(path: Path, data: bytes | None = None) -> Config:
@@ -29,89 +32,102 @@ def load(path: Path, data: bytes | None = None) -> Config:
 
 
 def default_config(root: Path, command: Sequence[str]) -> Config:
-    """Return the config of a folder that has no file. Raises: ConfigError."""
-    config = plain_config(root, command)
-    bots = {name: _without_file(bot) for name, bot in config.bots.items()}
-    return settled(replace(config, bots=bots))
+    """Return the config of a folder that has no file: one bot. Raises: ConfigError."""
+    return settled(plain_config(root, command), alone=True)
 
 
-def settled(config: Config) -> Config:
-    """Return the config with what its bots' libraries settle. Raises: ConfigError."""
+def settled(config: Config, *, alone: bool = False) -> Config:
+    """Return the config with what its bots' libraries settle; `alone`: there is no file.
+
+    Raises: ConfigError.
+    """
+    # A person's own ones are tried first, and may replace one of ours.
     presets = {**config.presets, **{n: p for n, p in known().items() if n not in config.presets}}
-    problems = [
-        f"bot.{bot.name}.preset: found {bot.preset!r}, needs one of " + ", ".join((AUTO, *presets))
+    problems = [*_unknown_presets(config, presets), *_unknown_kinds(config.presets)]
+    if problems:
+        raise ConfigError(problems, f"The file is {config.path}.")
+    bots = {name: _settled(bot, presets, alone=alone) for name, bot in config.bots.items()}
+    return replace(config, bots=bots)
+
+
+def _unknown_presets(config: Config, presets: Mapping[str, Preset]) -> list[str]:
+    return [
+        f"{config.path.name}: bot.{bot.name}.preset: found {bot.preset!r}, needs one of "
+        + ", ".join((AUTO, *presets))
         for bot in config.bots.values()
         if bot.preset not in (AUTO, *presets)
     ]
-    if problems:
-        raise ConfigError(problems, f"The file is {config.path}.")
-    bots = {name: _settled(bot, presets) for name, bot in config.bots.items()}
-    return replace(config, bots=bots)
+
+
+def _unknown_kinds(presets: Mapping[str, Preset]) -> list[str]:
+    return [
+        f"preset.{name}.session.kind: found {preset.session.kind!r}, needs one of "
+        + ", ".join(KINDS)
+        for name, preset in presets.items()
+        if preset.session.kind not in KINDS
+    ]
 
 
 def recognised(project: Project, presets: Mapping[str, Preset]) -> tuple[Preset, str]:
     """Return the first preset that fits what was read of a folder, and by what it was known."""
     for preset in presets.values():
         signs = preset.recognise
+        for path, text in project.texts.items():
+            if any(word in text for word in signs.text):
+                return preset, f"see {path.name}"
         for name in signs.imports:
             if name in project.imports:
                 return preset, f"its source imports {name}"
         for name in signs.packages:
             if source.normal(name) in project.packages:
                 return preset, f"it depends on {name}"
-        for path, text in project.texts.items():
-            if any(word in text for word in signs.text):
-                return preset, f"{path.name} speaks the contract"
-    return GENERIC, ""
+    return presets[GENERIC.name], ""
 
 
-def _without_file(bot: BotConfig) -> BotConfig:
-    """A folder without a config: nothing is known but what the bot does."""
-    return replace(
-        bot,
-        ready=ReadyCheck(kind="alive", value=GENERIC.process.alive_s),
-        ignore=(*bot.ignore, *DATA),
-    )
-
-
-def _settled(bot: BotConfig, presets: Mapping[str, Preset]) -> BotConfig:
-    if bot.session is None or bot.preset == GENERIC.name:
+def _settled(bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool) -> BotConfig:
+    if bot.session is None:
         return bot
-    project = source.read(bot.cwd)
+    asks = bot.preset == AUTO or presets[bot.preset].session.source
+    project = source.read(bot.cwd, bot.watch, bot.command) if asks else source.NOTHING
+    preset, why = presets.get(bot.preset, GENERIC), ""
     if bot.preset == AUTO:
         preset, why = recognised(project, presets)
-    else:
-        preset, why = presets[bot.preset], ""
-    assumed = [f"{preset.about or preset.name} ({why})"] if why else []
-    if preset is not GENERIC and "ready" not in bot.given:
-        bot = _with_ready(bot, preset)
-    if "session_path" not in bot.given and "session_files" not in bot.given:
+    generic = preset.name == GENERIC.name
+    told = alone or (why and not preset.process.speaks)
+    assumed = [f"{preset.about}{f': {why}' if why else ''}"] if told else []
+    if generic and not alone:
+        return replace(bot, library=preset)  # all else is as the config says, or by default
+    bot = replace(
+        bot, library=preset, ignore=(*bot.ignore, *preset.process.ignore, *(DATA if alone else ()))
+    )
+    if "ready" not in bot.given:
+        bot = replace(bot, ready=_ready(preset))
+    if not {"session_path", "session_files"} & bot.given:
         bot, where = _with_session(bot, preset.session, project)
         assumed += [where] if where else []
-    return replace(
-        bot,
-        library=preset,
-        assumed=tuple(assumed),
-        ignore=(*bot.ignore, *preset.process.ignore),
-    )
+    if bot.settle_s is None:
+        bot = replace(bot, settle_s=KINDS[preset.session.kind].settle_s or None)
+    return replace(bot, assumed=tuple(assumed))
 
 
-def _with_ready(bot: BotConfig, preset: Preset) -> BotConfig:
+def _ready(preset: Preset) -> ReadyCheck:
     if preset.process.speaks:
-        return replace(bot, ready=ReadyCheck(kind="notify"))
-    return replace(bot, ready=ReadyCheck(kind="alive", value=preset.process.alive_s))
+        return ReadyCheck(kind="notify")
+    return ReadyCheck(kind="alive", value=preset.process.alive_s)
 
 
 def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tuple[BotConfig, str]:
+    """Return the bot with the place of its session, and that in words."""
     named = list(dict.fromkeys(_named_in_source(session, project)))
     if session.place == "parts":
-        parts = tuple(dict.fromkeys(name.split("/")[0] for name in (*named, *session.path)))
-        return (_with_files(bot, bot.cwd, parts), "") if parts else (bot, "")
+        names = dict.fromkeys(name.split("/")[0] for name in (*named, *session.path))
+        parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
+        return _with_files(bot, bot.cwd, parts), _told(bot.cwd, parts)
     usual = [path for path in session.path if not set(path) & set(_GLOB)]
     found = named or _found(bot.cwd, session.path) or usual
-    if not found and session.place == "file" and session.path:
-        return _with_files(bot, bot.cwd, session.path), ""
     if not found:
+        if session.place == "file" and session.path:
+            return _with_files(bot, bot.cwd, session.path), _told(bot.cwd, session.path)
         return bot, ""
     path = Path(os.path.normpath(bot.cwd / found[0]))
     told = f"its session lies in {found[0]}"
@@ -120,19 +136,27 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
     return replace(bot, session_path=path), told
 
 
+def _told(folder: Path, parts: tuple[str, ...]) -> str:
+    """Say of what a session consists: of what is there, or of what it would be called."""
+    if there := sorted(_found(folder, parts)):
+        return f"its session is {', '.join(there)}"
+    more = f", and {len(parts) - _NAMED_MAX} more" if len(parts) > _NAMED_MAX else ""
+    return f"its session is what will be called {', '.join(parts[:_NAMED_MAX])}{more}"
+
+
 def _with_files(bot: BotConfig, folder: Path, files: tuple[str, ...]) -> BotConfig:
     return replace(bot, session_path=folder, session_files=files)
 
 
 def _named_in_source(session: SessionPlace, project: Project) -> list[str]:
     """Return the places that the bot's own source names."""
+    before, _, after = session.named.partition("{}")
     found = [
         match[1]
         for text in project.texts.values()
         for regex in session.source
         for match in regex.finditer(text)
     ]
-    before, _, after = session.named.partition("{}")
     return [
         name if after and name.endswith(after) else f"{before}{name}{after}"
         for name in found

@@ -5,7 +5,7 @@ from functools import cache
 from pathlib import Path
 
 from supervisor.config.load import load_preset
-from supervisor.config.preset import GENERIC, Preset
+from supervisor.config.preset import Preset
 
 KNOWN = Path(__file__).parent / "known"
 # The most special first: a whatsapp-web.js bot is a browser's, too.
@@ -17,11 +17,11 @@ ORDER = (
     "telethon",
     "matrix-nio",
     "chromium",
+    "generic",
 )
 
 
 @cache
 def known() -> Mapping[str, Preset]:
     """Return all presets that come with us, by name, in the order in which they are tried."""
-    found = {name: load_preset(KNOWN / f"{name}.toml") for name in ORDER}
-    return found | {GENERIC.name: GENERIC}
+    return {name: load_preset(KNOWN / f"{name}.toml") for name in ORDER}

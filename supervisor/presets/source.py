@@ -19,6 +19,9 @@ _NEVER = ("node_modules", "site-packages", "__pycache__", "venv", "dist", "build
 _FILES_MAX = 400
 _FOLDERS_MAX = 200
 _BYTES_MAX = 256 << 10
+_PROGRAM_MAX_BYTES = 64 << 20
+# The names that are in whatever speaks the contract: docs/contract.md.
+_CONTRACT = re.compile(rb"X_STILLHERE_[A-Z]+|STILLHERE_[A-Z_]+")
 # `import x`, `from x import`, `require('x')`, `from 'x'`, `import('x')`, `import 'x'`.
 _PYTHON = re.compile(r"^\s*(?:import|from)\s+([A-Za-z_][\w.]*)", re.MULTILINE)
 _NODE = re.compile(r"""(?:\brequire\(|\bfrom\s|\bimport\(|\bimport\s)\s*['"]([^'"\n]+)['"]""")
@@ -34,9 +37,17 @@ class Project:
     texts: dict[Path, str]
 
 
-def read(folder: Path) -> Project:
-    """Read a folder; what can't be read is left out."""
-    texts = {path: text for path in _sources(folder) if (text := _text(path))}
+NOTHING = Project(frozenset(), frozenset(), {})
+
+
+def read(folder: Path, roots: Sequence[Path], command: Sequence[str]) -> Project:
+    """Read the lists of packages in a bot's folder, its source in `roots`, and its program.
+
+    What can't be read is left out.
+    """
+    named = [path for word in command if (path := folder / word).suffix not in SUFFIXES]
+    texts = {path: text for path in _sources(roots) if (text := _text(path))}
+    texts |= {path: text for path in named if (text := _strings(path))}
     return Project(
         packages=frozenset(map(normal, (*_of_node(folder), *_of_python(folder)))),
         imports=frozenset(name for path, text in texts.items() for name in _imports(path, text)),
@@ -44,14 +55,20 @@ def read(folder: Path) -> Project:
     )
 
 
+def holds_source(folder: Path) -> bool:
+    """Return whether there is source in this folder: then it is no session."""
+    return folder.is_dir() and any(_sources([folder]))
+
+
 def normal(name: str) -> str:
     """Return a package's name as it is compared (PEP 503); npm's names are so already."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
-def _sources(folder: Path) -> Iterator[Path]:
+def _sources(roots: Sequence[Path]) -> Iterator[Path]:
     """Yield the source files, those nearest to the top first."""
-    todo, seen, count = [folder], 0, 0
+    yield from (root for root in roots if root.name.endswith(SUFFIXES) and root.is_file())
+    todo, seen, count = [root for root in roots if root.is_dir()], 0, 0
     while todo and seen < _FOLDERS_MAX:
         here = todo.pop(0)
         seen += 1
@@ -76,6 +93,14 @@ def _text(path: Path) -> str:
     """Return a file's text; "" for what can't be read, or is too large to be written by hand."""
     with suppress(OSError, ValueError):
         return read_file(path, _BYTES_MAX).decode("utf-8", "replace")
+    return ""
+
+
+def _strings(path: Path) -> str:
+    """Return what a program of any language says of the contract: it may be compiled."""
+    with suppress(OSError, ValueError):
+        data = read_file(path, _PROGRAM_MAX_BYTES)
+        return "\n".join(sorted({word.decode() for word in _CONTRACT.findall(data)}))
     return ""
 
 
