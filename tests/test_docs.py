@@ -26,8 +26,16 @@ CONTRACT = ROOT / "docs" / "contract.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 STAMPED = re.compile(r"\d\d:\d\d:\d\d (.*)")
-# These run until they are stopped, and have nothing to hand over.
-NO_JSON = {"dev", "run", "session export", "session import", "systemd show", "systemd install"}
+# These run until they are stopped, or have a text to hand over.
+NO_JSON = {
+    "dev",
+    "run",
+    "init",
+    "session export",
+    "session import",
+    "systemd show",
+    "systemd install",
+}
 
 
 def commands(group: click.Command = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:

@@ -150,10 +150,10 @@ class BotConfig:
     snapshots: SnapshotsConfig
     restart: RestartConfig
     limits: LimitsConfig
-    given: frozenset[str] = frozenset()
+    given: frozenset[str] = field(default=frozenset(), compare=False)
     session_files: tuple[str, ...] = ()
     library: Preset = GENERIC
-    assumed: tuple[str, ...] = ()
+    assumed: tuple[str, ...] = field(default=(), compare=False)
 
     def policy(self, *, on_change: bool) -> Policy:
         """Return what the core must know; `on_change`: a changed source file restarts this bot."""

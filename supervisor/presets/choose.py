@@ -124,7 +124,7 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
         parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
         return _with_files(bot, bot.cwd, parts), _told(bot.cwd, parts)
     usual = [path for path in session.path if not set(path) & set(_GLOB)]
-    found = named or _found(bot.cwd, session.path) or usual
+    found = named or _found(bot.cwd, session.path, session.kind) or usual
     if not found:
         if session.place == "file" and session.path:
             return _with_files(bot, bot.cwd, session.path), _told(bot.cwd, session.path)
@@ -164,15 +164,9 @@ def _named_in_source(session: SessionPlace, project: Project) -> list[str]:
     ]
 
 
-def _found(folder: Path, patterns: Sequence[str]) -> list[str]:
-    """Return what is there of these patterns, the newest first: an old one may lie beside it."""
-    paths = {path for pattern in patterns for path in folder.glob(pattern)}
-    ordered = sorted(paths, key=_changed, reverse=True)
+def _found(folder: Path, patterns: Sequence[str], kind: str = "generic") -> list[str]:
+    """Return what is there of these patterns, in their order, and what is of this kind first."""
+    paths = [path for pattern in patterns for path in sorted(folder.glob(pattern))]
+    fits = KINDS[kind].fits
+    ordered = sorted(dict.fromkeys(paths), key=lambda path: not fits(path))
     return [str(path.relative_to(folder)) for path in ordered]
-
-
-def _changed(path: Path) -> int:
-    try:
-        return path.stat().st_mtime_ns
-    except OSError:
-        return 0

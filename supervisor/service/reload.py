@@ -12,6 +12,7 @@ LIVE = frozenset(
         "restore_timeout_s",
         "start_timeout_s",
         "checkpoint_timeout_s",
+        "settle_s",
         "snapshots",
         "restart",
         "limits",
@@ -51,7 +52,7 @@ def changes(old: Config, new: Config, chosen: Collection[str] | None = None) -> 
 def different(old: Config, new: Config, name: str) -> frozenset[str]:
     """Return the keys of a bot whose values differ."""
     before, after = old.bots[name], new.bots[name]
-    names = [field.name for field in fields(BotConfig)]
+    names = [field.name for field in fields(BotConfig) if field.compare]
     found = {key for key in names if getattr(before, key) != getattr(after, key)}
     if before.limits.watchdog_s != after.limits.watchdog_s:
         found.add("watchdog_s")  # it was told at its start how often to speak

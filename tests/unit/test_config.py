@@ -56,6 +56,7 @@ stop_timeout_s = 1
 restore_timeout_s = 2.5
 start_timeout_s = 3
 checkpoint_timeout_s = 4
+settle_s = 35
 
 [bot.echo.snapshots]
 every_s = 30
@@ -132,6 +133,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         restore_timeout_s=2.5,
         start_timeout_s=3.0,
         checkpoint_timeout_s=4.0,
+        settle_s=35.0,
         snapshots=SnapshotsConfig(
             every_s=30.0, keep=Keep(1, 0, 2), older="auto", freeze_timeout_ms=200
         ),
@@ -190,6 +192,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         restore_timeout_s=10.0,
         start_timeout_s=60.0,
         checkpoint_timeout_s=2.0,
+        settle_s=None,
         snapshots=SnapshotsConfig(
             every_s=300.0, keep=Keep(5, 6, 7), older="ask", freeze_timeout_ms=300
         ),
@@ -223,10 +226,11 @@ def test_the_table_of_keys_and_the_types_name_the_same(tmp_path: Path) -> None:
     def fields(kind: Any) -> set[str]:
         return {field.name for field in dataclasses.fields(kind)}
 
-    assert {*keys.BOT, *keys.BOT_TABLES, "name"} == fields(BotConfig)
-    others = {"logs", "metrics", "alerts", "systemd", "bots"}
+    settled = {"given", "library", "assumed"}  # by the presets, and by no key
+    assert {*keys.BOT, *keys.BOT_TABLES, "name", *settled} == fields(BotConfig)
+    others = {"logs", "metrics", "alerts", "systemd", "bots", "presets"}
     assert {*keys.SUPERVISOR, "path", "root", *others} == fields(Config)
-    assert set(keys.TABLES) == {"supervisor", *others} - {"bots"}
+    assert set(keys.TABLES) == {"supervisor", *others} - {"bots", "presets"}
     assert set(keys.LOGS) == fields(LogsConfig)
     assert set(keys.METRICS) == fields(MetricsConfig)
     assert set(keys.ALERTS) == fields(AlertsConfig)
@@ -249,13 +253,14 @@ def test_the_table_of_keys_and_the_types_name_the_same(tmp_path: Path) -> None:
         ('{ http = "http://[::1]:8080/x" }', ReadyCheck(kind="http", value="http://[::1]:8080/x")),
         ('{ tcp = "[::1]:80" }', ReadyCheck(kind="tcp", value="[::1]:80")),
         ('{ command = ["check", "x"] }', ReadyCheck(kind="command", value=("check", "x"))),
+        ("{ alive_s = 2 }", ReadyCheck(kind="alive", value=2.0)),
     ],
 )
 def test_the_other_ways_to_be_ready(tmp_path: Path, text: str, check: ReadyCheck) -> None:
     """Each with its own value; a file is relative to the configuration."""
     config = read(tmp_path, f'[bot.echo]\ncommand = ["x"]\nready = {text}\n')
     assert config.bots["echo"].ready == check
-    assert not config.bots["echo"].policy(on_change=False).notify
+    assert config.bots["echo"].ready.by_contract == (check.kind == "alive")
     file = read(tmp_path, '[bot.echo]\ncommand = ["x"]\nready = { file = "run/up" }\n')
     assert file.bots["echo"].ready.value == str(tmp_path / "run" / "up")
 

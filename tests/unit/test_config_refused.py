@@ -41,7 +41,7 @@ def test_all_problems_are_told_at_once(tmp_path: Path) -> None:
     megabytes = "a whole number of megabytes of at least 1"
     unused = "an id that no other bot has (bot.echo has it)"
     assert list(told) == [
-        f"config.toml: unknown key colour; known are {', '.join((*keys.TABLES, 'bot'))}",
+        f"config.toml: unknown key colour; known are {', '.join((*keys.TABLES, 'bot', 'preset'))}",
         "config.toml: unknown key supervisor.sesions; did you mean sessions?",
         "config.toml: unknown key bot.echo.wach; did you mean watch?",
         "config.toml: unknown key bot.echo.keep_last; did you mean snapshots.keep_last?",
