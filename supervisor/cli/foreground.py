@@ -176,8 +176,10 @@ class Foreground:
         try:
             async for item in supervisor.stream("link", {"bot": bot}):
                 payload = item.get("qr")
-                if not isinstance(payload, str):
+                if "linked" in item:
                     return
+                if not isinstance(payload, str):
+                    continue  # the bot has drawn it itself
                 _, lines = qr.draw(payload, room=qr.columns(1), colours=self._look.colours)
                 self._screen.put(1, "".join(f"{line}\n" for line in lines).encode())
         finally:

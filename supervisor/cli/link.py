@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 
 import click
 
@@ -20,8 +21,13 @@ class _Picture:
     def show(self, payload: str, note: str) -> None:
         room = qr.columns(sys.stdout.fileno())
         drawn, lines = qr.draw(payload, room=room, colours=self._colours)
-        if drawn:
-            lines.append(note)
+        self._put([*lines, note] if drawn else lines)
+
+    def copy(self, rows: Sequence[str], note: str) -> None:
+        """Show a code that the bot has drawn itself."""
+        self._put([*(f"{row}\x1b[0m" for row in rows), note])
+
+    def _put(self, lines: Sequence[str]) -> None:
         if self._height and self._moves:
             # Up to where the last code began, and nothing of it stays.
             sys.stdout.write(f"\x1b[{self._height}A\r\x1b[J")
@@ -52,6 +58,8 @@ def link(ctx: click.Context, bot: str | None, *, as_json: bool) -> int:
             if isinstance(ttl, int | float):
                 note += f" (valid for {ttl:.0f} s)"
             picture.show(item["qr"], note)
+        elif isinstance(item.get("picture"), list):
+            picture.copy([str(row) for row in item["picture"]], "scan it with the phone")
         if "linked" in item:
             if not as_json:
                 click.echo(f"linked: device {words.get(item, 'linked')}")

@@ -239,7 +239,7 @@ class Desk:
         if len(chosen) != 1:
             raise SupervisorError("which bot?", "one of " + ", ".join(self._charges))
         name = chosen[0].bot.name
-        shown: str | None = None
+        shown: str | tuple[str, ...] | None = None
         while True:
             (charge,) = self._chosen(name, companions=False)  # a reload may have made another one
             charge.changed.clear()
@@ -253,4 +253,7 @@ class Desk:
                 until = heard.qr_until
                 ttl_s = None if until is None else max(0.0, until - time.monotonic())
                 yield {"qr": shown, "ttl_s": ttl_s}
+            elif (drawn := charge.hands.hearing.code(charge.state.current)) and drawn != shown:
+                shown = drawn
+                yield {"picture": drawn}
             await charge.changed.wait()

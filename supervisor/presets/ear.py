@@ -31,7 +31,7 @@ class Ear:
 
     def hear(self, text: str) -> Words:
         """Return what a line means; nothing for most."""
-        if self.picture.row(text):
+        if self.picture.take(text):
             return {}
         line = text[:_LINE_MAX]
         for name, answer in _ANSWERS.items():

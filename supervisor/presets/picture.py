@@ -1,6 +1,6 @@
 """Finds the QR codes that a bot draws itself. What is drawn is a secret: it stays in memory."""
 
-from supervisor.process.masks import cells, drawn
+from supervisor.process.masks import cells, drawn, row
 
 _ROWS = 10  # the smallest code has 21 modules, two in a row of half blocks
 _ROWS_MAX = 200  # the largest, one module a row, and its frame
@@ -15,7 +15,7 @@ class Picture:
         self._rows: list[str] = []
         self._ended = False
 
-    def row(self, text: str) -> bool:
+    def take(self, text: str) -> bool:
         """Return whether a line is a row of a drawn code."""
         if not drawn(text):
             self._ended = True
@@ -23,7 +23,7 @@ class Picture:
         if self._ended:
             self._rows, self._ended = [], False
         if len(self._rows) < _ROWS_MAX:
-            self._rows.append(text.rstrip("\r\n"))
+            self._rows.append(row(text))
         return True
 
     @property

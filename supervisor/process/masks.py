@@ -194,9 +194,14 @@ def drawn(text: str) -> bool:
     return any(_changes(match[0]) >= _QR_CHANGES for match in _ROW.finditer(text))
 
 
+def row(text: str) -> str:
+    """Return of a drawn line what draws: nothing else of it may reach another terminal."""
+    return "".join(match[0] for match in _ROW.finditer(text[: 40 * _ROW_MAX]))
+
+
 def cells(row: str) -> int:
     """Return how many signs wide a row is."""
-    return len(_ANSI.sub("", row).strip("\r\n"))
+    return len(_ANSI.sub("", row))
 
 
 def _changes(row: str) -> int:

@@ -111,7 +111,7 @@ def test_a_bot_is_restarted_only_if_its_process_depends_on_the_key(key: str, old
     assert getattr(old.bots["two"], key) != OTHER[key], "it is no other value"
     new = with_bot(old, "two", **{key: OTHER[key]})
     assert different(old, new, "two") == {key}
-    live = key.endswith("_timeout_s")
+    live = key.endswith("_timeout_s") or key == "settle_s"
     assert (key in LIVE) is live
     assert changes(old, new) == (Changes(changed=("two",)) if live else Changes(restarted=("two",)))
     assert problems(old, new) == ()
