@@ -232,7 +232,8 @@ class Supervisor:
         )
 
     def _manager(self, bot: BotConfig) -> SessionManager:
-        elsewhere = bot.session is not None and bot.session_path is not None
+        session_id = str(bot.session)
+        paths, parts = self.config.sessions_elsewhere(), self.config.session_parts()
         return SessionManager(
             self.config.sessions,
             self.config.snapshots,
@@ -240,7 +241,8 @@ class Supervisor:
             belongs=belonging.belonging_of(bot.user),
             keep=bot.snapshots.keep,
             older=bot.snapshots.older,
-            paths={str(bot.session): self.config.session_dir(bot)} if elsewhere else None,
+            paths={session_id: paths[session_id]} if session_id in paths else None,
+            parts={session_id: parts[session_id]} if session_id in parts else None,
             owned=True,
         )
 

@@ -22,16 +22,12 @@ def open_manager(config: Config, session_id: str) -> "SessionManager":
     from supervisor.session.manager import SessionManager  # noqa: PLC0415 - the same
 
     bot = _bots(config).get(session_id)
-    paths = {
-        name: each.session_path
-        for name, each in _bots(config).items()
-        if each.session_path is not None
-    }
     return SessionManager(
         sessions=config.sessions,
         snapshots=config.snapshots,
         state=config.state,
-        paths=paths,
+        paths=config.sessions_elsewhere(),
+        parts=config.session_parts(),
         keep=bot.snapshots.keep if bot is not None else None,
         older=bot.snapshots.older if bot is not None else "ask",
         belongs=belonging_of(bot.user) if bot is not None else None,

@@ -53,6 +53,7 @@ BOT = {
     "command": Key(kinds.COMMAND),  # ["python", "-m", "bot"] where there is such a module
     "session": Key(kinds.SESSION),  # the bot's name
     "session_path": Key(kinds.MAYBE_PATH, ""),
+    "session_files": Key(kinds.NAMES, []),
     "watch": Key(kinds.PATHS, ["."]),
     "watch_in_service": Key(kinds.BOOLEAN, default=False),
     "ignore": Key(kinds.PATTERNS, ["*.log"]),

@@ -3,6 +3,7 @@
 A reader gets the TOML value and the file's folder, and raises `Wrong` for what it can't take.
 """
 
+import fnmatch
 import json
 import math
 import os
@@ -83,6 +84,15 @@ def _paths(value: object, root: Path) -> tuple[Path, ...]:
 
 def _texts(value: object, root: Path) -> tuple[str, ...]:
     return tuple(_text(item, root) for item in _items(value))
+
+
+def _names(value: object, root: Path) -> tuple[str, ...]:
+    names = _texts(value, root)
+    for name in names:
+        if "/" in name or name in (".", ".."):
+            raise Wrong(name)
+        _compile(fnmatch.translate(name))
+    return names
 
 
 def _command(value: object, root: Path) -> tuple[str, ...]:
@@ -322,6 +332,7 @@ PATH = Kind("a path", _path)
 MAYBE_PATH = Kind('a path, or "" for none', _maybe_path)
 PATHS = Kind('a list of paths, such as ["bot"]', _paths)
 PATTERNS = Kind('a list of file patterns, such as ["*.log"]', _texts)
+NAMES = Kind('a list of names or patterns, without a slash, such as ["*.session"]', _names)
 COMMAND = Kind('a list of words, such as ["python", "-m", "bot"]', _command)
 BOOLEAN = Kind("true or false", _boolean)
 SECONDS = Kind("a number of seconds above 0", _seconds)

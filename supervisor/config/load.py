@@ -2,11 +2,12 @@
 
 import difflib
 import os
+import pwd
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisor.config import keys
 from supervisor.config.keys import Key
@@ -22,6 +23,7 @@ from supervisor.config.model import (
     SnapshotsConfig,
     SystemdConfig,
 )
+from supervisor.config.patterns import covers, overlap
 from supervisor.config.preset import Output, Preset, Process, Recognise, SessionPlace
 from supervisor.core.errors import ConfigError
 from supervisor.core.policy import Keep
@@ -142,6 +144,30 @@ def _printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+class _Lies(NamedTuple):
+    """Where a bot's session lies: the whole of `folder`, or the `parts` of it."""
+
+    bot: str
+    folder: Path
+    parts: tuple[str, ...]
+
+    def shares_with(self, other: "_Lies") -> bool:
+        """Return whether something may be of both."""
+        whole = not self.parts or not other.parts
+        return self.folder == other.folder and (
+            whole or any(overlap(one, two) for one in self.parts for two in other.parts)
+        )
+
+    def holds(self, path: Path) -> bool:
+        """Return whether that is of the session, or something of that is."""
+        if not path.is_relative_to(self.folder):
+            return False
+        if not self.parts:
+            return True
+        inside = path.relative_to(self.folder).parts
+        return bool(inside) and covers(self.parts, inside[0])
 
 
 class _Reader:
@@ -283,7 +309,7 @@ class _Reader:
 
     def _no_session_twice(self, sessions: Path, snapshots: Path, state: Path) -> None:
         ids: dict[str, str] = {}
-        folders: dict[Path, str] = {}
+        lying: list[_Lies] = []
         for bot in self.bots.values():
             # A companion locks by its name, so that counts as an id here.
             lock = bot.session or bot.name
@@ -292,21 +318,45 @@ class _Reader:
                 needs = f"an id that no other bot has (bot.{owner} has it)"
                 self._found(f"bot.{bot.name}.session", bot.session or bot.name, needs)
             elif bot.session:
-                folder = _real(bot.session_path or sessions / f"session-{bot.session}")
-                owner = folders.setdefault(folder, bot.name)
-                if owner != bot.name:
+                usual = bot.cwd if bot.session_files else sessions / f"session-{bot.session}"
+                new = _Lies(bot.name, _real(bot.session_path or usual), bot.session_files)
+                owner = next((old.bot for old in lying if old.shares_with(new)), "")
+                if owner and new.parts:
+                    needs = f"names that no other bot has in {new.folder} (bot.{owner} may)"
+                    self._found(f"bot.{bot.name}.session_files", list(new.parts), needs)
+                elif owner:
                     needs = f"a folder that no other bot has (bot.{owner} has it)"
                     self._found(f"bot.{bot.name}.session_path", str(bot.session_path), needs)
-        self._no_session_around(folders, (self.path, snapshots, state))
+                else:
+                    lying.append(new)
+                self._no_user_among_others(bot)
+        self._no_session_around(lying, (self.path, snapshots, state), sessions)
 
-    def _no_session_around(self, folders: Mapping[Path, str], kept: Sequence[Path]) -> None:
+    def _no_user_among_others(self, bot: BotConfig) -> None:
+        if bot.session_files and bot.user and pwd.getpwnam(bot.user).pw_uid:
+            # We would be root in a folder in which the bot may put anything, at any time.
+            needs = "no `user` beside it: let the supervisor itself be that user"
+            self._found(f"bot.{bot.name}.session_files", list(bot.session_files), needs)
+
+    def _no_session_around(
+        self, lying: Sequence["_Lies"], kept: Sequence[Path], sessions: Path
+    ) -> None:
         """A session is copied and moved as a whole: nothing that is not of it may lie in it."""
-        for folder, name in folders.items():
-            for other in (*map(_real, kept), *(set(folders) - {folder})):
-                if other.is_relative_to(folder):
+        for each in lying:
+            others = [other.folder for other in lying if other is not each]
+            if each.parts and each.folder.is_relative_to(store := _real(kept[1])):
+                needs = f"a folder outside of {store}, where the snapshots lie"
+                self._found(f"bot.{each.bot}.session_path", str(each.folder), needs)
+            for other in (*map(_real, kept), *others, *([_real(sessions)] if each.parts else [])):
+                if not each.holds(other):
+                    continue
+                if each.parts:
+                    needs = f"names of the session's own: {other} would be moved with it"
+                    self._found(f"bot.{each.bot}.session_files", list(each.parts), needs)
+                else:
                     needs = f"a folder of the session's own, without {other} in it"
-                    self._found(f"bot.{name}.session_path", str(folder), needs)
-                    break
+                    self._found(f"bot.{each.bot}.session_path", str(each.folder), needs)
+                break
 
     def _found(self, where: str, value: object, needs: str, why: str = "") -> None:
         self._say(f"{where}: found {shown(value)}, {why}needs {needs}")

@@ -123,6 +123,7 @@ class SystemdConfig:
 class BotConfig:
     """One `[bot.NAME]` table. `session` is None for a companion; all paths are absolute.
 
+    `session_files`: which entries of its folder are the session; (): the whole folder is.
     `given`: the keys that the file has. `library`: what is known of the library that it uses; and
     in `assumed` what was settled by that, in words (see presets/choose.py).
     """
@@ -131,6 +132,7 @@ class BotConfig:
     command: tuple[str, ...]
     session: str | None
     session_path: Path | None
+    session_files: tuple[str, ...]
     watch: tuple[Path, ...]
     watch_in_service: bool
     ignore: tuple[str, ...]
@@ -151,7 +153,6 @@ class BotConfig:
     restart: RestartConfig
     limits: LimitsConfig
     given: frozenset[str] = field(default=frozenset(), compare=False)
-    session_files: tuple[str, ...] = ()
     library: Preset = GENERIC
     assumed: tuple[str, ...] = field(default=(), compare=False)
 
@@ -190,13 +191,27 @@ class Config:
     presets: dict[str, Preset] = field(default_factory=dict)
 
     def session_dir(self, bot: BotConfig) -> Path:
-        """Return the folder that holds this bot's session.
+        """Return the folder that holds this bot's session, or is it.
 
         Raises: ValueError for a companion, which has none.
         """
         if bot.session is None:
             raise ValueError(f"{bot.name} is a companion and has no session")
-        return bot.session_path or self.sessions / f"session-{bot.session}"
+        usual = bot.cwd if bot.session_files else self.sessions / f"session-{bot.session}"
+        return bot.session_path or usual
+
+    def sessions_elsewhere(self) -> dict[str, Path]:
+        """Return by id the folders of the sessions that do not lie in `sessions`."""
+        return {
+            bot.session: self.session_dir(bot)
+            for bot in self.bots.values()
+            if bot.session is not None and (bot.session_path or bot.session_files)
+        }
+
+    def session_parts(self) -> dict[str, tuple[str, ...]]:
+        """Return by id the patterns of the sessions that are files among others."""
+        bots = self.bots.values()
+        return {bot.session: bot.session_files for bot in bots if bot.session and bot.session_files}
 
 
 def interpreter(bot: BotConfig, root: Path) -> str | None:

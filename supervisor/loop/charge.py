@@ -139,15 +139,19 @@ class Charge:
     def _make_watcher(self, manager: SessionManager) -> Watcher:
         config = self._house.config
         never = [config.sessions, config.snapshots, config.state]
+        among: list[tuple[Path, tuple[str, ...]]] = []
         # Every bot's: they may lie anywhere, the lock is beside the folder.
         for each in config.bots.values():
-            if each.session is not None:
+            if each.session is not None and each.session_files:
+                among.append((config.session_dir(each), each.session_files))
+            elif each.session is not None:
                 never += [config.session_dir(each), manager.lock_for(each.session).path]
         return Watcher(
             self.bot.watch,
             base=config.root,
             ignore=self.bot.ignore,
             never=never,
+            among=among,
             on_problem=lambda text: self.report("watch_degraded", why=text),
             watch=self._house.watch,
         )

@@ -44,9 +44,10 @@ class Owner:
         self._bot = bot
         if self.id:
             self.folder = manager.folder(self.id)
+            self._names = manager.names(self.id)
             self.lock = manager.lock_for(self.id)
         else:
-            self.folder = bot.cwd
+            self.folder, self._names = bot.cwd, None
             self.lock = OwnerLock(config.sessions, f"companion-{bot.name}")
         place = os.fsencode(self.lock.path.absolute())  # a path need be no text
         self.token_prefix = blake3(place).hexdigest(length=8)
@@ -82,7 +83,7 @@ class Owner:
 
     def report_conflict(self, **fields: Any) -> None:
         """Say that another copy of the device is online, and who on this machine it may be."""
-        self._report("conflict", pids=survivors.copies(self.folder), **fields)
+        self._report("conflict", pids=survivors.copies(self.folder, self._names), **fields)
 
     async def evict(
         self, ticket: int, post: Callable[[ev.Event], None], *, within_s: float, kill: bool

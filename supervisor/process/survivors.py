@@ -11,6 +11,7 @@ from pathlib import Path
 from supervisor.process.signals import send
 from supervisor.process.tree import lives_elsewhere, lock_holders, marked, with_descendants
 from supervisor.session.copying.writers import users
+from supervisor.session.names import Names
 
 _POLL_S = 0.02
 
@@ -23,9 +24,12 @@ def find(token_prefix: str, held: Iterable[int], lock: Path) -> list[int]:
     return [pid for pid in with_descendants(found) if lives_elsewhere(pid)]
 
 
-def copies(folder: Path) -> list[int]:
-    """Return who else has a file below `folder` open, as far as we may look."""
-    return sorted(filter(lives_elsewhere, set(users(folder.resolve()))))
+def copies(folder: Path, names: Names | None = None) -> list[int]:
+    """Return who else has a file below `folder` open, as far as we may look.
+
+    `names`: what of the folder is meant; None: all.
+    """
+    return sorted(filter(lives_elsewhere, set(users(folder.resolve(), names))))
 
 
 async def evict(look: Callable[[], list[int]], *, kill: bool) -> None:

@@ -118,7 +118,7 @@ class Audits(Drills):
             yield found
 
     def _seen(self, session_id: str) -> Mapping[str, Seen]:
-        return scan(self.folder(session_id)).seen
+        return scan(self.folder(session_id), names=self.names(session_id)).seen
 
     def _caught(self, session_id: str, then: Mapping[str, Seen]) -> Check:
         """Look again at a session in use that looked damaged `then`: half written, perhaps."""
@@ -156,7 +156,7 @@ class Audits(Drills):
     def _in_use(self, session_id: str) -> bool:
         lock = self.lock_for(session_id)
         held = lock.path.exists() and bool(lock.survivors())
-        return held or open_by_somebody(self.folder(session_id))
+        return held or open_by_somebody(self.folder(session_id), self.names(session_id))
 
     def _read_all(
         self, manifest: Manifest, reread: "_Reread", found: Audited

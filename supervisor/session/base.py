@@ -1,4 +1,4 @@
-"""What every part of the SessionManager stands on: the places, the lock, and recovery."""
+"""What every part of the SessionManager stands on: the record, the lock, and recovery."""
 
 import os
 import time
@@ -11,16 +11,16 @@ from typing import Literal
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.core.policy import Keep
 from supervisor.session import epochs, files
-from supervisor.session.belonging import Belonging, give, make_folder
+from supervisor.session.belonging import Belonging, give
 from supervisor.session.copying.writers import writers
-from supervisor.session.lock import OwnerLock
 from supervisor.session.model import check_id, rfc3339, slug
+from supervisor.session.places import Places
 from supervisor.session.progress import Progress
-from supervisor.session.proof.fitting import kind_of
-from supervisor.session.proof.profile import GENERIC, Profile, profile_for
+from supervisor.session.proof.fitting import kind_of, known_or_fitting
+from supervisor.session.proof.profile import GENERIC, Profile
 from supervisor.session.restoring import swap
 from supervisor.session.restoring.mounted import refuse_read_only
-from supervisor.session.restoring.overtaken import overtaken, whole_folder, whole_instead
+from supervisor.session.restoring.overtaken import overtaken, whole_instead
 from supervisor.session.restoring.quarantine import Quarantine
 from supervisor.session.restoring.restore import of_device
 from supervisor.session.state import Record, StateFile
@@ -29,7 +29,7 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.session.storage.store import Store
 
 
-class Base:
+class Base(Places):
     """See SessionManager for the arguments."""
 
     def __init__(
@@ -41,20 +41,26 @@ class Base:
         keep: Keep | None = None,
         older: Literal["ask", "auto"] = "ask",
         paths: Mapping[str, Path] | None = None,
+        parts: Mapping[str, tuple[str, ...]] | None = None,
         profile: Profile | Mapping[str, Profile] | None = None,
         owned: bool = False,
         belongs: Belonging | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.sessions = Path(sessions).absolute()
         self.store = Store(Path(snapshots).absolute())
+        place = Path(state).absolute()
+        super().__init__(
+            Path(sessions).absolute(),
+            paths=paths or {},
+            parts=parts or {},
+            ours=(self.store.root, place),
+            belongs=belongs,
+        )
         self.keep = keep or Keep()
         self.older = older
-        self._quarantine = Quarantine(self.store.quarantine, lambda key: self.folder(key).parent)
-        self._paths = dict(paths or {})
+        self._quarantine = Quarantine(self.store.quarantine, self._beside)
         self._profile = profile
         self._owned = owned
-        self._belongs = belongs
         self._held: set[str] = set()
         # Owned sessions of which nothing was left half done, and nothing was begun since.
         self._settled: set[str] = set()
@@ -63,47 +69,14 @@ class Base:
         self.progress: Progress | None = None
         self._clock = clock
         self._state = StateFile(
-            Path(state).absolute(),
+            place,
             self.store.root,
             ids=self.store.ids,
             settle=lambda session_id, record: epochs.settle(record, self.store.listing(session_id)),
             clock=clock,
         )
 
-    # --- places --------------------------------------------------------------------------
-
-    def folder(self, session_id: str) -> Path:
-        """Return the real path of the session's folder. Raises: SupervisorError for a bad id."""
-        check_id(session_id)
-        path = self._paths.get(session_id, self.sessions / f"session-{session_id}")
-        try:
-            return path.resolve()
-        except RuntimeError as error:  # before Python 3.13, where opening it fails then
-            raise SupervisorError(
-                f"{path} is a link that leads back to itself",
-                "remove that link: the session's snapshots are untouched",
-            ) from error
-
-    @property
-    def _uid(self) -> int | None:
-        return None if self._belongs is None else self._belongs.uid
-
-    def make_folder(self, session_id: str) -> None:
-        """Make the session's folder, for nobody else to look into.
-
-        Raises: SupervisorError, OSError.
-        """
-        folder = self.folder(session_id)
-        if self._belongs is not None:
-            make_folder(folder, self._belongs, self.sessions)
-            return
-        files.make_private(folder.parent)
-        folder.mkdir(mode=0o700, exist_ok=True)
-        folder.chmod(0o700)
-
-    def lock_for(self, session_id: str) -> OwnerLock:
-        """Return the lock that owns the session; not taken yet."""
-        return OwnerLock(self.folder(session_id).parent, session_id)
+    # --- what is written down ------------------------------------------------------------
 
     def kept_aside(self) -> list[Path]:
         """Return the state files that could not be read and lie aside since the last call."""
@@ -119,10 +92,6 @@ class Base:
         check_id(session_id)
         return self._state.read(session_id)
 
-    def _rebuild_folder(self, session_id: str) -> Path:
-        folder = self.folder(session_id)
-        return folder.with_name(f".{folder.name}.new")
-
     def _profile_of(self, session_id: str, newest: Manifest | None) -> Profile:
         """Return the live session's kind: the given one, else the last snapshot's, else what fits.
 
@@ -133,13 +102,16 @@ class Base:
         if given is not None:
             return given
         name = newest.profile if newest else self._state.read(session_id).profile
-        folder = self.folder(session_id)
-        return kind_of(folder) if name == GENERIC.name else profile_for(folder, name)
+        folder, names = self.folder(session_id), self.names(session_id)
+        if name == GENERIC.name:
+            return kind_of(folder, names)
+        return known_or_fitting(folder, name, names)
 
     def _profile_in(self, manifest: Manifest) -> Profile:
         """Return the kind of what is stored there, whatever the live session has become since."""
         given = self._given_profile(manifest.id)
-        return given or profile_for(self.folder(manifest.id), manifest.profile)
+        names = self.names(manifest.id)
+        return given or known_or_fitting(self.folder(manifest.id), manifest.profile, names)
 
     def _given_profile(self, session_id: str) -> Profile | None:
         if self._profile is None or isinstance(self._profile, Profile):
@@ -166,6 +138,7 @@ class Base:
         if session_id in self._held:
             yield
             return
+        self._refuse_anothers(session_id)
         try:
             with self._owned_or_taken(session_id, alone=alone):
                 if session_id in self._settled:
@@ -187,8 +160,9 @@ class Base:
         if self._owned:
             yield
             return
-        files.make_private(self.folder(session_id).parent)
-        with self.lock_for(session_id) as lock:
+        lock = self.lock_for(session_id)
+        files.make_private(lock.path.parent)
+        with lock:
             survivors = lock.survivors() if alone else ()
             if survivors:
                 raise SessionBusy(
@@ -196,7 +170,8 @@ class Base:
                     " though its supervisor is gone",
                     "start the supervisor, which takes over; or stop that bot first",
                 )
-            writer = next(writers(self.folder(session_id)), None) if alone else None
+            in_use = writers(self.folder(session_id), self.names(session_id))
+            writer = next(in_use, None) if alone else None
             if writer is not None:
                 raise SessionBusy(
                     f"process {writer} has files of session {session_id} open for writing",
@@ -220,7 +195,7 @@ class Base:
             self._refuse_elsewhere(intent)
             self._finish(self._unmixed(intent))
         else:
-            for target in (self._rebuild_folder(session_id), whole_folder(self.folder(session_id))):
+            for target in (self._rebuild_folder(session_id), self._whole_folder(session_id)):
                 files.remove_tree(target)
                 files.remove_tree(target.with_name(f"{target.name}.gone"))
         files.sweep_scratch(self.store.tmp)
@@ -230,13 +205,16 @@ class Base:
     def _refuse_elsewhere(self, intent: swap.Intent) -> None:
         """Raise SupervisorError for an intent that would move what is not of this session."""
         live, store = self.folder(intent.id), self._quarantine.root
-        places = (files.real(live.parent), files.real(store))
+        places = (files.real(self._beside(intent.id)), files.real(store))
         found, kept = Path(intent.live), Path(intent.quarantine)
-        news = {path.name for path in (self._rebuild_folder(intent.id), whole_folder(live))}
+        news = {
+            path.name for path in (self._rebuild_folder(intent.id), self._whole_folder(intent.id))
+        }
         new = Path(intent.new or self._rebuild_folder(intent.id))
+        self._refuse_others(intent)
         if (
             (intent.steps is not None and not intent.new)
-            or (files.real(found.parent), found.name) != (places[0], live.name)
+            or (files.real(found.parent), found.name) != (files.real(live.parent), live.name)
             or (files.real(new.parent) != places[0] or new.name not in news)
             or files.real(kept.parent) not in places
             or f"session-{intent.id}." not in kept.name
@@ -247,19 +225,39 @@ class Base:
                 f"nothing was changed: put back {intent.live}, or move this file away",
             )
 
+    def _refuse_others(self, intent: swap.Intent) -> None:
+        """Raise SupervisorError for an intent that speaks of other entries than the session's."""
+        names = self.names(intent.id)
+        steps = intent.steps
+        named = () if steps is None else (*steps.drop, *steps.folders, *steps.put)
+        named += () if steps is None else tuple(path for path, _mode in steps.modes)
+        known = intent.patterns == (() if names is None else names.patterns)
+        if known and (names is None or all(map(names.has, named))):
+            return
+        raise SupervisorError(
+            f"{swap.intent_path(self.store.root, intent.id)} speaks of other files: were"
+            " `session_files` changed while a restore was half done?",
+            f"nothing was changed: have {list(intent.patterns)} there for one start, or move this"
+            " file away",
+        )
+
     def _unmixed(self, intent: swap.Intent) -> swap.Intent:
         """Return the intent, or another where a bot was started by hand since the crash."""
-        if intent.steps is None:
+        names = self.names(intent.id)
+        moved = names is not None and intent.op == "restore" and intent.phase == "in"
+        if intent.steps is None and not moved:
             return intent
         old = self._found(intent.id, Path(intent.quarantine).name)
         new = self._found(intent.id, str(intent.snapshot))
-        profile = self._profile_in(old) if old else GENERIC
-        if not overtaken(intent, old, new, profile):
+        stored = new if moved else old
+        profile = self._profile_in(stored) if stored else GENERIC
+        if not overtaken(intent, old, new, profile, names):
             return intent
         live = self.folder(intent.id)
         name = self._quarantine.new_name(intent.id, self._clock(), intent.epoch, "overtaken")
         name = self._quarantine.within_reach(intent.id, name, live)
-        return whole_instead(intent, new, self.store, name, self.progress)
+        places = (self._whole_folder(intent.id), name)
+        return whole_instead(intent, new, self.store, places, self.progress, names)
 
     def _found(self, session_id: str, snapshot: str) -> Manifest | None:
         try:
@@ -270,7 +268,7 @@ class Base:
     def _begin(self, intent: swap.Intent) -> str | None:
         """Write the intent down and do it. Returns where the old session is, if there was one."""
         if intent.steps is None:
-            refuse_read_only(Path(intent.live))
+            refuse_read_only(Path(intent.live), self.names(intent.id))
         if self._belongs is not None and intent.new:
             give(Path(intent.new), self._belongs)
         self._settled.discard(intent.id)
@@ -283,7 +281,7 @@ class Base:
         """Do what the intent says, as far as it isn't done. Each step may come twice."""
         if intent.op in ("close", "import"):
             self._end_epoch(intent)
-        swap.carry_out(self.store.root, intent)
+        swap.carry_out(self.store.root, intent, self.names(intent.id))
         if intent.op == "restore":
             with self._state.edit(intent.id) as record:
                 if record.applied != intent.token:
@@ -342,6 +340,7 @@ class Base:
             quarantine=str(name),
             epoch=record.epoch,
             why=why,
+            patterns=self._parts.get(session_id, ()),
         )
 
 

@@ -64,7 +64,7 @@ class Checks(Quarantined):
         if self._owned or session_id in self._held:
             if session_id not in self._settled:
                 self.recover(session_id)
-        elif next(writers(self.folder(session_id)), None) is not None:
+        elif next(writers(self.folder(session_id), self.names(session_id)), None) is not None:
             quick = True  # a raw copy of a database that is being written looks torn
         depth: Depth = "quick" if quick else "full" if full else "cheap"
         return self._looked_at(session_id, depth, found)[0]
@@ -103,13 +103,13 @@ class Checks(Quarantined):
     def _seen_as(
         self, session_id: str, depth: Depth, found: Scan | None
     ) -> tuple[Check, Live | None]:
-        folder = self.folder(session_id)
+        folder, names = self.folder(session_id), self.names(session_id)
         record = self._state.read(session_id)
         listing = self.store.listing(session_id)
         newest = self._newest(listing, record)
         profile = self._profile_of(session_id, newest)
         if found is None:
-            found = scan(folder, profile.excludes, self._entries(newest))
+            found = scan(folder, profile.excludes, self._entries(newest), names)
         linked = record.state == "linked"
         if not self._owned and swap.read_intent(self.store.root, session_id):
             half = "a restore or clear was interrupted; the next start finishes it"
@@ -117,7 +117,8 @@ class Checks(Quarantined):
         if not found.files:
             _nothing_lost_behind(found.barred)
             there = "is empty" if folder.exists() else "does not exist"
-            return Check(verdict="absent", why=f"{folder} {there}", linked=linked), None
+            gone = f"{folder} {there}" if names is None else f"{names} is not in {folder}"
+            return Check(verdict="absent", why=gone, linked=linked), None
         if _known_behind(found.barred, self._entries(newest)):
             _nothing_lost_behind(found.barred)
         identity = identity_of(profile, folder)

@@ -57,7 +57,8 @@ class Grounds(Base):
             for path, entry in looked.entries.items()
             if intact.issuperset(entry.seqs) and self.store.trusts(entry)
         }
-        return replace(looked, entries=entries, whole=len(entries) == len(looked.entries))
+        whole = looked.whole and len(entries) == len(looked.entries)
+        return replace(looked, entries=entries, whole=whole)
 
     def _look(self, manifest: Manifest) -> Stored | None:
         """Return a snapshot's entries; None when they can't be read. The newest's are kept."""
@@ -70,9 +71,21 @@ class Grounds(Base):
                 entries = entries_of(manifest)
         except DamagedBlob:
             return None
-        found = Stored(manifest.name, manifest.seq, manifest.scan_ns, manifest.boot, entries)
+        own = self._own(manifest.id, entries)
+        # With what is not of the session any more, it is no snapshot of what there is now.
+        whole = len(own) == len(entries)
+        found = Stored(manifest.name, manifest.seq, manifest.scan_ns, manifest.boot, own, whole)
         self._keep_entries(manifest.id, found)
         return found
+
+    def _own(self, session_id: str, entries: Mapping[str, Entry]) -> Mapping[str, Entry]:
+        """Return what of a snapshot's entries is of the session, by what it is now."""
+        names = self.names(session_id)
+        return (
+            entries
+            if names is None
+            else names.only(entries, lambda entry: entry.seen.kind == "dir")
+        )
 
     def _entries(self, manifest: Manifest | None) -> Mapping[str, Entry]:
         """Return a snapshot's entries by path: none where nothing can be read of it."""

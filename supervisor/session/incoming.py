@@ -10,6 +10,7 @@ from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
+from supervisor.session.names import Names
 from supervisor.session.proof import checks
 from supervisor.session.proof.profile import GENERIC, profile_for
 from supervisor.session.scan import scan
@@ -42,14 +43,15 @@ def refuse_system_folder(path: Path) -> None:
         )
 
 
-def refuse_own(path: Path, *, live: Path, store: Path, around: Iterable[Path]) -> None:
+def refuse_own(path: Path, *, live: Path, own: bool, store: Path, around: Iterable[Path]) -> None:
     """Raise a SupervisorError for what is ours and no session, whoever says yes to it.
 
-    `around`: what lies in none, like the folder of all sessions, or the project.
+    `live`: where that lies. `own`: whether the path is of it. `around`: what lies in none, like the
+    folder of all sessions, or the project.
     """
     real = files.real(path)
     above = (real, *real.parents)
-    if live in above:
+    if own:
         raise SupervisorError(
             f"{path} is the live session itself, or a part of it",
             "it is there already; stillhere session check tells whether it is whole",
@@ -95,10 +97,13 @@ def _recognised(path: Path) -> bool:
     return profile is not GENERIC or bool(checks.formats_of(path, scan(path).seen, profile, {}))
 
 
-def room_for(path: Path, target: Path) -> None:
-    """Raise a SupervisorError if the folder `path` does not fit where `target` will be."""
+def room_for(path: Path, target: Path, names: Names | None = None) -> None:
+    """Raise a SupervisorError if the folder `path` does not fit where `target` will be.
+
+    `names`: what of it comes in.
+    """
     limit, needs = free_bytes(target), 0
-    for size_bytes in _sizes(path):
+    for size_bytes in _sizes(path, names):
         needs += size_bytes
         if needs * _ROOM > limit:
             raise no_room(path, limit)
@@ -119,10 +124,13 @@ def free_bytes(target: Path) -> int:
     return disk.f_bavail * disk.f_frsize
 
 
-def _sizes(path: Path) -> Iterator[int]:
+def _sizes(path: Path, own: Names | None = None) -> Iterator[int]:
     """Yield the sizes of the files in a folder; of links and of what can't be read, nothing."""
     count = 0
-    for folder, _dirs, names in os.walk(path):
+    for folder, inner, names in os.walk(path):
+        if own is not None and Path(folder) == path:
+            inner[:] = [name for name in inner if own.has(name, folder=True)]
+            names[:] = [name for name in names if own.has(name)]
         for name in names:
             try:
                 status = os.lstat(os.path.join(folder, name))  # noqa: PTH118 - a hundred thousand

@@ -17,6 +17,7 @@ from supervisor.session.audit import Audits
 from supervisor.session.base import with_new
 from supervisor.session.ledger import Ledger
 from supervisor.session.model import NothingToRestore, check_id, not_restored
+from supervisor.session.names import make_plain
 from supervisor.session.restoring.restore import candidates
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
@@ -28,9 +29,10 @@ class SessionManager(Ledger, Audits):
 
     `sessions`, `snapshots`, `state`: where the sessions, their snapshots, and the record of both
     lie. `keep`: how many snapshots stay. `older`: "auto" also restores older ones than the
-    newest, unasked. `paths`: folders of sessions that lie elsewhere. `profile`: what is known of
-    the bot's files, for all or by session id; None looks. `owned`: the caller holds the owner's
-    lock of every session it touches; otherwise each changing method takes it, and raises
+    newest, unasked. `paths`: folders of sessions that lie elsewhere. `parts`: which names in its
+    folder are a session that lies among other files (see config/patterns.py). `profile`: what is
+    known of the bot's files, for all or by session id; None looks. `owned`: the caller holds the
+    owner's lock of every session it touches; otherwise each changing method takes it, and raises
     SessionBusy when another process has it. `belongs`: whose the sessions are, if not ours.
     """
 
@@ -47,7 +49,7 @@ class SessionManager(Ledger, Audits):
         with self.owning(session_id, alone=True):
             record = self._state.read(session_id)
             known = record != Record() or self.store.listing(session_id).manifests
-            if not known and not self.folder(session_id).exists():
+            if not known and not self._there(session_id):
                 return None
             # What tells it, a file's name among it, says whose session it is.
             short = why.removeprefix(not_restored(session_id))
@@ -66,21 +68,21 @@ class SessionManager(Ledger, Audits):
         incoming.refuse_system_folder(path)
         around = [self.sessions, self._state.path, *([project] if project else [])]
         live = self.folder(session_id)
-        incoming.refuse_own(path, live=live, store=self.store.root, around=around)
+        own = self._holds(session_id, files.real(path))
+        incoming.refuse_own(path, live=live, own=own, store=self.store.root, around=around)
 
     def _refuse_export(self, path: Path) -> None:
         """Raise a SupervisorError for a place where the next snapshot or pruning finds it."""
         above = (real := files.real(path.parent) / path.name, *real.parents)
-        taken: dict[Path, str] = {}
+        taken: list[str] = []
         for key in self.ids():
             with suppress(SupervisorError):  # a stray name that can be no session's
-                taken[self.folder(key)] = f"the folder of session {key}"
-        taken[files.real(self.store.root)] = "the snapshots' store"
-        for place, what in taken.items():
-            if place in above:
-                raise SupervisorError(
-                    f"{path} would be written into {what}", "name a path outside of it"
-                )
+                taken += [f"the folder of session {key}"] if self._holds(key, real) else []
+        taken += ["the snapshots' store"] if files.real(self.store.root) in above else []
+        if taken:
+            raise SupervisorError(
+                f"{path} would be written into {taken[0]}", "name a path outside of it"
+            )
 
     def export(self, session_id: str, path: str | Path, snapshot: str | None = None) -> Path:
         """Write a snapshot (None: the newest whole one) as a plain folder or as .tar.zst.
@@ -128,7 +130,10 @@ class SessionManager(Ledger, Audits):
         with self.owning(session_id, alone=True):
             target = self._rebuild_folder(session_id)
             try:
-                self.left_out = transfer.unpack(Path(path), target, self.progress)
+                names = self.names(session_id)
+                if names is not None:
+                    make_plain(self.folder(session_id))
+                self.left_out = transfer.unpack(Path(path), target, self.progress, names)
                 why = "; ".join(self._unpacked_problems(target))
             except BaseException:
                 files.remove_tree(target)
@@ -149,7 +154,7 @@ class SessionManager(Ledger, Audits):
     def ids(self) -> list[str]:
         """Return all sessions that have a folder, a record or a snapshot."""
         found = self.store.ids() | self._state.ids()
-        found |= {key for key in self._paths if self.folder(key).exists()}
+        found |= {key for key in {*self._paths, *self._parts} if self._there(key)}
         if self.sessions.is_dir():
             names = (path.name for path in self.sessions.glob("session-*"))
             found |= {name.removeprefix("session-") for name in names}
@@ -159,7 +164,8 @@ class SessionManager(Ledger, Audits):
         """Return all that is known of a session, with the keys of `session info --json`."""
         folder = self.folder(session_id)
         record = self._state.read(session_id)
-        found = scan(folder, self._profile_of(session_id, None).excludes)
+        profile = self._profile_of(session_id, None)
+        found = scan(folder, profile.excludes, names=self.names(session_id))
         why_not = self._why_not(session_id)
         return {
             "id": session_id,

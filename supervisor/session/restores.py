@@ -19,6 +19,7 @@ from supervisor.session.copying.capture import YOUNG_NS, Copies, Stored, copy_ch
 from supervisor.session.copying.spool import Spool
 from supervisor.session.copying.stat_boot import stat_boot
 from supervisor.session.model import slug
+from supervisor.session.names import make_plain
 from supervisor.session.proof.profile import Profile
 from supervisor.session.quarantined import NO_ROOM
 from supervisor.session.restoring import delta, inplace, swap
@@ -49,7 +50,9 @@ class Restores(Anew):
         then, or the next recovery finishes what was begun.
         """
         look = self._look(manifest)
-        entries = look.entries if look is not None else entries_of(manifest)
+        entries = look.entries if look is not None else self._own(manifest.id, entries_of(manifest))
+        if self.names(manifest.id) is not None:
+            make_plain(self.folder(manifest.id))
         staging = self._rebuild_folder(manifest.id)
         begun_ns = time_ns()
         looks: Looks = {}
@@ -107,7 +110,7 @@ class Restores(Anew):
         intent = self._intent(manifest.id, "restore", record, because)
         intent = with_new(intent, self._rebuild_folder(manifest.id), manifest.seq)
         live = self.folder(manifest.id)
-        if not swap.holds_something(live):
+        if not swap.holds_something(live, self.names(manifest.id)):
             return replace(intent, phase="in")
         # A copy on the store's disk would take time, and room that it may not have.
         aside = self._quarantine.within_reach(manifest.id, Path(intent.quarantine), live)
@@ -130,13 +133,14 @@ class Restores(Anew):
         """
         live = self.folder(manifest.id)
         # A path in another user's session may lead anywhere by the time we write there.
-        if self._belongs is not None or not swap.holds_something(live):
+        names = self.names(manifest.id)
+        if self._belongs is not None or not swap.holds_something(live, names):
             return None
         profile = self._profile_in(manifest)
         if checked is not None and checked.profile == profile:
             found = checked.found
         else:
-            found = scan(live, profile.excludes, entries)
+            found = scan(live, profile.excludes, entries, names)
         strange = found.notes or any(path in entries for path in found.excluded)
         if strange or delta.surely_much(entries, found):
             return None
@@ -152,7 +156,11 @@ class Restores(Anew):
                 or not _may_change(live, plan)
             ):
                 return None
-            writable = {path: some for path, some in plan.parts.items() if _may_write(live, path)}
+            writable = {
+                path: some
+                for path, some in plan.parts.items()
+                if _may_write(live, path, self._rebuild_folder(manifest.id).parent)
+            }
             plan = replace(plan, parts=writable)
             self._stage(plan, manifest.id)
             put = (blob.hash for entry in plan.put for blob in entry.blobs)
@@ -185,8 +193,15 @@ class Restores(Anew):
         """Return what of the live session differs; None where the store has no room for it."""
         live = self.folder(manifest.id)
         try:
+            names = self.names(manifest.id)
             return copy_changes(
-                live, profile, self._stored(manifest), spool, found=found, uid=self._uid
+                live,
+                profile,
+                self._stored(manifest),
+                spool,
+                found=found,
+                uid=self._uid,
+                names=names,
             )
         except OSError as error:
             if error.errno not in NO_ROOM:
@@ -234,12 +249,15 @@ def _may_stay(mount: Path, live: Path, plan: Plan) -> bool:
     return not touched or os.access(mount, os.W_OK)
 
 
-def _may_write(live: Path, path: str) -> bool:
-    """Return whether we may write over the file itself: it is ours, and has no other name."""
+def _may_write(live: Path, path: str, beside: Path) -> bool:
+    """Return whether we may write over the file itself: it is ours, and has no other name.
+
+    `beside`: where the staging folder is to lie.
+    """
     status = os.lstat(live / path)
     return (
         status.st_nlink == 1
-        and status.st_dev == os.lstat(live.parent).st_dev
+        and status.st_dev == os.lstat(beside).st_dev
         and status.st_uid == os.geteuid()
         and live / path not in mounts_below(live)
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, Protocol
 
 from supervisor.core.errors import SupervisorError
+from supervisor.session.names import Names
 from supervisor.session.proof.sqlite_files import SHARED
 
 # We have no descriptor or memory left, which says nothing about a file.
@@ -177,9 +178,14 @@ class Known(Protocol):
 
 
 def scan(
-    root: Path, excludes: tuple[str, ...] = (), known: Mapping[str, Known] | None = None
+    root: Path,
+    excludes: tuple[str, ...] = (),
+    known: Mapping[str, Known] | None = None,
+    names: Names | None = None,
 ) -> Scan:
     """Walk `root`; an absent folder is an empty one. `known`: what an earlier walk saw, by path.
+
+    `names`: what of it is the session, None: all. Nothing else is looked at.
 
     Raises: OSError for what fails at root itself, and where we have no descriptor or memory left.
     """
@@ -190,7 +196,7 @@ def scan(
     todo: list[tuple[str, Which | None]] = [("", None)]
     while todo:
         folder, which = todo.pop()
-        fd, listed = _listed(root, folder, which, result)
+        fd, listed = _listed(root, folder, which, result, None if folder else names)
         try:
             todo += walk.look_at(fd, f"{folder}/" if folder else "", listed)
         finally:
@@ -257,16 +263,20 @@ def _none(_path: str) -> bool:
     return False
 
 
-def leading_out(root: Path, found: Scan) -> list[str]:
-    """Return a note on each link to what is not in the folder: only the link itself is stored.
+def leading_out(root: Path, found: Scan, names: Names | None = None) -> list[str]:
+    """Return a note on each link to what is not of the session: only the link itself is stored.
 
     One that leads nowhere is what a process says of itself, as Chromium's SingletonLock.
     """
     notes: list[str] = []
+    real = os.path.realpath(root)
     for path in found.links:
         end = Path(os.path.realpath(root / path))  # a loop ends it, and fails nothing
         # A Path would raise where we may not look: that is no link to something that we know of.
-        if not end.is_relative_to(os.path.realpath(root)) and os.path.exists(end):  # noqa: PTH110
+        within = end.is_relative_to(real)
+        if within and names is not None:
+            within = names.has(str(end.relative_to(real)))
+        if not within and os.path.exists(end):  # noqa: PTH110
             where = found.seen[path].target
             notes.append(
                 f"what {path} leads to, out of the session ({where}): only the link is kept"
@@ -292,7 +302,7 @@ def _same(fd: int, which: Which, path: str) -> None:
 
 
 def _listed(
-    root: Path, folder: str, which: Which | None, result: Scan
+    root: Path, folder: str, which: Which | None, result: Scan, names: Names | None
 ) -> tuple[int | None, list[os.DirEntry[str]]]:
     """Return what lies in a folder, and the descriptor by which it was listed.
 
@@ -307,7 +317,8 @@ def _listed(
             if which is not None:
                 _same(fd, which, path)
             with os.scandir(fd) as entries:
-                return fd, sorted(entries, key=_NAME)
+                wanted = entries if names is None else filter(names.lists, entries)
+                return fd, sorted(wanted, key=_NAME)
         except BaseException:
             os.close(fd)
             raise

@@ -53,7 +53,13 @@ class Snapshots(Verdicts):
                 folder = self.folder(session_id)
                 with uncollected(f"first copies of {session_id}", when=base is None):
                     copies = copy_changes(
-                        folder, profile, base, spool, mapped=mapped, uid=self._uid
+                        folder,
+                        profile,
+                        base,
+                        spool,
+                        mapped=mapped,
+                        uid=self._uid,
+                        names=self.names(session_id),
                     )
                 if haste:
                     prepare_haste(profile, copies)
@@ -185,6 +191,7 @@ class Snapshots(Verdicts):
         """
         with self.owning(session_id), snapshot_failing(session_id):
             generation = self._state.read(session_id).last_writer
+            folder, names = self.folder(session_id), self.names(session_id)
             capture = self._capture(
                 session_id,
                 slug(reason),
@@ -192,7 +199,7 @@ class Snapshots(Verdicts):
                 hot=False,
                 seals=False,
                 doubt="",
-                mapped=lambda: mapped_by(users(self.folder(session_id))),
+                mapped=lambda: mapped_by(users(folder, names)),
             )
             link = (capture.epoch, capture.state, capture.identity)
             if unchanged(self.store, session_id, link, capture.copies) is None:
@@ -210,7 +217,7 @@ class Snapshots(Verdicts):
     def _doubt(self, capture: Capture) -> None:
         """Write into a capture that somebody may have been writing meanwhile."""
         folder, copies = self.folder(capture.id), capture.copies
-        if self.lock_for(capture.id).survivors() or open_by_somebody(folder):
+        if self.lock_for(capture.id).survivors() or open_by_somebody(folder, copies.names):
             capture.hot = True
             copies.doubts.append("copied while somebody had it open")
         moved = moved_since(folder, capture.profile, copies)
@@ -248,7 +255,14 @@ class Snapshots(Verdicts):
                 pre = None  # what it took for stored may be so no more
             with uncollected(f"first capture of {session_id}", when=base is None):
                 copies = copy_changes(
-                    self.folder(session_id), profile, base, spool, pre, mapped, uid=self._uid
+                    self.folder(session_id),
+                    profile,
+                    base,
+                    spool,
+                    pre,
+                    mapped,
+                    uid=self._uid,
+                    names=self.names(session_id),
                 )
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(

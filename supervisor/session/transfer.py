@@ -14,6 +14,7 @@ import zstandard
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files, incoming
 from supervisor.session.inside import inside
+from supervisor.session.names import Names
 from supervisor.session.progress import Progress, Tally
 from supervisor.session.restoring.rebuild import build
 from supervisor.session.scan import scan
@@ -70,26 +71,30 @@ def _first_half(progress: Progress | None) -> Progress | None:
     return None if progress is None else lambda done, total: progress(done // 2, total)
 
 
-def unpack(path: Path, target: Path, progress: Progress | None = None) -> list[str]:
+def unpack(
+    path: Path, target: Path, progress: Progress | None = None, names: Names | None = None
+) -> list[str]:
     """Write the session at `path` into the new folder `target`, synced and private.
 
-    Returns what was left out, in words: a pipe, a device.
+    `names`: what of it is the session; None: all. Returns what was left out, in words: a pipe, a
+    device, what is not of the session.
     Raises: SupervisorError for what is no session, finds no room, or would write outside; OSError.
     """
     files.remove_tree(target)
     if path.is_dir():
-        incoming.room_for(path, target)
-        left_out = _copy_folder(path, target, progress)
+        incoming.room_for(path, target, names)
+        left_out = _copy_folder(path, target, progress, names)
     elif path.name.endswith(SUFFIX) and path.is_file():
         files.make_private(target)
         with _opened(path, Tally(progress, path.stat().st_size)) as tar:
             left_out = _Unpacking(tar, target, path).run()
         _hoist(target)
+        left_out += _without_others(target, names)
     else:
         raise SupervisorError(f"{path} is neither a folder nor a {SUFFIX} file", _NAME)
-    for folder, _dirs, names in os.walk(target):
+    for folder, _dirs, inside_it in os.walk(target):
         Path(folder).chmod(0o700)
-        for name in names:
+        for name in inside_it:
             file = Path(folder, name)
             if not file.is_symlink():
                 file.chmod(0o600 | stat.S_IMODE(file.stat().st_mode) & 0o100)
@@ -222,8 +227,22 @@ def _hoist(target: Path) -> None:
     aside.rename(target)
 
 
-def _copy_folder(source: Path, target: Path, progress: Progress | None) -> list[str]:
-    found = scan(source)
+def _without_others(target: Path, names: Names | None) -> list[str]:
+    """Remove from a folder of ours what is not of the session. Returns that, in words."""
+    others = set() if names is None else {*os.listdir(target)} - {*names.among(target)}
+    for name in others:
+        files.remove_tree(target / name)
+    return [_other(name) for name in sorted(others)]
+
+
+def _other(name: str) -> str:
+    return f"{name} is none of `session_files`: left out"
+
+
+def _copy_folder(
+    source: Path, target: Path, progress: Progress | None, names: Names | None
+) -> list[str]:
+    found = scan(source) if names is None else scan(source, names=names)
     if found.missed:
         raise SupervisorError(
             f"{source} can't be read whole: {found.notes[0]}",
@@ -240,7 +259,8 @@ def _copy_folder(source: Path, target: Path, progress: Progress | None) -> list[
             with inside(source, path) as place:
                 _copy_file(place, target / path, tally)
             os.utime(target / path, ns=(seen.mtime_ns, seen.mtime_ns))
-    return found.notes
+    others = set() if names is None else {*os.listdir(source)} - {*names.among(source)}
+    return found.notes + [_other(name) for name in sorted(others)]
 
 
 def _copy_file(source: Path, target: Path, tally: Tally) -> None:

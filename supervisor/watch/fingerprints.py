@@ -1,7 +1,8 @@
 """What the watched files are: found by walking, known by stamp, told apart by content.
 
 A stamp that differs makes a file a candidate; only content that differs makes it changed. Files
-of the session (`never`) are not opened, not listed and not descended into, by whatever path.
+of the session (`never`, `among`) are not opened, not listed and not descended into, by whatever
+path.
 """
 
 # ruff: noqa: PTH100, PTH112, PTH116, PTH118, PTH120 - a look handles thousands of plain strings
@@ -19,6 +20,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blake3 import blake3
+
+from supervisor.config.patterns import around
+from supervisor.watch.hidden import Hidden, belongs
 
 ALWAYS_IGNORED = (
     *(".git", ".hg", ".svn", ".jj", "__pycache__", ".venv", "venv", "node_modules", "*.egg-info"),
@@ -80,11 +84,18 @@ class Tree:
     """The files under some roots, minus what is ignored and what must never be looked at."""
 
     def __init__(
-        self, roots: Sequence[Path], *, base: Path, ignore: Sequence[str], never: Sequence[Path]
+        self,
+        roots: Sequence[Path],
+        *,
+        base: Path,
+        ignore: Sequence[str],
+        never: Sequence[Path],
+        among: Sequence[tuple[Path, tuple[str, ...]]] = (),
     ) -> None:
         self.base = os.path.abspath(base)
         self.roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
         self._never = tuple(os.path.abspath(path) for path in never)
+        self._among = tuple((os.path.abspath(path), around(names)) for path, names in among)
         patterns = [pattern.strip().strip("/") for pattern in (*ALWAYS_IGNORED, *ignore)]
         self._names = _any_of([pattern for pattern in patterns if "/" not in pattern])
         self._paths = _any_of([pattern for pattern in patterns if "/" in pattern])
@@ -95,7 +106,7 @@ class Tree:
         Raises: OSError when the tree can't be read for a reason that is not its own (no file
         descriptors left, an I/O error): not to be taken for files that are gone. Cancelled.
         """
-        return _Walk(self, _Hidden(self._never), cancelled or threading.Event()).scan()
+        return _Walk(self, Hidden(self._never, self._among), cancelled or threading.Event()).scan()
 
     def ignores(self, path: str, name: str) -> bool:
         """Return whether a pattern leaves out this entry of a walked folder."""
@@ -118,7 +129,9 @@ class Tree:
             return False
         at = root
         for name in os.path.relpath(path, root).split("/"):
-            if any(_belongs(name, at, never) for never in self._never):
+            if any(belongs(name, at, never) for never in self._never):
+                return False
+            if any(folder == at and hides(name) for folder, hides in self._among):
                 return False
             at = os.path.join(at, name)
             if self.ignores(at, name):
@@ -126,44 +139,10 @@ class Tree:
         return True
 
 
-class _Hidden:
-    """The paths that must never be looked at, as they are right now: links may have moved."""
-
-    def __init__(self, never: Iterable[str]) -> None:
-        given = [(path, os.path.realpath(path)) for path in never]
-        self._real = frozenset(real for _, real in given)
-        self._both = frozenset(path for pair in given for path in pair)
-        self._parents = frozenset(os.path.dirname(path) for path in self._both)
-
-    def covers(self, real: str) -> bool:
-        """Return whether a real path is hidden or lies in something hidden."""
-        return any(real == one or real.startswith(one + "/") for one in self._real)
-
-    def entry(self, name: str, folder: str) -> bool:
-        """Return whether an entry of a folder (its real path) is hidden."""
-        if folder not in self._parents:
-            return False
-        return any(_belongs(name, folder, path) for path in self._both)
-
-
-def _belongs(name: str, folder: str, never: str) -> bool:
-    # Its own locks, temporary files, what was kept aside and SQLite's side files stand beside
-    # what is hidden.
-    parent, _, own = never.rpartition("/")
-    if folder != (parent or "/"):
-        return False
-    rest = name.removeprefix(own)
-    return (
-        name.startswith("." + own.removeprefix("."))
-        or rest in {"", "-wal", "-shm", "-journal"}
-        or (rest != name and rest.startswith(".") and ("tmp" in rest or "unreadable" in rest))
-    )
-
-
 class _Walk:
     """One walk over a tree: folders first, then what links lead to, in a fixed order."""
 
-    def __init__(self, tree: Tree, hidden: _Hidden, cancelled: threading.Event) -> None:
+    def __init__(self, tree: Tree, hidden: Hidden, cancelled: threading.Event) -> None:
         self._tree = tree
         self._hidden = hidden
         self._cancelled = cancelled

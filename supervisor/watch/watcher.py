@@ -60,7 +60,8 @@ class Change:
 class Watcher:
     """Watches `roots`; `run` it as a task, and `check` right before a start.
 
-    `never`: the session's files, wherever they lie. `quiet_s`: how long nothing must move before
+    `never`: the session's files, wherever they lie; `among`: those that lie among others, as a
+    folder and the patterns of their names in it. `quiet_s`: how long nothing must move before
     a change is told, at most `quiet_cap_s` after it began; see `Quiet`. `on_problem` is told what
     makes watching worse, once each, in the thread of `run`. `watch` may be shared with others.
     """
@@ -72,6 +73,7 @@ class Watcher:
         base: Path,
         ignore: Sequence[str] = (),
         never: Sequence[Path] = (),
+        among: Sequence[tuple[Path, tuple[str, ...]]] = (),
         quiet_s: float = 0.06,
         quiet_cap_s: float = 3.0,
         on_problem: Callable[[str], None] = lambda _: None,
@@ -80,7 +82,7 @@ class Watcher:
     ) -> None:
         self.ready = asyncio.Event()
         self._watch = watch or Watch(notify)
-        self._tree = Tree(roots, base=base, ignore=ignore, never=never)
+        self._tree = Tree(roots, base=base, ignore=ignore, never=never, among=among)
         self._looks = Looks(self._tree, self._problem)
         self._quiet = Quiet(quiet_s)
         self._quiet_s = quiet_s

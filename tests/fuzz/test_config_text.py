@@ -27,6 +27,7 @@ _WHOLE: dict[str, Any] = {
             "command": ["python", "-m", "bot"],
             "session": "one",
             "session_path": "elsewhere",
+            "session_files": ["*.session", "[a-c]?", "store"],
             "watch": ["bot"],
             "ignore": ["*.log"],
             "cwd": ".",

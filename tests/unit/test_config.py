@@ -41,6 +41,7 @@ state     = "~/state.json"
 command = ["python", "-m", "bot", ""]
 session = "971505760056"
 session_path = ".wwebjs_auth/session-x"
+session_files = ["creds.json", "*.session"]
 watch   = ["bot", "../lib/x.py"]
 watch_in_service = true
 ignore  = ["*.tmp"]
@@ -118,6 +119,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         command=("python", "-m", "bot", ""),
         session="971505760056",
         session_path=tmp_path / ".wwebjs_auth" / "session-x",
+        session_files=("creds.json", "*.session"),
         watch=(tmp_path / "bot", tmp_path.parent / "lib" / "x.py"),
         watch_in_service=True,
         ignore=("*.tmp",),
@@ -177,6 +179,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         command=("python", "-m", "bot"),
         session="echo",
         session_path=None,
+        session_files=(),
         watch=(tmp_path,),
         watch_in_service=False,
         ignore=("*.log",),

@@ -143,7 +143,10 @@ def written(config: Config) -> list[Path]:
         found.append(config.logs.folder)
     if config.metrics.listen.startswith("unix:"):
         found.append(Path(config.metrics.listen.removeprefix("unix:")).parent)
-    found += [config.session_dir(bot).parent for bot in config.bots.values() if bot.session_path]
+    parts = config.session_parts()
+    for session_id, folder in config.sessions_elsewhere().items():
+        # What comes back is made ready beside the session: among its neighbours, or its files'.
+        found.append(folder if session_id in parts else folder.parent)
     return list(dict.fromkeys(found))
 
 

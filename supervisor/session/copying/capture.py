@@ -17,6 +17,7 @@ from supervisor.session.copying.stat_boot import file_clock_ns, has_device, stat
 from supervisor.session.copying.tray import Tray
 from supervisor.session.inside import open_inside
 from supervisor.session.model import EpochState
+from supervisor.session.names import Names
 from supervisor.session.proof.profile import Profile, left_out
 from supervisor.session.scan import OUR_LACKS, Scan, Seen, leading_out, remembering, scan, seen_from
 from supervisor.session.storage.entries import Entry
@@ -79,7 +80,7 @@ class Copies:
     `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
     in haste, with what was known of it: `hot.look_through` makes it `copied`. `lacking`: files
     that are there, and could not be copied. `fine`: see `young`. `found`: the walk.
-    `uid`: whose all files must be, if that is not us.
+    `uid`: whose all files must be, if that is not us. `names`: what of the folder was walked.
     """
 
     spool: Spool
@@ -98,6 +99,7 @@ class Copies:
     fine: bool = False
     found: Scan = field(default_factory=Scan)
     uid: int | None = None
+    names: Names | None = None
 
     def same(self, path: str, seen: Seen) -> bool:
         """Return whether stat proves that the file has not changed since it was copied."""
@@ -162,21 +164,22 @@ def copy_changes(
     found: Scan | None = None,
     *,
     uid: int | None = None,
+    names: Names | None = None,
 ) -> Copies:
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
     A file that changes or goes while it is copied is tried again, then said as a doubt. With
     `pre` (which used the same spool) only what moved since is read; of what was mapped then stat
-    tells nothing. `mapped`, `uid`: see Copies. What is mapped is asked for after the clock: whoever
-    maps a file later still, and writes, leaves a time that is not before the clock's.
+    tells nothing. `mapped`, `uid`, `names`: see Copies. What is mapped is asked for after the
+    clock: whoever maps a file later still, and writes, leaves a time that is not before that.
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
-    result = Copies(spool, file_clock_ns(), boot, base, fine=has_device(root), uid=uid)
+    result = Copies(spool, file_clock_ns(), boot, base, fine=has_device(root), uid=uid, names=names)
     result.mapped = mapped()
     result.tray = pre.tray if pre else None
     if found is None:
-        found = scan(root, profile.excludes, base.entries if base else None)
+        found = scan(root, profile.excludes, base.entries if base else None, names)
     _note(root, profile, found, result)
     result.seen, result.found = found.seen, found
     if base is not None and boot and base.boot == boot:
@@ -212,7 +215,7 @@ def _known(path: str, base: Stored | None, pre: Copies | None) -> tuple[Piece, .
 
 def moved_since(root: Path, profile: Profile, copies: Copies) -> list[str]:
     """Return what differs now from what was copied: somebody is writing. Raises: OSError."""
-    now = scan(root, profile.excludes).seen
+    now = scan(root, profile.excludes, names=copies.names).seen
     paths = (now.keys() | copies.seen.keys()) - copies.lacking
     return sorted(path for path in paths if _moved(path, now, copies))
 
@@ -225,7 +228,7 @@ def _moved(path: str, now: Mapping[str, Seen], copies: Copies) -> bool:
 
 
 def _note(root: Path, profile: Profile, found: Scan, result: Copies) -> None:
-    result.notes.extend(found.notes + leading_out(root, found))
+    result.notes.extend(found.notes + leading_out(root, found, result.names))
     if found.excluded:
         result.notes.append(left_out(profile, found.excluded))
     result.lacking.update(found.missed)

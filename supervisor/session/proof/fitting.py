@@ -2,16 +2,27 @@
 
 from pathlib import Path
 
-from supervisor.session.proof.profile import GENERIC, Profile, profile_for
+from supervisor.session.names import Names
+from supervisor.session.proof.profile import GENERIC, KNOWN, Profile, fitting, profile_for
 from supervisor.session.proof.sight import missing_problems
 from supervisor.session.scan import scan
 
 
-def kind_of(folder: Path) -> Profile:
+def kind_of(folder: Path, names: Names | None = None) -> Profile:
     """Return the kind that fits and lacks nothing: a bot may keep a file that is called like one.
 
-    Raises: SupervisorError, OSError.
+    `names`: what of the folder is the session. A kind fits that by what it requires alone: what
+    else it looks at may be another's. Raises: SupervisorError, OSError.
     """
-    found = profile_for(folder)
-    whole = found is GENERIC or not missing_problems(scan(folder).seen, found)
-    return found if whole else GENERIC
+    if names is None:
+        found = profile_for(folder)
+        whole = found is GENERIC or not missing_problems(scan(folder).seen, found)
+        return found if whole else GENERIC
+    seen = scan(folder, names=names).seen
+    likely = (kind for kind in fitting(folder) if kind.required)
+    return next((kind for kind in likely if not missing_problems(seen, kind)), GENERIC)
+
+
+def known_or_fitting(folder: Path, name: str, names: Names | None = None) -> Profile:
+    """Return the kind called `name`, or, where there is none, the one that fits."""
+    return profile_for(folder, name) if names is None or name in KNOWN else kind_of(folder, names)

@@ -3,6 +3,7 @@
 A new kind is one file in `kinds/` and one name here. A preset may bring its own Profile.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from supervisor.session.proof.kinds.baileys import BAILEYS
@@ -24,6 +25,7 @@ __all__ = [
     "SHIPPED",
     "Profile",
     "expected_identity",
+    "fitting",
     "identity_of",
     "identity_problems",
     "left_out",
@@ -43,7 +45,12 @@ def profile_for(folder: Path, name: str = "auto") -> Profile:
     """
     if name in KNOWN:
         return KNOWN[name]
-    return next((profile for profile in _KINDS if _fits(profile, folder)), GENERIC)
+    return next(fitting(folder), GENERIC)
+
+
+def fitting(folder: Path) -> Iterator[Profile]:
+    """Yield the kinds that fit a folder, the likeliest first. Raises: as `profile_for`."""
+    return (profile for profile in _KINDS if _fits(profile, folder))
 
 
 def identity_of(profile: Profile, folder: Path) -> str | None:

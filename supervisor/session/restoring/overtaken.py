@@ -12,6 +12,7 @@ from pathlib import Path
 
 from supervisor.session import files
 from supervisor.session.model import DamagedBlob, UnreadableBlob
+from supervisor.session.names import Names
 from supervisor.session.progress import Progress
 from supervisor.session.proof.against import same_from_the_start
 from supervisor.session.proof.profile import Profile
@@ -26,22 +27,26 @@ from supervisor.session.storage.reading import entries_of
 from supervisor.session.storage.store import Store
 
 
-def whole_folder(live: Path) -> Path:
-    """Return where the whole session grows that comes instead of what was staged."""
-    return live.with_name(f".{live.name}.whole")
-
-
-def overtaken(intent: Intent, old: Manifest | None, new: Manifest | None, profile: Profile) -> bool:
+def overtaken(
+    intent: Intent,
+    old: Manifest | None,
+    new: Manifest | None,
+    profile: Profile,
+    names: Names | None = None,
+) -> bool:
     """Return whether the live folder holds what neither was there before, nor comes.
 
     `old`: what was put into quarantine; with none, nobody knows. Where nothing is staged any more
     all was done before that bot began, and it went on with what was restored. A mounted file may
-    be half written over, which tells nothing of a bot. Raises: UnreadableBlob, OSError.
+    be half written over, which tells nothing of a bot. `names`: what of the folder is the session.
+    Raises: UnreadableBlob, OSError.
     """
-    if intent.steps is None or not files.there(Path(intent.new)):
+    if not files.there(Path(intent.new)):
         return False
-    if not swap.holds_something(Path(intent.live)):
+    if not swap.holds_something(Path(intent.live), names):
         return False
+    if intent.steps is None:
+        old = new  # what was there before is moved away: only what comes may lie there
     try:
         versions = (entries_of(old), entries_of(new))
     except UnreadableBlob:
@@ -49,11 +54,12 @@ def overtaken(intent: Intent, old: Manifest | None, new: Manifest | None, profil
     except DamagedBlob:
         return True
     live = Path(intent.live)
-    ours = {moving.draft_of(live / path) for path in intent.steps.put}.union(mounts_below(live))
+    put = intent.steps.put if intent.steps is not None else ()
+    ours = {moving.draft_of(live / path) for path in put}.union(mounts_below(live))
     again = matcher(profile.reread)
     return old is None or any(
         not _known(live, path, seen, versions, again=again(path))
-        for path, seen in scan(live, profile.excludes).seen.items()
+        for path, seen in scan(live, profile.excludes, names=names).seen.items()
         if seen.kind != "dir" and live / path not in ours
     )
 
@@ -97,22 +103,38 @@ def _same_bytes(path: Path, blobs: Iterable[Blob]) -> bool:
 
 
 def whole_instead(
-    intent: Intent, new: Manifest | None, store: Store, name: Path, progress: Progress | None
+    intent: Intent,
+    new: Manifest | None,
+    store: Store,
+    places: tuple[Path, Path],
+    progress: Progress | None,
+    names: Names | None = None,
 ) -> Intent:
     """Return the intent, on the disk, that puts all of `new` in the live folder's place.
 
     Where `new` can't be read any more, what was staged of it may be all there is: it is placed,
-    after a copy of the live folder went to quarantine, as `name`. Raises: UnreadableBlob, OSError.
+    after a copy of what is live went to quarantine. `places`: where the whole session grows, and
+    what is live goes. Raises: UnreadableBlob, OSError.
     """
     live = Path(intent.live)
-    whole = whole_folder(live)
+    whole, name = places
     if new is None or not _built(new, whole, store, progress):
-        moving.copy_entry(live, name)
+        _copy_aside(live, name, names)
         return intent
     instead = replace(intent, phase="out", new=str(whole), quarantine=str(name), steps=None)
     swap.write_intent(store.root, instead)
     files.remove_tree(Path(intent.new))
     return instead
+
+
+def _copy_aside(live: Path, name: Path, names: Names | None) -> None:
+    if names is None:
+        moving.copy_entry(live, name)
+        return
+    files.keep_private(name)
+    for own in names.among(live):
+        moving.copy_entry(live / own, name / own)
+    files.sync_dir(name.parent)
 
 
 def _built(new: Manifest, whole: Path, store: Store, progress: Progress | None) -> bool:

@@ -2,12 +2,12 @@
 
 The intent file says what is being done; it is on the disk before the first change. Nothing is
 deleted to make room: what lay there goes to quarantine. On a mount point, which can't be renamed,
-the entries move one by one. Where little differs, the folder stays and is changed (`inplace`).
+the entries move one by one, and so do those of a session that lies among others. Where little
+differs, the folder stays and is changed (`inplace`).
 """
 
 import errno
 import json
-import os
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from supervisor.core.errors import SupervisorError
 from supervisor.session import files
+from supervisor.session.names import Names, make_plain, names_in
 from supervisor.session.proof.sqlite_files import COMPANIONS
 from supervisor.session.restoring import inplace
 from supervisor.session.restoring.inplace import Steps
@@ -33,7 +34,8 @@ class Intent:
     """What is being done. `quarantine`: where the old session is then.
 
     `phase`: "out" moves the old away, "in" the new into place; "place" does `steps` in the live
-    folder, with what lies ready in `new`.
+    folder, with what lies ready in `new`. `patterns`: what of the live folder is the session, and
+    all that is ever touched there; (): the folder is.
     """
 
     op: Literal["restore", "close", "import"]
@@ -47,6 +49,7 @@ class Intent:
     snapshot: int = 0
     why: str = ""
     steps: Steps | None = None
+    patterns: tuple[str, ...] = ()
 
 
 def intent_path(root: Path, session_id: str) -> Path:
@@ -60,7 +63,9 @@ def read_intent(root: Path, session_id: str) -> Intent | None:
     try:
         value: Any = json.loads(files.read_file(path, _MAX_BYTES))
         steps = value.pop("steps", None)
-        intent = Intent(**value, steps=None if steps is None else inplace.steps_from(steps))
+        patterns = tuple(value.pop("patterns", ()))
+        done = None if steps is None else inplace.steps_from(steps)
+        intent = Intent(**value, steps=done, patterns=patterns)
     except FileNotFoundError:
         return None
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
@@ -79,7 +84,7 @@ def read_intent(root: Path, session_id: str) -> Intent | None:
 
 def _whole(intent: Intent) -> bool:
     """Return whether each field is of its kind: the file is read as if an enemy had written it."""
-    texts = (intent.token, intent.live, intent.quarantine, intent.new, intent.why)
+    texts = (intent.token, intent.live, intent.quarantine, intent.new, intent.why, *intent.patterns)
     numbers = (intent.epoch, intent.snapshot)
     return (
         intent.op in ("restore", "close", "import")
@@ -91,7 +96,10 @@ def _whole(intent: Intent) -> bool:
 
 def write_intent(root: Path, intent: Intent) -> None:
     """Make the intent durable: from here on it will be done. Raises: OSError."""
-    data = json.dumps(asdict(intent)).encode()
+    value = asdict(intent)
+    if not intent.patterns:
+        del value["patterns"]  # as a program wrote it, and can read it, that knows of none
+    data = json.dumps(value).encode()
     files.replace_synced(intent_path(root, intent.id), data, root / "tmp")
 
 
@@ -102,32 +110,38 @@ def remove_intent(root: Path, session_id: str) -> None:
         files.sync_dir(root)
 
 
-def carry_out(root: Path, intent: Intent) -> None:
+def carry_out(root: Path, intent: Intent, names: Names | None = None) -> None:
     """Move the old folder out and the new one in; whatever part was done before stays done.
 
-    Raises: OSError; the intent then remains, and the next call goes on.
+    `names`: what of the live folder is the session. Raises: OSError; the intent then remains, and
+    the next call goes on.
     """
     live = Path(intent.live)
+    if names is not None and intent.new:
+        make_plain(live)  # somebody may have removed it
     if intent.steps is not None:
         inplace.carry_out(live, Path(intent.new), intent.steps)
         return
     if intent.phase == "out":
-        if holds_something(live):
-            move_out(live, Path(intent.quarantine))
+        if holds_something(live, names):
+            move_out(live, Path(intent.quarantine), names)
         intent = replace(intent, phase="in")
         if intent.new:
             write_intent(root, intent)
     if intent.new and files.there(Path(intent.new)):
-        _move_in(Path(intent.new), live, Path(intent.quarantine))
-    if live.parent.is_dir():
+        _move_in(Path(intent.new), live, Path(intent.quarantine), names)
+    if names is None and live.parent.is_dir():
         files.sync_dir(live.parent)
 
 
-def move_out(live: Path, quarantine: Path) -> None:
-    """Move a session to `quarantine`, whole or, where it is a mount point, entry by entry."""
+def move_out(live: Path, quarantine: Path, names: Names | None = None) -> None:
+    """Move a session to `quarantine`, whole or entry by entry.
+
+    That where it is a mount point, or only `names` of the folder are of it.
+    """
     if quarantine.parent != live.parent:  # which is no folder of ours
         files.keep_private(quarantine.parent)
-    if not files.there(quarantine):
+    if names is None and not files.there(quarantine):
         try:
             live.rename(quarantine)
         except OSError as error:
@@ -139,27 +153,18 @@ def move_out(live: Path, quarantine: Path) -> None:
             files.sync_dir(live.parent)
             return
     files.keep_private(quarantine)
-    for name in sorted(item.name for item in live.iterdir()):
+    for name in names_in(live, names):
         move_entry(live / name, unused(quarantine / name))
     files.sync_dir(quarantine)
     files.sync_dir(quarantine.parent)
     files.sync_dir(live)
-    with suppress(OSError):
-        live.rmdir()  # a mount point stays
+    if names is None:
+        with suppress(OSError):
+            live.rmdir()  # a mount point stays
 
 
-def _move_in(new: Path, live: Path, quarantine: Path) -> None:
-    try:
-        new.rename(live)
-    except OSError as error:
-        if error.errno not in NOT_BY_RENAME:
-            raise
-        if error.errno in _TAKEN:
-            # A bot was started by hand after the crash, say: two sessions make none.
-            move_out(live, unused(quarantine))
-            new.rename(live)
-            return
-    else:
+def _move_in(new: Path, live: Path, quarantine: Path, names: Names | None) -> None:
+    if names is None and _renamed_in(new, live, quarantine):
         return
     files.make_private(live)
     # What was placed goes at once, not file by file: a crash in between would else leave a part
@@ -167,18 +172,38 @@ def _move_in(new: Path, live: Path, quarantine: Path) -> None:
     gone = new.with_name(f"{new.name}.gone")
     # A journal of the old database beside the new one would be replayed into it: everything
     # that is there is moved away before its successor comes.
-    names = set(os.listdir(live))  # where no name is too long to be asked for
+    listed = set(names_in(live, names))  # where no name is too long to be asked for
     mounts = mounts_below(live)
-    for name in sorted(item.name for item in new.iterdir()):
+    for name in names_in(new, names):
+        if names is not None and name not in listed and files.there(live / name):
+            continue  # a folder of somebody's that is called like a database's companion
         for old in (name, *(name + end for end in COMPANIONS)):
-            there = old in names and files.there(live / old)
+            there = old in listed and files.there(live / old)
             if there and not _only_mounts(live / old, mounts):
                 files.keep_private(quarantine)
                 move_entry(live / old, unused(quarantine / old))
         move_entry(new / name, live / name, gone)
     files.sync_dir(live)
-    new.rmdir()
+    if names is not None:
+        files.remove_tree(new)  # with what no name is for any more: that is not placed
+    else:
+        new.rmdir()
     files.remove_tree(gone)
+
+
+def _renamed_in(new: Path, live: Path, quarantine: Path) -> bool:
+    """Put the folder in place by one rename, if that can be."""
+    try:
+        new.rename(live)
+    except OSError as error:
+        if error.errno not in NOT_BY_RENAME:
+            raise
+        if error.errno not in _TAKEN:
+            return False
+        # A bot was started by hand after the crash, say: two sessions make none.
+        move_out(live, unused(quarantine))
+        new.rename(live)
+    return True
 
 
 def _only_mounts(path: Path, mounts: Sequence[Path]) -> bool:
@@ -190,8 +215,10 @@ def _only_mounts(path: Path, mounts: Sequence[Path]) -> bool:
     return not any(names for _folder, names in files.walk_up(path))
 
 
-def holds_something(live: Path) -> bool:
-    """Return whether there is anything in the folder, or it is there at all."""
+def holds_something(live: Path, names: Names | None = None) -> bool:
+    """Return whether there is anything of the session in the folder, or it is there at all."""
+    if names is not None:
+        return bool(names.among(live))
     try:
         return any(live.iterdir())
     except FileNotFoundError:

@@ -28,6 +28,7 @@ OTHER: dict[str, Any] = {
     "command": ("false",),
     "session": "other",
     "session_path": Path("/other"),
+    "session_files": ("*.session",),
     "watch": (Path("/other"),),
     "watch_in_service": True,
     "ignore": ("*.x",),

@@ -1,0 +1,420 @@
+"""A session that is a few files among a project's own: only they are ever read, moved or made."""
+
+import json
+import os
+import shutil
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from supervisor.core.errors import SessionBusy, SupervisorError
+from supervisor.session.belonging import Belonging
+from supervisor.session.manager import SessionManager
+from supervisor.session.model import NothingToRestore
+from supervisor.session.restoring import delta
+from supervisor.session.restoring.swap import intent_path
+from tests.unit.session.amongkit import PARTS, AmongPlace, neighbours, session, session_and_project
+from tests.unit.session.damagekit import DAMAGES
+from tests.unit.session.diskkit import disk_at
+from tests.unit.session.sessionkit import ID, fill, tree, write_key
+
+
+@pytest.fixture
+def among(tmp_path: Path) -> AmongPlace:
+    """Return an empty project."""
+    return AmongPlace(tmp_path)
+
+
+def all_gone(live: Path) -> None:
+    """Remove the session, and nothing else."""
+    (live / "creds.json").unlink()
+    (live / "store.db").unlink()
+    shutil.rmtree(live / "keys")
+
+
+WAYS: dict[str, Callable[[Path], object]] = {
+    **{name: way for name, way in DAMAGES.items() if name not in ("all gone", "emptied folder")},
+    "all gone": all_gone,
+}
+
+
+@pytest.mark.parametrize("whole", [False, True])
+@pytest.mark.parametrize("damage", WAYS)
+def test_only_the_session_comes_back(
+    among: AmongPlace, monkeypatch: pytest.MonkeyPatch, damage: str, *, whole: bool
+) -> None:
+    """Whether little of it differs or all is replaced: the project is what it was, to stat too."""
+    manager = among.linked()
+    wanted, beside = session(among.live), neighbours(among.live)
+    WAYS[damage](among.live)
+    broken = session(among.live)
+    if whole:
+        monkeypatch.setattr(delta, "surely_much", lambda *_args: True)
+    restored = manager.restore(ID)
+    assert restored.action == "restored"
+    assert session(among.live) == wanted
+    assert neighbours(among.live) == beside
+    assert among.live.stat().st_mode & 0o777 == 0o755
+    assert [path.name for path in (among.live).glob(".*")] == []
+    if broken:
+        assert restored.quarantined is not None
+        held = among.store / "quarantine" / restored.quarantined
+        if not held.is_dir():
+            held = manager.export(ID, among.root / "out", restored.quarantined)
+        assert tree(held) == broken
+
+
+def test_a_snapshot_holds_the_session_and_nothing_else(among: AmongPlace) -> None:
+    """The project's own may be as large as it likes, and holds other secrets."""
+    manager = among.linked()
+    (snapshot,) = manager.snapshots(ID)
+    manager.export(ID, among.root / "out", snapshot.id)
+    assert tree(among.root / "out") == session(among.live)
+    info = manager.info(ID)
+    assert info["exists"]
+    assert info["files"] == 4
+    assert info["path"] == str(among.live)
+
+
+def test_no_other_folder_of_the_project_is_walked(
+    among: AmongPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A project may have a hundred thousand files: only what is named is looked into."""
+    manager = session_and_project(among)
+    really, walked = os.scandir, set[str]()
+
+    def noting(fd: int | str) -> object:
+        at = f"/proc/self/fd/{fd}" if isinstance(fd, int) else fd
+        walked.add(os.path.realpath(at))
+        return really(fd)
+
+    monkeypatch.setattr(os, "scandir", noting)
+    manager.backup(ID)
+    manager.check(ID)
+    own = {str(among.live), str(among.live / "keys")}
+    assert {path for path in walked if path.startswith(str(among.live))} == own
+
+
+def test_nothing_of_ours_appears_above_or_stays_in_the_project(among: AmongPlace) -> None:
+    """The lock lies in `sessions`, private; what a restore stages is gone with its end."""
+    manager = among.linked()
+    WAYS["creds torn"](among.live)
+    manager.restore(ID)
+    lock = manager.lock_for(ID).path
+    assert lock == among.root / "sessions" / f".session-{ID}.lock"
+    assert lock.stat().st_mode & 0o777 == 0o600
+    assert lock.parent.stat().st_mode & 0o777 == 0o700
+    ours = {"project", "sessions", ".session-cache", "session-state.json"}
+    assert {path.name for path in among.root.iterdir()} == ours
+    manager.make_folder(ID)
+    assert among.live.stat().st_mode & 0o777 == 0o755
+
+
+def test_a_cleared_session_leaves_the_project(among: AmongPlace) -> None:
+    """Only what is named goes to quarantine, and stays away; the folder remains."""
+    manager = among.linked()
+    was, beside = session(among.live), neighbours(among.live)
+    held = manager.clear(ID)
+    assert held is not None
+    assert session(among.live) == {}
+    assert neighbours(among.live) == beside
+    assert tree(among.store / "quarantine" / held) == was
+    with pytest.raises(NothingToRestore):
+        manager.restore(ID)
+    assert manager.fold_quarantine(ID)
+    assert neighbours(among.live) == beside
+    assert manager.clear("another") is None
+
+
+def test_companions_of_a_database_go_with_it(among: AmongPlace) -> None:
+    """A journal is copied and moved; shared memory is not kept, and goes before another comes."""
+    manager = session_and_project(among)
+    manager.note_linked(ID, "1:aa")
+    (among.live / "store.db-wal").write_bytes(b"")
+    manager.backup(ID)
+    wanted, beside = session(among.live), neighbours(among.live)
+    (among.live / "store.db").write_bytes(b"no database")
+    for end in ("-wal", "-journal", "-shm"):
+        (among.live / f"store.db{end}").write_text(f"of another time {end}")
+    assert manager.restore(ID).action == "restored"
+    assert session(among.live) == wanted
+    assert neighbours(among.live) == beside
+    (among.live / "store.db-shm").write_text("of another time")
+    manager.clear(ID)
+    assert session(among.live) == {}
+
+
+def test_two_sessions_share_a_folder(among: AmongPlace) -> None:
+    """Each has its own names: what becomes of one leaves the other's as they are."""
+    manager = among.linked(
+        parts={ID: PARTS, "two": ("*.sess",)}, paths={ID: among.live, "two": among.live}
+    )
+    (among.live / "two.sess").write_text("the other one")
+    manager.note_linked("two", "2:bb")
+    assert manager.backup("two").verdict == "good"
+    one, looks = session(among.live), (among.live / "two.sess").lstat()
+    assert manager.clear(ID)
+    assert session(among.live) == {}
+    assert (among.live / "two.sess").lstat() == looks
+    (among.live / "two.sess").write_bytes(b"")
+    fill(among.live)
+    one = session(among.live)
+    assert manager.restore("two").action == "restored"
+    assert (among.live / "two.sess").read_text() == "the other one"
+    assert session(among.live) == one
+    assert manager.ids() == [ID, "two"]
+
+
+def test_who_has_another_file_of_the_project_open_is_no_writer(among: AmongPlace) -> None:
+    """An editor has the bot's source open all day; a database that is open is another matter."""
+    manager = among.linked()
+    WAYS["creds torn"](among.live)
+    with (among.live / "store.db.bak").open("r+b"):
+        assert manager.backup(ID).verdict == "bad"
+        assert manager.restore(ID).action == "restored"
+    with (
+        (among.live / "store.db").open("r+b"),
+        pytest.raises(SessionBusy, match="open for writing"),
+    ):
+        manager.clear(ID)
+
+
+def test_a_kind_is_recognised_by_the_session_alone(among: AmongPlace) -> None:
+    """The credentials of another program that lie beside it make it no session of that kind."""
+    session_and_project(among)
+    manager = among.manager(parts={ID: ("other.session",)})
+    manager.backup(ID)
+    (newest,) = manager.store.listing(ID).snapshots
+    assert newest.profile == "generic"
+    assert newest.at_rest is None
+    named = among.manager()
+    named.backup(ID)
+    assert named.store.listing(ID).snapshots[-1].profile == "stillhere"
+
+
+def test_what_is_of_the_session_no_more_is_never_placed(among: AmongPlace) -> None:
+    """An old snapshot that holds more than is named now writes over nothing of the project."""
+    wide = (*PARTS, "bot.py", "secret")
+    manager = among.linked(parts={ID: wide})
+    (among.live / "bot.py").write_text("print('a newer bot')\n")
+    beside = neighbours(among.live)
+    narrow = among.manager()
+    assert narrow.check(ID).verdict == "passed"
+    all_gone(among.live)
+    assert narrow.restore(ID).action == "restored"
+    assert neighbours(among.live) == beside
+    WAYS["creds torn"](among.live)
+    assert narrow.restore(ID).action == "restored"
+    assert neighbours(among.live) == beside
+    assert narrow.backup(ID).verdict == "good"
+    assert len(manager.snapshots(ID)) == 2, "it holds more than the session that is there"
+
+
+def test_an_import_takes_what_is_named(among: AmongPlace) -> None:
+    """From a copy of a whole project as well: its code stays where it was, and that is said."""
+    manager = among.linked()
+    old = among.root / "old"
+    (old / "node_modules").mkdir(parents=True)
+    (old / "bot.py").write_text("print('an old bot')\n")
+    fill(old, device=2)
+    beside = neighbours(among.live)
+    manager.refuse_import(ID, old, among.root)
+    assert manager.import_(ID, old) is not None
+    assert neighbours(among.live) == beside
+    assert json.loads((among.live / "creds.json").read_text())["device"] == 2
+    assert [note.partition(" ")[0] for note in manager.left_out] == ["bot.py", "node_modules"]
+    with pytest.raises(SupervisorError, match="no whole session: there is no file in it"):
+        manager.import_(ID, old / "node_modules")
+    for own in (among.live / "keys", among.live):
+        with pytest.raises(SupervisorError):
+            manager.refuse_import(ID, own)
+
+
+@pytest.mark.parametrize("name", ["taken-out", "taken-out.tar.zst"])
+def test_an_export_may_lie_in_the_project(among: AmongPlace, name: str) -> None:
+    """But not in the session; and what was exported comes in again."""
+    manager = among.linked()
+    wanted = session(among.live)
+    exported = manager.export(ID, among.live / name)
+    with pytest.raises(SupervisorError, match="would be written into"):
+        manager.export(ID, among.live / "keys" / "out")
+    WAYS["all gone"](among.live)
+    beside = neighbours(among.live)
+    manager.import_(ID, exported)
+    assert session(among.live) == wanted
+    assert neighbours(among.live) == beside
+
+
+def _begun(among: AmongPlace, **changed: object) -> None:
+    value: dict[str, object] = {
+        "op": "close",
+        "token": "t",
+        "id": ID,
+        "live": str(among.live),
+        "quarantine": str(among.store / "quarantine" / f"session-{ID}.20261124T220000Z.e1.asked"),
+        "new": "",
+        "phase": "out",
+        "epoch": 1,
+        "snapshot": 1,
+        "why": "asked",
+        "patterns": list(PARTS),
+    }
+    intent_path(among.store, ID).write_text(json.dumps(value | changed))
+
+
+STEPS: dict[str, list[object]] = {"drop": [], "folders": [], "put": [], "modes": []}
+NEW = f".session-{ID}.new"
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"patterns": []},
+        {"patterns": ["*"]},
+        {"patterns": ["creds.json"]},
+        {"phase": "place", "steps": {**STEPS, "drop": ["bot.py"]}},
+        {"phase": "place", "steps": {**STEPS, "put": ["node_modules/x"]}},
+        {"phase": "place", "steps": {**STEPS, "folders": ["src"]}},
+        {"phase": "place", "steps": {**STEPS, "modes": [["secret", 0o700]]}},
+    ],
+)
+def test_an_intent_that_speaks_of_other_files_is_refused(
+    among: AmongPlace, changed: dict[str, object]
+) -> None:
+    """The config may have changed since the crash, and nothing is moved by an old one."""
+    among.linked()
+    if "steps" in changed:
+        (among.live / NEW).mkdir()
+        changed = {**changed, "op": "restore", "new": str(among.live / NEW)}
+    _begun(among, **changed)
+    own, beside = session(among.live), neighbours(among.live)
+    with pytest.raises(SupervisorError, match="session_files"):
+        among.manager().cleanup_old_backups(ID)
+    assert session(among.live) == own
+    assert neighbours(among.live) == beside
+
+
+def test_an_intent_of_the_whole_folder_is_refused_by_a_session_among_others(
+    among: AmongPlace,
+) -> None:
+    """As a program left it that knew of no such thing: the project would go to quarantine."""
+    among.linked()
+    _begun(among, patterns=[])
+    with pytest.raises(SupervisorError, match="session_files"):
+        among.manager().clear(ID)
+    assert (among.live / "bot.py").exists()
+
+
+def test_what_somebody_wrote_between_a_crash_and_its_recovery_is_kept(among: AmongPlace) -> None:
+    """One file of the snapshot lay there, a bot was started by hand: no mixture, and no loss."""
+    manager = among.linked()
+    wanted = session(among.live)
+    staged = among.live / NEW
+    staged.mkdir()
+    for name in ("store.db", "keys"):
+        (among.live / name).rename(staged / name)
+    (among.live / "creds.json").write_text('{"device": 9, "fingerprint": "by hand"}')
+    by_hand, beside = session(among.live), neighbours(among.live)
+    _begun(among, op="restore", phase="in", new=str(staged))
+    manager = among.manager()
+    manager.cleanup_old_backups(ID)
+    assert session(among.live) == wanted
+    assert {n: v for n, v in neighbours(among.live).items() if not n.startswith(NEW)} == {
+        n: v for n, v in beside.items() if not n.startswith(NEW)
+    }
+    (held,) = (path for path in (among.store / "quarantine").iterdir() if path.is_dir())
+    assert tree(held) == by_hand
+    assert not staged.exists()
+
+
+def test_a_store_on_another_disk_needs_no_room_there(
+    among: AmongPlace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is put aside stays in the project's folder until it is folded; then it is gone."""
+    among.store.mkdir()
+    with disk_at(among.store):
+        manager = among.linked()
+        beside = neighbours(among.live)
+        WAYS["creds torn"](among.live)
+        broken = session(among.live)
+        monkeypatch.setattr(delta, "surely_much", lambda *_args: True)
+        held = manager.restore(ID).quarantined
+        assert held is not None
+        assert tree(among.live / f".{held}") == broken
+        assert manager.check(ID).verdict == "passed"
+        assert manager.fold_quarantine(ID)
+        assert neighbours(among.live) == beside
+
+
+def test_the_folder_itself_may_be_gone(among: AmongPlace) -> None:
+    """It is made again as any folder is: it is the project's, and not private."""
+    manager = among.linked()
+    wanted = session(among.live)
+    shutil.rmtree(among.live)
+    assert manager.check(ID).verdict == "absent"
+    old = os.umask(0o022)
+    try:
+        assert manager.restore(ID).action == "restored"
+    finally:
+        os.umask(old)
+    assert session(among.live) == wanted
+    assert among.live.stat().st_mode & 0o777 == 0o755
+
+
+def test_another_users_session_needs_a_folder_of_its_own(among: AmongPlace) -> None:
+    """Whoever writes into the folder at any time could lead root anywhere."""
+    session_and_project(among)
+    manager = among.manager(belongs=Belonging(12_345, 12_345))
+    acts: tuple[Callable[[], object], ...] = (
+        lambda: manager.backup(ID),
+        lambda: manager.make_folder(ID),
+        lambda: manager.clear(ID),
+    )
+    for act in acts:
+        with pytest.raises(SupervisorError, match="lies among other files"):
+            act()
+    assert session(among.live)
+
+
+def test_no_pattern_reaches_what_is_ours(tmp_path: Path) -> None:
+    """Not the store, the state file, the sessions, nor what a restore stages, whatever it says."""
+    (tmp_path / "anything").write_text("a session")
+    manager = SessionManager(
+        tmp_path / "sessions",
+        tmp_path / "cache",
+        tmp_path / "state.json",
+        parts={ID: ("*",)},
+        paths={ID: tmp_path},
+    )
+    manager.note_linked(ID, None)
+    manager.backup(ID)
+    assert manager.info(ID)["files"] == 1
+    (tmp_path / "anything").write_bytes(b"")
+    assert manager.restore(ID).action == "restored"
+    assert (tmp_path / "anything").read_text() == "a session"
+    manager.clear(ID)
+    assert {path.name for path in tmp_path.iterdir()} == {"sessions", "cache", "state.json"}
+
+
+def test_a_link_into_the_project_is_kept_as_a_link(among: AmongPlace) -> None:
+    """What it leads to is not of the session: nothing of that is copied, and it is said."""
+    manager = session_and_project(among)
+    (among.live / "keys" / "code").symlink_to("../bot.py")
+    (among.live / "keys" / "also").symlink_to("one")
+    manager.backup(ID)
+    (newest,) = manager.store.listing(ID).snapshots
+    assert [note for note in newest.notes if "keys/code" in note]
+    assert not [note for note in newest.notes if "keys/also" in note]
+
+
+def test_a_database_in_use_is_copied_whole(among: AmongPlace) -> None:
+    """A backup by hand while the bot writes is SQLite's own copy, and fuzzy."""
+    manager = session_and_project(among)
+    with closing(sqlite3.connect(among.live / "store.db")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        database.execute("DELETE FROM keys")
+        write_key(among.live, "meanwhile")
+        assert manager.backup(ID).verdict == "fuzzy"
