@@ -10,6 +10,7 @@ from supervisor.session.copying.stat_boot import has_device
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import boot_id
 from supervisor.session.model import MEND, Check, Unjudged, UnreadableBlob, barred_from
+from supervisor.session.names import shown
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
 from supervisor.session.proof.profile import (
@@ -121,7 +122,7 @@ class Checks(Quarantined):
             return Check(verdict="absent", why=gone, linked=linked), None
         if _known_behind(found.barred, self._entries(newest)):
             _nothing_lost_behind(found.barred)
-        identity = identity_of(profile, folder)
+        identity = identity_of(profile, shown(folder, names))
         foreign = _foreign(profile, identity, newest, record)
         away = epochs.away(record, listing)
         live = Live(

@@ -5,10 +5,10 @@ and never touched. With no Names, all that lies in the folder is the session's.
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PosixPath
+from typing import Self, TypeVar
 
 from supervisor.config.patterns import beside, named
 from supervisor.session import files
@@ -66,6 +66,34 @@ class Names:
             if self.has(path, folder=is_folder(entry))
         }
         return entries if len(mine) == len(entries) else mine
+
+
+class _Shown(PosixPath):
+    """A folder of which a listing shows what is of the session alone."""
+
+    names: Names | None = None
+
+    def iterdir(self) -> Generator[Self, None, None]:
+        return (path for path in super().iterdir() if self._shows(path))
+
+    def glob(self, pattern: str) -> Generator[Self, None, None]:
+        return (path for path in super().glob(pattern) if self._shows(path))
+
+    def rglob(self, pattern: str) -> Generator[Self, None, None]:
+        return (path for path in super().rglob(pattern) if self._shows(path))
+
+    def _shows(self, path: Path) -> bool:
+        own = str(path.relative_to(self))
+        return self.names is None or self.names.has(own, folder=path.is_dir)
+
+
+def shown(folder: Path, names: Names | None) -> Path:
+    """Return the folder for whoever looks in it for a session's files, be it by a pattern."""
+    if names is None:
+        return folder
+    seen = _Shown(folder)
+    seen.names = names
+    return seen
 
 
 def names_in(folder: Path, names: Names | None) -> list[str]:

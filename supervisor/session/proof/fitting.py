@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from supervisor.session.names import Names
+from supervisor.session.names import Names, shown
 from supervisor.session.proof.profile import GENERIC, KNOWN, Profile, fitting, profile_for
 from supervisor.session.proof.sight import missing_problems
 from supervisor.session.scan import scan
@@ -19,7 +19,7 @@ def kind_of(folder: Path, names: Names | None = None) -> Profile:
         whole = found is GENERIC or not missing_problems(scan(folder).seen, found)
         return found if whole else GENERIC
     seen = scan(folder, names=names).seen
-    likely = (kind for kind in fitting(folder) if kind.required)
+    likely = (kind for kind in fitting(shown(folder, names)) if kind.required)
     return next((kind for kind in likely if not missing_problems(seen, kind)), GENERIC)
 
 

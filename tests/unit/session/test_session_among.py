@@ -14,6 +14,7 @@ from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.belonging import Belonging
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
+from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring import delta
 from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.amongkit import PARTS, AmongPlace, neighbours, session, session_and_project
@@ -36,8 +37,9 @@ def all_gone(live: Path) -> None:
 
 
 WAYS: dict[str, Callable[[Path], object]] = {
-    **{name: way for name, way in DAMAGES.items() if name not in ("all gone", "emptied folder")},
+    **{name: way for name, way in DAMAGES.items() if callable(way)},
     "all gone": all_gone,
+    "emptied folder": all_gone,
 }
 
 
@@ -193,6 +195,24 @@ def test_a_kind_is_recognised_by_the_session_alone(among: AmongPlace) -> None:
     named = among.manager()
     named.backup(ID)
     assert named.store.listing(ID).snapshots[-1].profile == "stillhere"
+
+
+def test_a_kind_that_looks_for_a_pattern_finds_the_session_alone(among: AmongPlace) -> None:
+    """With another bot's file of the same kind beside it, it is not taken for that one's."""
+
+    def device(folder: Path) -> str | None:
+        listed = {path.name for path in folder.iterdir()}
+        found = [*folder.glob("*.session"), *folder.rglob("*.session")]
+        assert listed == {path.name for path in found}
+        return ",".join(sorted({path.read_text() for path in found})) or None
+
+    kind = Profile(name="k", identity=device, identified_by=("*.session",), reports_same=True)
+    session_and_project(among)
+    (among.live / "mine.session").write_text("7")
+    manager = among.manager(parts={ID: ("mine.session",)}, profile=kind)
+    manager.note_linked(ID, "7")
+    assert manager.backup(ID).verdict == "good"
+    assert manager.check(ID).identity == "7"
 
 
 def test_what_is_of_the_session_no_more_is_never_placed(among: AmongPlace) -> None:
