@@ -3,7 +3,6 @@
 Nothing here trusts what the code under test says of itself where the bytes can be looked at.
 """
 
-import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -72,7 +71,8 @@ def recovered(
     manager = scenario.manager(place)
     manager.cleanup_old_backups(ID)
     _settled(scenario, place)
-    live = tree(place.live) if place.live.exists() and os.listdir(place.live) else None
+    live = place.content() or None
+    assert place.beside() == before.beside, "what is none of the session's was touched"
     listed = {snapshot.id: snapshot for snapshot in manager.snapshots(ID)}
     assert not manager.store.listing(ID).unreadable, "a manifest that can't be read"
     fresh = [n for n, item in listed.items() if item.verdict == "good" and n not in before.good]
@@ -104,7 +104,9 @@ def _settled(scenario: Scenario, place: Place) -> None:
     """Nothing half-done is left, and a second recovery has nothing to do."""
     left = sorted(path.name for path in (place.store / "tmp").iterdir())
     assert not left, f"left in tmp: {left}"
-    beside = [path.name for path in place.live.parent.iterdir() if ".new" in path.name]
+    around = {place.live, place.live.parent} - {place.root}
+    listed = [path.name for folder in around if folder.exists() for path in folder.iterdir()]
+    beside = [name for name in listed if ".new" in name or ".whole" in name]
     assert not beside, f"a half-built session: {beside}"
     assert not list(place.store.glob(".intent*")), "an intent that nobody finished"
     moving = list(place.root.rglob(".moving-*"))
@@ -191,18 +193,19 @@ def _goes_on(scenario: Scenario, place: Place, before: Before, *, doubtful: bool
     stays = scenario.operation in ("snapshot", "restore", "prune")
     if stays and before.good and not doubtful and not _is_whole(place):
         assert manager.restore(ID).action == "restored"
-        assert tree(place.live) == before.wanted
-    if not place.live.exists() or not os.listdir(place.live):
+        assert place.content() == before.wanted
+    if not place.content():
         return
     if not _is_whole(place):
         return
     (place.live / "keys" / "one").write_text("after the fault")
-    wanted = tree(place.live)
+    wanted = place.content()
     taken = manager.backup(ID)
     assert taken.verdict == "good"
-    empty(place.live)
+    place.empty()
     assert manager.restore_from_backup(ID, taken.id).action == "restored"
-    assert tree(place.live) == wanted
+    assert place.content() == wanted
+    assert place.beside() == before.beside
 
 
 def _is_whole(place: Place) -> bool:

@@ -35,7 +35,6 @@ from tests.faults.scenarios import (
     UNMOUNTED,
     Before,
     Scenario,
-    at,
     build,
     without_validator,
 )
@@ -53,7 +52,7 @@ class Recorded:
         self.root = folder / scenario.name
         self.before: Before = build(scenario, self.root)
         self.log = oplog.Log(self.root)
-        place = at(self.root, self.before.clock_s)
+        place = self.scenario.place(self.root, self.before.clock_s)
         manager = scenario.manager(place)
         now = self.log.copy()
         text = folder / "strace.log"
@@ -93,7 +92,7 @@ class Recorded:
             oplog.apply(op, nodes)
         shutil.rmtree(self.root)
         oplog.write_out(nodes, self.log.top, self.root)
-        place = at(self.root, self.before.clock_s)
+        place = self.scenario.place(self.root, self.before.clock_s)
         recovered(self.scenario, place, self.before, finished=finished)
 
 

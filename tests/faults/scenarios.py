@@ -6,7 +6,7 @@ says what was there and what may be there afterwards; `tests.faults.invariants` 
 
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +17,8 @@ from supervisor.session.manager import SessionManager
 from supervisor.session.proof import checks
 from tests.faults import shapes
 from tests.faults.shapes import Tree
-from tests.unit.session.sessionkit import ID, Clock, Place, tree
+from tests.unit.session.amongkit import AmongPlace, settle_in
+from tests.unit.session.sessionkit import ID, Clock, Looks, Place, tree
 
 Operation = Literal["snapshot", "restore", "clear", "import", "prune"]
 
@@ -27,7 +28,7 @@ class Before:
     """What was there before the fault. `wanted`: what the live session may also be afterwards.
 
     `good`: what each good snapshot holds. `must_stay`: those that no prune may take. `damaged`:
-    those whose packs a test has damaged.
+    those whose packs a test has damaged. `beside`: what else lies in the session's folder.
     """
 
     live: Tree | None
@@ -38,6 +39,7 @@ class Before:
     rollbacks: int
     epoch: int
     clock_s: float
+    beside: Mapping[str, Looks]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +48,8 @@ class Scenario:
 
     `prepare` returns what the live session is after a success, if not what it was before. `keep`:
     the retention. `mounted`: the session's folder is a mount point. `pending`: the new snapshot
-    is not validated. `distrusts`: each snapshot is read back first.
+    is not validated. `distrusts`: each snapshot is read back first. `among`: the session lies among
+    a project's files.
     """
 
     name: str
@@ -57,6 +60,11 @@ class Scenario:
     mounted: bool = False
     pending: bool = False
     distrusts: bool = False
+    among: bool = False
+
+    def place(self, root: Path, clock_s: float) -> Place:
+        """Return the place at `root`, whose clock goes on from `clock_s`."""
+        return (AmongPlace if self.among else Place)(root, Clock(clock_s))
 
     def manager(self, place: Place) -> SessionManager:
         """Return a new manager, as another process would make one."""
@@ -71,11 +79,6 @@ def without_validator() -> None:
     """Let no subprocess open the copies: it takes most of the time, and changes nothing here."""
     assert callable(checks.deep_problems)
     checks.deep_problems = lambda *_args: []
-
-
-def at(root: Path, clock_s: float) -> Place:
-    """Return the place at `root`, whose clock goes on from `clock_s`."""
-    return Place(root, Clock(clock_s))
 
 
 # What the fault strikes: the last name of each scenario below.
@@ -146,6 +149,15 @@ def _scenario(
     return Scenario(name=name, operation=operation, prepare=prepare, act=act, keep=keep)
 
 
+def _among(
+    name: str,
+    operation: Operation,
+    prepare: Callable[[Place], Tree | None],
+    act: Callable[[SessionManager, Place], object],
+) -> Scenario:
+    return Scenario(name=name, operation=operation, prepare=prepare, act=act, among=True)
+
+
 def _mounted(
     name: str,
     operation: Operation,
@@ -196,6 +208,12 @@ SCENARIOS = {
         _mounted(
             "import-mounted", "import", lambda p: shapes.export(p, "elsewhere"), _import_folder
         ),
+        _among("snapshot-among", "snapshot", shapes.incremental, _backup),
+        _among("restore-among", "restore", shapes.damaged, _restore),
+        _among("restore-among-gone", "restore", shapes.gone, _restore),
+        _among("restore-among-strangers", "restore", shapes.strangers, _restore_newest),
+        _among("clear-among", "clear", shapes.incremental, _clear),
+        _among("import-among", "import", lambda p: shapes.export(p, "elsewhere"), _import_folder),
         _scenario("prune", "prune", shapes.months_old, _prune, FEW),
         _scenario("prune-ended", "prune", shapes.other_epoch, _prune, FEW),
     )
@@ -217,7 +235,7 @@ class Templates:
         if scenario.name not in self._before:
             self._before[scenario.name] = build(scenario, template)
         before = self._before[scenario.name]
-        place = at(self.folder / "place", before.clock_s)
+        place = scenario.place(self.folder / "place", before.clock_s)
         shutil.rmtree(place.root, ignore_errors=True)
         shutil.copytree(template, place.root, symlinks=True)
         return place, before
@@ -226,7 +244,9 @@ class Templates:
 def build(scenario: Scenario, root: Path) -> Before:
     """Make the scenario at `root`. Returns what is there now."""
     root.mkdir()
-    place = Place(root)
+    place = AmongPlace(root) if scenario.among else Place(root)
+    if scenario.among:
+        settle_in(place.live)
     wanted = scenario.prepare(place)
     manager = scenario.manager(place)
     listed = manager.snapshots(ID)
@@ -235,7 +255,7 @@ def build(scenario: Scenario, root: Path) -> Before:
     record = manager.record(ID)
     own = [item.id for item in good if item.epoch == record.epoch]
     return Before(
-        live=tree(place.live) if place.live.exists() else None,
+        live=place.content() if place.live.exists() else None,
         wanted=wanted,
         good={item.id: exported(manager, place, item.id) for item in good},
         must_stay=tuple(own[-2:]),
@@ -243,6 +263,7 @@ def build(scenario: Scenario, root: Path) -> Before:
         rollbacks=record.rollback_count,
         epoch=record.epoch,
         clock_s=place.clock.now,
+        beside=place.beside(),
     )
 
 

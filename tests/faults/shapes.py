@@ -11,7 +11,7 @@ from contextlib import closing
 
 from supervisor.session.manager import SessionManager
 from tests.unit.session.damagekit import flip
-from tests.unit.session.sessionkit import ID, Place, fill, tree, write_key
+from tests.unit.session.sessionkit import ID, Place, fill, write_key
 
 Tree = Mapping[str, bytes | str | None]
 # Long enough for the quarantine's and the hourly rules to have something to remove.
@@ -55,27 +55,27 @@ def first(place: Place) -> Tree:
     """Link a session that has no snapshot yet."""
     session(place)
     place.manager().note_linked(ID, "1:aa")
-    return tree(place.live)
+    return place.content()
 
 
 def unlinked(place: Place) -> Tree:
     """Write a session that nobody linked."""
     session(place)
-    return tree(place.live)
+    return place.content()
 
 
 def incremental(place: Place) -> Tree:
     """Change a session that has two good snapshots."""
     linked(place, 2)
     change(place, 9)
-    return tree(place.live)
+    return place.content()
 
 
 def to_prune(place: Place) -> Tree:
     """Change a session that has more snapshots than are kept."""
     linked(place, 5)
     change(place, 9)
-    return tree(place.live)
+    return place.content()
 
 
 def dragged(place: Place) -> Tree:
@@ -88,7 +88,7 @@ def dragged(place: Place) -> Tree:
             file.write(os.urandom((count - number * 2) * block))
         place.manager().backup(ID)
     change(place, 9)
-    return tree(place.live)
+    return place.content()
 
 
 def damaged_pack(place: Place) -> Tree:
@@ -99,7 +99,7 @@ def damaged_pack(place: Place) -> Tree:
     (pack,) = [name for name in place.packs() if f".{newest.seq:06}." in name]
     flip(place.store / "packs" / pack)
     change(place, 9)
-    return tree(place.live)
+    return place.content()
 
 
 def torn_state(place: Place) -> Tree:
@@ -107,7 +107,7 @@ def torn_state(place: Place) -> Tree:
     linked(place)
     place.state.write_text('{"version": 1, "sess')
     change(place, 9)
-    return tree(place.live)
+    return place.content()
 
 
 def broken(place: Place) -> None:
@@ -119,7 +119,7 @@ def broken(place: Place) -> None:
 def damaged(place: Place) -> Tree:
     """Damage a session that has two good snapshots."""
     linked(place, 2)
-    wanted = tree(place.live)
+    wanted = place.content()
     broken(place)
     return wanted
 
@@ -130,7 +130,7 @@ def overwritten(place: Place) -> Tree:
     large = place.live / "large"
     large.write_bytes(os.urandom((3 << 19) + 700))
     place.manager().backup(ID)
-    wanted = tree(place.live)
+    wanted = place.content()
     with large.open("r+b") as file:
         file.seek(700_000)
         file.write(b"\xa5" * 900)
@@ -142,8 +142,16 @@ def overwritten(place: Place) -> Tree:
 def absent(place: Place) -> Tree:
     """Remove the session's folder."""
     linked(place, 2)
-    wanted = tree(place.live)
+    wanted = place.content()
     shutil.rmtree(place.live)
+    return wanted
+
+
+def gone(place: Place) -> Tree:
+    """Remove the session, and leave what else lies in its folder."""
+    linked(place, 2)
+    wanted = place.content()
+    place.empty()
     return wanted
 
 
@@ -157,7 +165,7 @@ def emptied(place: Place) -> Tree:
 def strangers(place: Place) -> Tree:
     """Leave files and folders in the live session that no snapshot has."""
     linked(place, 2)
-    wanted = tree(place.live)
+    wanted = place.content()
     (place.live / "keys" / "stranger").write_text("unknown")
     (place.live / "another" / "deep").mkdir(parents=True)
     (place.live / "another" / "deep" / "file").write_bytes(os.urandom(3000))
@@ -170,7 +178,7 @@ def strangers(place: Place) -> Tree:
 def moved_on(place: Place) -> Tree:
     """Change a session since its first snapshot, and store that."""
     linked(place)
-    wanted = tree(place.live)
+    wanted = place.content()
     for number in (1, 2):
         change(place, number)
         place.manager().backup(ID)
@@ -182,7 +190,7 @@ def pending(place: Place) -> Tree:
     """Damage a session whose newest snapshot has no verdict yet."""
     manager = linked(place)
     change(place, 1)
-    wanted = tree(place.live)
+    wanted = place.content()
     capture = manager.capture(ID, reason="seal", generation=1, hot=False)
     assert manager.commit(capture, validate=False).verdict == "pending"
     broken(place)
@@ -192,7 +200,7 @@ def pending(place: Place) -> Tree:
 def refused(place: Place) -> Tree:
     """Give the seat to a bot that will be refused, and change the session."""
     manager = linked(place)
-    wanted = tree(place.live)
+    wanted = place.content()
     assert manager.next_generation(ID) == 1
     manager.set_seat(ID, 1)
     change(place, 9)
@@ -211,7 +219,7 @@ def export(place: Place, name: str) -> Tree:
     manager = place.manager()
     manager.backup(ID)
     manager.export(ID, place.root / name)
-    wanted = tree(place.live)
+    wanted = place.content()
     change(place, 9)
     return wanted
 
@@ -224,7 +232,7 @@ def months_old(place: Place) -> Tree:
         (place.live / "round").write_text(str(number))
         place.manager().restore(ID)
     place.clock.now += MONTHS_S
-    return tree(place.live)
+    return place.content()
 
 
 def other_epoch(place: Place) -> Tree:
@@ -235,4 +243,4 @@ def other_epoch(place: Place) -> Tree:
     place.manager().note_linked(ID, "1:aa")
     place.manager().backup(ID)
     place.clock.now += MONTHS_S  # last: what is old goes with the next snapshot
-    return tree(place.live)
+    return place.content()

@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from supervisor.session.manager import SessionManager
-from tests.unit.session.sessionkit import ID, Place, fill
+from tests.unit.session.sessionkit import ID, Looks, Place, fill, remove
 
-PARTS = ("creds.json", "store.db", "keys")
-# Of what a neighbour looks like: all but the time of the last look.
-Looks = tuple[int, int, int, int, int, int, str, bytes]
+# All that the tests' sessions consist of, here and in tests/faults.
+PARTS = (
+    *("creds.json", "store.db", "keys", "bulk", "empty", "current", "none", "large", "another"),
+)
+_JOURNALS = ("store.db-wal", "store.db-journal", "store.db-shm")
 
 
 class AmongPlace(Place):
@@ -23,6 +25,19 @@ class AmongPlace(Place):
         """The folder in which the session lies."""
         return self.root / "project"
 
+    def content(self) -> Mapping[str, bytes | str | None]:
+        """Return what is of the session: files' bytes, links' targets, None for folders."""
+        return session(self.live)
+
+    def empty(self) -> None:
+        """Remove the session, and nothing else."""
+        own = (self.live / name for name in (*PARTS, *_JOURNALS))
+        remove(path for path in own if os.path.lexists(path))
+
+    def beside(self) -> Mapping[str, Looks]:
+        """Return what else lies in the folder."""
+        return {path: looks[:4] for path, looks in neighbours(self.live).items()}
+
     def manager(self, **options: Any) -> SessionManager:
         """Return a new manager, as another process would make one."""
         options = {"parts": {ID: PARTS}, "paths": {ID: self.live}, **options}
@@ -30,7 +45,8 @@ class AmongPlace(Place):
 
     def linked(self, **options: Any) -> SessionManager:
         """Return a manager of a linked session that has one good snapshot, in a project."""
-        settle_in(self.live)
+        if not self.live.exists():
+            settle_in(self.live)
         return Place.linked(self, **options)
 
 
@@ -61,12 +77,15 @@ def session_and_project(place: AmongPlace) -> SessionManager:
     return place.manager()
 
 
-def neighbours(project: Path) -> Mapping[str, Looks]:
-    """Return what all else in the project is, and how it looks to stat(2)."""
-    found: dict[str, Looks] = {}
+def neighbours(project: Path) -> Mapping[str, tuple[int, int, str, bytes, tuple[int, ...]]]:
+    """Return what all else in the project is, and how it looks to stat(2).
+
+    But the time of the last look, and of the project's own folder all times.
+    """
+    found: dict[str, tuple[int, int, str, bytes, tuple[int, ...]]] = {}
     for folder, folders, files in os.walk(project):
         at = Path(folder)
-        own = ("creds.json", "keys", *_DATABASE) if at == project else ()
+        own = (*PARTS, *_JOURNALS) if at == project else ()
         folders[:] = [name for name in folders if name not in own]
         for name in (*files, *folders):
             if name in own:
@@ -75,19 +94,19 @@ def neighbours(project: Path) -> Mapping[str, Looks]:
             status = path.lstat()
             content = path.read_bytes() if path.is_file() and not path.is_symlink() else b""
             target = str(path.readlink()) if path.is_symlink() else ""
-            times = (status.st_mtime_ns, status.st_ctime_ns)
-            whose = (status.st_ino, status.st_uid, status.st_nlink)
-            looks = (*times, *whose, status.st_mode, target, content)
-            found[str(path.relative_to(project))] = looks
+            rest = (status.st_ino, status.st_uid, status.st_nlink, status.st_ctime_ns)
+            # A copy of a folder has a time of its own.
+            changed_ns = 0 if path.is_dir() else status.st_mtime_ns
+            found[str(path.relative_to(project))] = (
+                *(status.st_mode, changed_ns, target, content),
+                rest,
+            )
     return found
-
-
-_DATABASE = ("store.db", "store.db-wal", "store.db-journal", "store.db-shm")
 
 
 def session(project: Path) -> Mapping[str, bytes | str | None]:
     """Return what is of the session: files' bytes, links' targets, None for folders."""
-    tops = [project / name for name in (*PARTS, *_DATABASE[1:])]
+    tops = [project / name for name in (*PARTS, *_JOURNALS)]
     paths = [path for top in tops for path in (top, *sorted(top.rglob("*")))]
     return {
         str(path.relative_to(project)): str(path.readlink())

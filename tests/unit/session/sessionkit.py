@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,8 @@ from typing import Any
 from supervisor.session.manager import SessionManager
 
 ID = "971505760056"
+# Mode and time of a file that is none of the session's, where it leads to, and what it holds.
+Looks = tuple[int, int, str, bytes]
 
 
 @dataclass(slots=True)
@@ -38,6 +40,18 @@ class Place:
     def live(self) -> Path:
         """The session's folder."""
         return self.root / "sessions" / f"session-{ID}"
+
+    def content(self) -> "Mapping[str, bytes | str | None]":
+        """Return what is of the session: see `tree`."""
+        return tree(self.live) if self.live.exists() else {}
+
+    def empty(self) -> None:
+        """Remove all that is of the session, but not its folder."""
+        remove(self.live.iterdir())
+
+    def beside(self) -> "Mapping[str, Looks]":
+        """Return what lies beside the session in the same folder: nothing."""
+        return {}
 
     @property
     def store(self) -> Path:
@@ -70,6 +84,12 @@ class Place:
     def packs(self) -> list[str]:
         """Return the packs' names."""
         return sorted(path.name for path in (self.store / "packs").iterdir())
+
+
+def remove(paths: Iterable[Path]) -> None:
+    """Remove files, links and folders."""
+    for path in paths:
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def fill(folder: Path, device: int = 1, *, rows: int = 20) -> None:
