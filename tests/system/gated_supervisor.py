@@ -7,6 +7,7 @@ from typing import Any
 
 from supervisor.cli.main import main
 from supervisor.session.manager import SessionManager
+from supervisor.session.restoring import inplace, swap
 from supervisor.watch import preflight
 
 
@@ -39,5 +40,7 @@ if __name__ == "__main__":
     put(SessionManager, "capture", "frozen", when=lambda hot, **_: hot)
     put(SessionManager, "_examined", "auditing")
     put(SessionManager, "set_seat", "activating")
+    put(swap, "_move_in", "moving-in")
+    put(inplace, "_put", "placing")
     put(SessionManager, "check", "checking", when=lambda quick=False, **_: not quick)
     main()
