@@ -22,7 +22,11 @@ _Token = tuple[str, str]
 def named(patterns: Sequence[str]) -> Callable[[str], bool]:
     """Return whether a name itself fits one of these, what is ours aside."""
     fits = re.compile("|".join(fnmatch.translate(glob) for glob in patterns) or r"(?!)").match
-    return lru_cache(maxsize=1 << 12)(lambda name: bool(fits(name)) and not name.startswith(OURS))
+
+    def is_one(name: str) -> bool:
+        return bool(name) and bool(fits(name)) and not name.startswith(OURS)
+
+    return lru_cache(maxsize=1 << 12)(is_one)
 
 
 @lru_cache(maxsize=64)

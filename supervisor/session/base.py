@@ -14,6 +14,7 @@ from supervisor.session import epochs, files
 from supervisor.session.belonging import Belonging, give
 from supervisor.session.copying.writers import writers
 from supervisor.session.model import check_id, rfc3339, slug
+from supervisor.session.names import Names
 from supervisor.session.places import Places
 from supervisor.session.progress import Progress
 from supervisor.session.proof.fitting import kind_of, known_or_fitting
@@ -268,7 +269,10 @@ class Base(Places):
     def _begin(self, intent: swap.Intent) -> str | None:
         """Write the intent down and do it. Returns where the old session is, if there was one."""
         if intent.steps is None:
-            refuse_read_only(Path(intent.live), self.names(intent.id))
+            names = self.names(intent.id)
+            refuse_read_only(Path(intent.live), names)
+            if names is not None and intent.new:
+                _refuse_in_the_way(Path(intent.new), Path(intent.live), names)
         if self._belongs is not None and intent.new:
             give(Path(intent.new), self._belongs)
         self._settled.discard(intent.id)
@@ -342,6 +346,20 @@ class Base(Places):
             why=why,
             patterns=self._parts.get(session_id, ()),
         )
+
+
+def _refuse_in_the_way(new: Path, live: Path, names: Names) -> None:
+    """Raise SupervisorError where a part of the session can't be placed: a folder has its name.
+
+    A database without its journal is not what was stored.
+    """
+    for name in names.among(new):
+        if files.is_folder(live / name) and not names.has(name, folder=True):
+            files.remove_tree(new)
+            raise SupervisorError(
+                f"{live / name} is a folder, and no part of the session that is to have that name",
+                "nothing was changed: move it away, and do it again",
+            )
 
 
 def with_new(intent: swap.Intent, folder: Path, snapshot: int = 0) -> swap.Intent:

@@ -12,6 +12,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from hypothesis import HealthCheck, Phase, settings
@@ -32,9 +33,10 @@ from supervisor.session.model import DamagedBlob, NothingToRestore
 from tests.faults.invariants import quarantined
 from tests.faults.scenarios import exported, without_validator
 from tests.faults.shapes import Tree
+from tests.unit.session.amongkit import AmongPlace, neighbours, settle_in
 from tests.unit.session.crashpoints import crashed
 from tests.unit.session.damagekit import flip
-from tests.unit.session.sessionkit import ID, Place, fill, tree
+from tests.unit.session.sessionkit import ID, Place, fill
 
 KEYS = st.sampled_from(["one", "two", "three", "four"])
 JUMPS_S = st.sampled_from([-400 * 86_400.0, -3600.0, 3600.0, 8 * 86_400.0, 40 * 86_400.0])
@@ -43,10 +45,12 @@ JUMPS_S = st.sampled_from([-400 * 86_400.0, -3600.0, 3600.0, 8 * 86_400.0, 40 * 
 class Life(RuleBasedStateMachine):
     """One session and its store."""
 
+    kind: type[Place] = Place
+
     def __init__(self) -> None:
         super().__init__()
         base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only for speed
-        self.place = Place(Path(tempfile.mkdtemp(prefix="life-", dir=base)))
+        self.place = self.kind(Path(tempfile.mkdtemp(prefix="life-", dir=base)))
         # So few that what must always stay is seen to.
         self.keep = Keep(last=1, hourly=1, daily=0)
         # What each snapshot held, which of them are good, and of which link they are.
@@ -75,7 +79,7 @@ class Life(RuleBasedStateMachine):
         self._linked()
 
     def _linked(self) -> None:
-        shutil.rmtree(self.place.live, ignore_errors=True)
+        self.place.lose()
         fill(self.place.live, self.device, rows=5)
         self.manager().note_linked(ID, f"{self.device}:{'aa' if self.device == 1 else 'bb'}")
         self.link += 1
@@ -231,7 +235,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def lose_the_session(self) -> None:
         """The whole folder is gone; then the model asks only for what is in the store."""
-        shutil.rmtree(self.place.live, ignore_errors=True)
+        self.place.lose()
 
     @rule(which=st.integers(0, 9))
     @precondition(lambda self: self.good)
@@ -307,7 +311,7 @@ class Life(RuleBasedStateMachine):
     # --- what always holds ---------------------------------------------------------------
 
     def _live(self) -> Tree:
-        return tree(self.place.live) if self.place.live.exists() else {}
+        return self.place.content()
 
     def _own(self) -> list[str]:
         return [name for name in self.good if self.link_of[name] == self.link]
@@ -346,6 +350,61 @@ class Life(RuleBasedStateMachine):
             raise AssertionError("a cleared session came back")
 
 
+class AmongLife(Life):
+    """A session that is a few files of a project, which is none of the store's business."""
+
+    kind = AmongPlace
+
+    def __init__(self) -> None:
+        super().__init__()
+        settle_in(self.place.live)
+        self.beside = neighbours(self.place.live)
+
+    @rule(text=KEYS)
+    def work_on_the_project(self, text: str) -> None:
+        """A person writes the bot's source."""
+        (self.place.live / "bot.py").write_text(f"print({text!r})")
+        self.beside = neighbours(self.place.live)
+
+    @rule(which=st.integers(0, 9), at=st.integers(0, 120), clear=st.booleans())
+    @precondition(lambda self: self.linked)
+    def end_the_link(self, which: int, at: int, clear: bool) -> None:  # noqa: FBT001 - by name
+        """A clear, or an import of an old snapshot, which the process may not live to see."""
+        whole = [name for name in self.good if name not in self.spoilt and self._is_listed(name)]
+        if not clear and not whole:
+            return
+        live, manager, comes = self._live(), self.manager(), dict[str, bytes | str | None]()
+        source = self.place.root / "elsewhere"
+        if not clear:
+            name = whole[which % len(whole)]
+            comes = dict(self.good[name])
+            manager.export(ID, source, name)
+        act: Callable[[], object] = partial(manager.import_, ID, source)
+        if clear:
+            act = partial(manager.clear, ID)
+        if at:
+            crashed(act, at)
+        else:
+            act()
+        shutil.rmtree(source, ignore_errors=True)
+        self.place.clock.now += 100
+        self.manager().cleanup_old_backups(ID)
+        self.linked = self.manager().record(ID).state == "linked"
+        assert self._live() == (live if self.linked else comes)
+        if not self.linked:
+            self._is_kept(live)
+
+    def _is_listed(self, name: str) -> bool:
+        return (self.place.store / f"{name}.json").exists()
+
+    @invariant()
+    def what_is_none_of_the_session_is_untouched(self) -> None:
+        """Byte for byte, inode for inode, and with nothing of ours beside it."""
+        assert neighbours(self.place.live) == self.beside
+        assert not list(self.place.live.glob(".*"))
+        assert self.place.live.stat().st_mode & 0o777 == 0o755
+
+
 def _quietly(act: Callable[[], object]) -> None:
     try:
         act()
@@ -358,6 +417,7 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--lives", type=int, required=True)
     parser.add_argument("--steps", type=int, required=True)
+    parser.add_argument("--among", action="store_true", help="the session lies in a project")
     parser.add_argument("--by-chance", action="store_true", help="others each time")
     args = parser.parse_args()
     without_validator()
@@ -371,7 +431,7 @@ def main() -> None:
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    run_state_machine_as_test(Life, settings=profile)
+    run_state_machine_as_test(AmongLife if args.among else Life, settings=profile)
     print('{"problems": []}')  # noqa: T201 - for `tests.faults.programs`
 
 

@@ -29,6 +29,10 @@ class AmongPlace(Place):
         """Return what is of the session: files' bytes, links' targets, None for folders."""
         return session(self.live)
 
+    def lose(self) -> None:
+        """Remove the session, and nothing else."""
+        self.empty()
+
     def empty(self) -> None:
         """Remove the session, and nothing else."""
         own = (self.live / name for name in (*PARTS, *_JOURNALS))

@@ -45,6 +45,10 @@ class Place:
         """Return what is of the session: see `tree`."""
         return tree(self.live) if self.live.exists() else {}
 
+    def lose(self) -> None:
+        """Remove the session, with its folder."""
+        shutil.rmtree(self.live, ignore_errors=True)
+
     def empty(self) -> None:
         """Remove all that is of the session, but not its folder."""
         remove(self.live.iterdir())

@@ -149,6 +149,25 @@ def test_companions_of_a_database_go_with_it(among: AmongPlace) -> None:
     assert session(among.live) == {}
 
 
+def test_a_folder_in_the_way_is_left_and_told(among: AmongPlace) -> None:
+    """A database comes back with its journal, or not at all: that name may not be the project's."""
+    manager = session_and_project(among)
+    manager.note_linked(ID, "1:aa")
+    (among.live / "store.db-journal").write_bytes(bytes(30))
+    manager.backup(ID)
+    exported = manager.export(ID, among.root / "out")
+    (among.live / "store.db-journal").unlink()
+    all_gone(among.live)
+    (among.live / "store.db-journal").mkdir()
+    (among.live / "store.db-journal" / "mine").write_text("of the project")
+    for act in (lambda: manager.restore(ID), lambda: manager.import_(ID, exported)):
+        with pytest.raises(SupervisorError, match="is a folder, and no part of the session"):
+            act()
+    manager.clear(ID)
+    assert (among.live / "store.db-journal" / "mine").read_text() == "of the project"
+    assert not list(among.live.glob(".*"))
+
+
 def test_two_sessions_share_a_folder(among: AmongPlace) -> None:
     """Each has its own names: what becomes of one leaves the other's as they are."""
     manager = among.linked(

@@ -69,6 +69,29 @@ def test_the_sessions_files_are_never_told_wherever_they_lie(tmp_path: Path) -> 
     assert first_told(root, written, never=never) == ("counts.py",)
 
 
+def test_the_files_of_a_session_among_others_are_never_told(tmp_path: Path) -> None:
+    """By whatever path, with what comes and goes beside them; all else in the folder counts."""
+    root = tmp_path / "src"
+    (root / "store").mkdir(parents=True)
+    (root / "keys").symlink_to("store")
+    (root / "lib").mkdir()
+    (root / "lib" / "linked.py").symlink_to("../mine.session")
+    written = [
+        root / "mine.session",
+        root / "mine.session-journal",
+        root / "mine.session.tmp",
+        root / "store" / "deep" / "key",
+        root / ".session-1.new" / "0",
+        root / ".moving-0123",
+    ]
+    among = [(root, ("*.session", "store")), (tmp_path / "elsewhere", ("*",))]
+    assert first_told(root, written, among=among) == ("counts.py",)
+    more = [root / "mine.session.py", root / "lib" / "mine.session", root / "store.py"]
+    told = first_told(root, [*written, *more], among=among)
+    assert set(told) >= {"lib/mine.session", "mine.session.py", "store.py"}
+    assert not {"mine.session", "lib/linked.py", "keys/deep/key"} & set(told)
+
+
 def test_a_name_that_only_begins_like_the_sessions_is_watched(tmp_path: Path) -> None:
     """Hiding too much would be a change forgotten."""
     written = [tmp_path / "sessions.py", tmp_path / "sessions-tools" / "a.py"]
