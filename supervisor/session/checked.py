@@ -119,7 +119,9 @@ class Checks(Quarantined):
             _nothing_lost_behind(found.barred)
             there = "is empty" if folder.exists() else "does not exist"
             gone = f"{folder} {there}" if names is None else f"{names} is not in {folder}"
-            return Check(verdict="absent", why=gone, linked=linked), None
+            # Copied before any start of it was verified: it comes back as a damaged one does.
+            lost = newest is not None and not linked
+            return Check(verdict="damaged" if lost else "absent", why=gone, linked=linked), None
         if _known_behind(found.barred, self._entries(newest)):
             _nothing_lost_behind(found.barred)
         identity = identity_of(profile, shown(folder, names))

@@ -8,6 +8,8 @@ from supervisor.session import epochs
 from supervisor.session.base import Base
 from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import PROOFS, rfc3339
+from supervisor.session.scan import scan
+from supervisor.session.state import Record
 
 
 class Ledger(Base):
@@ -70,14 +72,16 @@ class Ledger(Base):
         """A generation is back: counted as a restore if it has the identity it had.
 
         The first one of a session that came from elsewhere adopts it: that is the epoch's
-        baseline, and no restore. Another identity than the epoch's opens a new epoch.
+        baseline, and no restore. Another identity than the epoch's opens a new epoch. Of a bot
+        that keeps no file and names no device nothing is linked.
         """
         if proof not in PROOFS:
             raise SupervisorError(f"{proof!r} is no proof", f"one of {', '.join(PROOFS[1:])}")
         with self.owning(session_id), self._state.edit(session_id) as record:
             known = record.identity
             if record.state != "linked":
-                epochs.begin(record, identity, adopted=True)
+                if identity is not None or self._keeps_something(session_id, record):
+                    epochs.begin(record, identity, adopted=True)
             elif identity is not None and known is not None and identity != known:
                 self._bury(session_id, record, "relinked")
                 epochs.begin(record, identity, adopted=True)
@@ -85,6 +89,14 @@ class Ledger(Base):
                 record.identity = known if identity is None else identity
                 record.restore_count += 1
                 record.last_restore_s = round(seconds, 6)
+
+    def _keeps_something(self, session_id: str, record: Record) -> bool:
+        """Return whether a session has a file, or had one: its absence would be a loss."""
+        listing = self.store.listing(session_id)
+        if listing.of_epoch(record.epoch) or listing.unread:
+            return True
+        found = scan(self.folder(session_id), self._profile_of(session_id, None).excludes)
+        return bool(found.files or found.missed)
 
     def mark_proof(self, session_id: str, generation: int, proof: str) -> None:
         """Write into that generation's snapshots what it has proved. Raises: OSError."""

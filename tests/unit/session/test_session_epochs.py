@@ -186,3 +186,35 @@ def test_an_old_state_file_does_not_end_an_adoption(place: Place) -> None:
         shutil.rmtree(place.live)
         assert manager.restore(ID).snapshot == wanted
         assert manager.note_linked(ID, "1:aa") == 0
+
+
+def test_what_keeps_no_file_is_no_link(place: Place) -> None:
+    """Else each start would find it gone, and end a link that there never was."""
+    manager = place.manager()
+    manager.make_folder(ID)
+    for _start in range(2):
+        check = manager.check(ID)
+        assert (check.verdict, check.linked) == ("absent", False)
+        manager.note_verified(ID, None, "ready", 0.5)
+    assert manager.record(ID).state == "none"
+    assert place.manifests() == []
+    manager.note_verified(ID, "1:aa", "identity", 0.5)
+    assert manager.record(ID).state == "linked", "the bot itself says that it has a device"
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_files_that_come_after_the_first_start_are_a_link(place: Place, *, again: bool) -> None:
+    """They come back from their first snapshot; the next verified start adopts them."""
+    manager = place.manager()
+    manager.make_folder(ID)
+    manager.note_verified(ID, None, "ready", 0.5)
+    fill(place.live)
+    snapshot = manager.backup(ID)
+    if again:
+        manager.note_verified(ID, None, "ready", 0.5)
+    wanted = tree(place.live)
+    shutil.rmtree(place.live)
+    check = manager.check(ID)
+    assert (check.verdict, check.linked) == ("absent", True) if again else ("damaged", False)
+    assert manager.restore(ID).snapshot == snapshot
+    assert tree(place.live) == wanted
