@@ -13,6 +13,7 @@ from supervisor.session.model import MEND, Check, Unjudged, UnreadableBlob, barr
 from supervisor.session.names import shown
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
+from supervisor.session.proof.journaled import has_journals, played_back_identity
 from supervisor.session.proof.profile import (
     Profile,
     expected_identity,
@@ -124,9 +125,13 @@ class Checks(Quarantined):
             return Check(verdict="damaged" if lost else "absent", why=gone, linked=linked), None
         if _known_behind(found.barred, self._entries(newest)):
             _nothing_lost_behind(found.barred)
-        identity = identity_of(profile, shown(folder, names))
-        foreign = _foreign(profile, identity, newest, record)
         away = epochs.away(record, listing)
+        then = _device(profile, newest, record, away) if linked else None
+        identity = identity_of(profile, shown(folder, names))
+        if identity != then and then is not None and has_journals(profile, found.seen):
+            with files.scratch(self.store.tmp) as work:
+                identity = played_back_identity(profile, folder, found.seen, work)
+        foreign = _foreign(profile, identity, newest, record)
         live = Live(
             folder=folder,
             found=found,
@@ -134,7 +139,7 @@ class Checks(Quarantined):
             base=None if foreign else newest,
             sealed=newest if newest and not foreign and record.sealed == newest.seq else None,
             identity=identity,
-            then=_device(profile, newest, record, away) if linked else None,
+            then=then,
             at_rest=record.seat is None,
         )
         passes = depth == "cheap" and self._untouched(live)
@@ -181,7 +186,8 @@ class Checks(Quarantined):
         trusted = self._proved(live, good)
         why = self._lost(live, known)
         why += self._shallow(live, formats, told, trusted)
-        why += identity_problems(live.identity, live.then)
+        gone = sight.gone(live.found.seen, live.profile, known)
+        why += identity_problems(live.profile, live.identity, live.then, gone)
         if not why and depth != "quick":
             for found in self._thorough(live, formats, known, told, trusted):
                 if found:
@@ -191,9 +197,9 @@ class Checks(Quarantined):
     def _lost(self, live: Live, known: Mapping[str, Entry]) -> list[str]:
         """Return what names and sizes alone tell: what is missing, emptied or gone."""
         seen, profile = live.found.seen, live.profile
-        why = sight.missing_problems(seen, profile)
+        why = sight.missing_problems(seen, profile) + sight.lost_problems(seen, profile, known)
         why += sight.emptied_problems(seen, profile, known, at_rest=live.at_rest)
-        why += sight.shorter_problems(live.folder, seen, known)
+        why += sight.log_problems(live.folder, seen, known)
         if live.sealed and live.at_rest:
             gone = sight.seal_problems(seen, profile, self._entries(live.sealed))
             why += [problem for problem in gone if problem not in why]
@@ -308,11 +314,15 @@ def _device(profile: Profile, newest: Manifest | None, record: Record, away: str
     """Return whose device the session was, in whatever words; None where that is not known.
 
     Of a store that is away the record still knows that it was somebody's: to pair anew, and to
-    begin anew with copies of that, would hide that the good ones are elsewhere.
+    begin anew with copies of that, would hide that the good ones are elsewhere. And of a link that
+    has no snapshot yet it knows the kind, if its files said then whose device it is.
     """
     if newest is not None:
         return newest.at_rest
-    return record.identity if away and profile.identified_by else None
+    if away and profile.tells_device:
+        return record.identity
+    noted = record.profile == profile.name and profile.tells_device
+    return record.identity or "somebody's" if noted else None
 
 
 def _foreign(

@@ -1,6 +1,7 @@
 """What is written down of a session while its bot runs: links, proofs, the seat, the rounds."""
 
 import json
+from contextlib import suppress
 from typing import Any
 
 from supervisor.core.errors import SupervisorError
@@ -8,6 +9,8 @@ from supervisor.session import epochs
 from supervisor.session.base import Base
 from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import PROOFS, rfc3339
+from supervisor.session.proof.fitting import kind_of
+from supervisor.session.proof.profile import identity_of
 from supervisor.session.scan import scan
 from supervisor.session.state import Record
 
@@ -61,7 +64,7 @@ class Ledger(Base):
                 record.identity = identity
                 return record.epoch
             self._bury(session_id, record, "relinked")
-            epochs.begin(record, identity, adopted=False)
+            self._begin_link(session_id, record, identity, adopted=False)
             record.linked_at = rfc3339(self._clock())
             record.link_count += 1
             return record.epoch
@@ -81,14 +84,28 @@ class Ledger(Base):
             known = record.identity
             if record.state != "linked":
                 if identity is not None or self._keeps_something(session_id, record):
-                    epochs.begin(record, identity, adopted=True)
+                    self._begin_link(session_id, record, identity, adopted=True)
             elif identity is not None and known is not None and identity != known:
                 self._bury(session_id, record, "relinked")
-                epochs.begin(record, identity, adopted=True)
+                self._begin_link(session_id, record, identity, adopted=True)
             else:
                 record.identity = known if identity is None else identity
                 record.restore_count += 1
                 record.last_restore_s = round(seconds, 6)
+
+    def _begin_link(
+        self, session_id: str, record: Record, identity: str | None, *, adopted: bool
+    ) -> None:
+        """Begin an epoch, and keep in mind what kind of session that is.
+
+        Until it has a snapshot only that tells what must be there.
+        """
+        epochs.begin(record, identity, adopted=adopted)
+        folder = self.folder(session_id)
+        with suppress(OSError, SupervisorError):
+            kind = self._given_profile(session_id) or kind_of(folder)
+            if not record.profile and kind.tells_device and identity_of(kind, folder):
+                record.profile = kind.name
 
     def _keeps_something(self, session_id: str, record: Record) -> bool:
         """Return whether a session has a file, or had one: its absence would be a loss."""

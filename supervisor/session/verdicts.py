@@ -13,7 +13,9 @@ from supervisor.session.model import (
     barred_from,
 )
 from supervisor.session.proof import checks, emptied, sight, validate
-from supervisor.session.proof.profile import Profile, identity_problems, profile_for
+from supervisor.session.proof.journaled import play_back_all
+from supervisor.session.proof.profile import Profile, identifies, identity_problems, profile_for
+from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.proof.together import alternatives, looked_into, renewed
 from supervisor.session.restoring.rebuild import build_files
 from supervisor.session.scan import Seen, matches, scan
@@ -55,6 +57,7 @@ class Verdicts(Grounds):
         seen = {path: entry.seen for path, entry in entries.items()}
         before, then = self._compared(manifest, entries)
         problems = sight.missing_problems(seen, profile)
+        problems += sight.lost_problems(seen, profile, then)
         empty = sight.emptied(seen, profile, then, at_rest=False)
         with files.scratch(self.store.tmp) as work:
             copy = work / "copy"
@@ -63,7 +66,7 @@ class Verdicts(Grounds):
                 wanted = renewed(wanted, entries, then)
             try:
                 plain = (path for path, item in seen.items() if item.kind == "file")
-                named = [path for path in plain if matches(path, profile.identified_by)]
+                named = [p for p in plain if _identifies(profile, p, entries, then)]
                 if wanted or named:
                     chosen = [entries[path] for path in {*wanted, *named}]
                     build_files(chosen, copy, self.store)
@@ -71,7 +74,7 @@ class Verdicts(Grounds):
                 raise  # which condemns nothing
             except DamagedBlob as error:
                 return [*problems, error.message], [], None
-            problems += sight.shorter_problems(copy, seen, then)
+            problems += sight.log_problems(copy, seen, then)
             looked_at = {path: seen[path] for path in wanted}
             formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
             broken = checks.content_problems(copy, seen, formats, ours=True)
@@ -94,12 +97,9 @@ class Verdicts(Grounds):
                 caught += _caught(broken, formats, manifest, then)
                 problems, more = self._weighed(broken, formats, profile, manifest, then)
                 doubts += more
-            at_rest = profile.identity(copy)
-            known = before.at_rest if before else None
-            problems += identity_problems(at_rest, known)
-            if known and at_rest and at_rest != known:
-                # A person may have linked it anew by hand: no damage, and no copy of this link.
-                caught.append(f"it is the session of another device: {at_rest}, not {known}")
+            at_rest, lost, doubt = _whose(profile, copy, seen, before, then)
+            problems += lost
+            caught += doubt
             return problems, doubts + caught, at_rest
 
     def _weighed(
@@ -249,6 +249,34 @@ class Verdicts(Grounds):
             return b""
         except DamagedBlob:
             return b""
+
+
+def _whose(
+    profile: Profile,
+    copy: Path,
+    seen: Mapping[str, Seen],
+    before: Manifest | None,
+    then: Mapping[str, Entry],
+) -> tuple[str | None, list[str], list[str]]:
+    """Return whose device a copy is of, what is wrong with that, and what is doubtful."""
+    play_back_all(profile, copy, seen)
+    at_rest = profile.identity(copy)
+    known = before.at_rest if before else None
+    problems = identity_problems(profile, at_rest, known, sight.gone(seen, profile, then))
+    if not (known and at_rest) or at_rest == known:
+        return at_rest, problems, []
+    # A person may have linked it anew by hand: no damage, and no copy of this link.
+    return at_rest, problems, [f"it is the session of another device: {at_rest}, not {known}"]
+
+
+def _identifies(
+    profile: Profile, path: str, entries: Mapping[str, Entry], then: Mapping[str, Entry]
+) -> bool:
+    """Return whether a stored file, or one whose journal it is, tells whose device it is."""
+    of = next((path.removesuffix(end) for end in JOURNALS if path.endswith(end)), path)
+    of = of if of in entries else path
+    form = entries[of].format or (then[of].format if of in then else "")
+    return identifies(profile, of, form)
 
 
 def _all_read(listing: Listing, since: int, manifest: Manifest) -> None:

@@ -43,6 +43,15 @@ def begins_as(path: Path, then: Entry) -> bool:
 
     False also where its disk does not say. Raises: OSError where that says nothing of the disk.
     """
+    return _begins_as(path, then) is True
+
+
+def begins_otherwise(path: Path, then: Entry) -> bool:
+    """Return whether a file begins with other bytes than `then` has; see `begins_as`."""
+    return _begins_as(path, then) is False
+
+
+def _begins_as(path: Path, then: Entry) -> bool | None:
     try:
         fd = os.open(path, _FLAGS)
         try:
@@ -52,7 +61,7 @@ def begins_as(path: Path, then: Entry) -> bool:
     except OSError as error:
         if error.errno in (*OUR_LACKS, *NO_RIGHTS):
             raise
-        return False
+        return None
 
 
 def same_from_the_start(fd: int, blobs: Iterable[Blob]) -> bool:

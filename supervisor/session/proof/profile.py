@@ -9,14 +9,18 @@ from pathlib import Path
 from supervisor.session.proof.kinds.baileys import BAILEYS
 from supervisor.session.proof.kinds.chromium import CHROMIUM
 from supervisor.session.proof.kinds.generic import GENERIC
+from supervisor.session.proof.kinds.matrix_nio import NIO
 from supervisor.session.proof.kinds.model import (
     Profile,
     expected_identity,
+    identifies,
     identity_problems,
     left_out,
     unsettled,
 )
+from supervisor.session.proof.kinds.neonize import NEONIZE
 from supervisor.session.proof.kinds.shipped import SHIPPED
+from supervisor.session.proof.kinds.telethon import PYROGRAM, TELETHON
 from supervisor.session.scan import NO_RIGHTS, OUR_LACKS
 
 __all__ = [
@@ -26,6 +30,7 @@ __all__ = [
     "Profile",
     "expected_identity",
     "fitting",
+    "identifies",
     "identity_of",
     "identity_problems",
     "left_out",
@@ -34,7 +39,7 @@ __all__ = [
 ]
 
 # In the order in which they are tried.
-_KINDS = (SHIPPED, BAILEYS, CHROMIUM)
+_KINDS = (SHIPPED, BAILEYS, CHROMIUM, NEONIZE, TELETHON, PYROGRAM, NIO)
 KNOWN = {profile.name: profile for profile in (*_KINDS, GENERIC)}
 
 

@@ -1,14 +1,14 @@
 """What names and stat tell against a session: missing, emptied, shorter, gone.
 
-Reads no file, but the manifest of a LevelDB with a log that is shorter.
+Reads no file, but the logs of a LevelDB that are not as they were, and then its manifest.
 """
 
 from collections.abc import Mapping
 from pathlib import Path
 
 from supervisor.session.proof import leveldb
-from supervisor.session.proof.against import begins_as
-from supervisor.session.proof.profile import Profile
+from supervisor.session.proof.against import begins_as, begins_otherwise
+from supervisor.session.proof.profile import Profile, identifies
 from supervisor.session.proof.together import alternatives, leveldb_folders
 from supervisor.session.scan import Seen, matches
 from supervisor.session.storage.entries import Entry
@@ -21,6 +21,32 @@ def missing_problems(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
         f"{' or '.join(globs)} is missing or empty"
         for globs in map(alternatives, zip(profile.required))
         if not any(matches(path, globs) for path in held)
+    ]
+
+
+def lost_problems(
+    seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry]
+) -> list[str]:
+    """Return what is not there any more, or is empty, that a snapshot had and that is needed."""
+    held = [path for path, item in seen.items() if item.kind == "file" and item.size]
+    had = [path for path, item in newest.items() if item.seen.kind == "file" and item.seen.size]
+    return [
+        f"{path} is missing or empty"
+        for globs in map(alternatives, zip(profile.kept))
+        if not any(matches(path, globs) for path in held)
+        for path in had
+        if matches(path, globs)
+    ]
+
+
+def gone(seen: Mapping[str, Seen], profile: Profile, newest: Mapping[str, Entry]) -> list[str]:
+    """Return which files are not there any more by which a snapshot told whose device it is."""
+    return [
+        path
+        for path, entry in newest.items()
+        if path not in seen
+        and entry.seen.kind == "file"
+        and identifies(profile, path, entry.format)
     ]
 
 
@@ -65,27 +91,31 @@ def all_empty(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
     ]
 
 
-def shorter_problems(
-    root: Path, seen: Mapping[str, Seen], newest: Mapping[str, Entry]
-) -> list[str]:
-    """Return which logs of a LevelDB are shorter than they were: they only grow, and then go.
+def log_problems(root: Path, seen: Mapping[str, Seen], newest: Mapping[str, Entry]) -> list[str]:
+    """Return which logs of a LevelDB are shorter than they were, or begin in another way.
 
-    One that was made anew has the same numbers, and is not the one that `newest` has. Raises:
-    OSError where we may not look, or can't for want of something.
+    They only grow, and then go; what is broken from its beginning on looks like a torn end to
+    LevelDB, and is dropped without a word. One that was made anew has the same numbers, and is not
+    the one that `newest` has. Raises: OSError where we may not look, or can't for want of
+    something.
     """
-    shorter = [
+    changed = [
         path
         for path, item in seen.items()
         if leveldb.is_log(path.rpartition("/")[2])
         and path in newest
-        and item.size < newest[path].seen.size
+        and (item.size, item.mtime_ns) != (newest[path].seen.size, newest[path].seen.mtime_ns)
     ]
-    sets = leveldb_folders(seen, newest) if shorter else ()
-    return [
-        f"{path} is torn: {seen[path].size} bytes instead of {newest[path].seen.size}"
-        for path in shorter
-        if (folder := path.rpartition("/")[0]) in sets and _goes_on(root, folder, seen, newest)
-    ]
+    sets = leveldb_folders(seen, newest) if changed else ()
+    problems: list[str] = []
+    for path in changed:
+        then, now = newest[path].seen.size, seen[path].size
+        other = now >= then and begins_otherwise(root / path, newest[path])
+        folder = path.rpartition("/")[0]
+        if (now < then or other) and folder in sets and _goes_on(root, folder, seen, newest):
+            torn = f"is torn: {now} bytes instead of {then}" if now < then else "was overwritten"
+            problems.append(f"{path} {torn}")
+    return problems
 
 
 def seal_problems(

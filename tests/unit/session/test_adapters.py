@@ -1,11 +1,8 @@
 """Each kind of session is known by its files: what is cache, what must be there, whose it is."""
 
 import base64
-import json
 import os
 import shutil
-import sqlite3
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -22,54 +19,9 @@ from supervisor.session.proof.profile import (
     unsettled,
 )
 from supervisor.session.scan import scan
+from tests.unit.session.kindkit import INDEXED, PUBLIC, baileys, chromium
 from tests.unit.session.leveldbkit import Set
 from tests.unit.session.sessionkit import ID, Place, fill
-
-PUBLIC = bytes(range(32))
-
-
-def buffer(data: bytes) -> dict[str, Any]:
-    """Return bytes as Baileys' BufferJSON writes them."""
-    return {"type": "Buffer", "data": base64.b64encode(data).decode()}
-
-
-def creds(*, linked: bool = True, public: bytes = PUBLIC) -> dict[str, Any]:
-    """Return the credentials of one device."""
-    pair = {"private": buffer(b"p" * 32), "public": buffer(public)}
-    known: dict[str, Any] = {
-        "noiseKey": pair,
-        "signedIdentityKey": pair,
-        "signedPreKey": {"keyPair": pair, "signature": buffer(b"s" * 64), "keyId": 1},
-        "registrationId": 0,
-        "advSecretKey": "c2VjcmV0",
-    }
-    return known | ({"me": {"id": "971505760056:12@s.whatsapp.net"}} if linked else {})
-
-
-def baileys(folder: Path, **options: Any) -> Path:
-    """Write what useMultiFileAuthState writes."""
-    folder.mkdir(parents=True, exist_ok=True)
-    (folder / "creds.json").write_text(json.dumps(creds(**options)))
-    for name in ("pre-key-1", "session-97150.0", "app-state-sync-key-AAAA"):
-        (folder / f"{name}.json").write_text(json.dumps({"key": buffer(b"k" * 32)}))
-    return folder
-
-
-def chromium(folder: Path) -> Path:
-    """Write what a browser leaves that was logged in."""
-    inside = folder / "Default"
-    Set().write(inside / "Local Storage" / "leveldb")
-    Set().write(inside / "IndexedDB" / "https_web.whatsapp.com_0.indexeddb.leveldb")
-    Set().write(inside / "Session Storage")
-    (folder / "Local State").write_text("{}")
-    (inside / "Preferences").write_text("{}")
-    with closing(sqlite3.connect(inside / "Cookies")) as database, database:
-        database.execute("CREATE TABLE cookies(value BLOB)")
-    for cache in ("Cache", "Code Cache", "GPUCache", "DawnWebGPUCache"):
-        (inside / cache).mkdir()
-        (inside / cache / "data_0").write_bytes(os.urandom(2000))
-    (folder / "SingletonLock").symlink_to("host-4711")
-    return folder
 
 
 def linked(place: Place) -> SessionManager:
@@ -152,11 +104,8 @@ def test_what_is_left_out_is_said_once() -> None:
     assert many.endswith("n5 and 3 more names")
 
 
-INDEXED = "Default/IndexedDB/https_web.whatsapp.com_0.indexeddb.leveldb"
-
-
 @pytest.mark.parametrize("name", ["CURRENT", "MANIFEST-000002"])
-@pytest.mark.parametrize("where", [INDEXED, "Default/Local Storage/leveldb"])
+@pytest.mark.parametrize("where", [f"Default/IndexedDB/{INDEXED}", "Default/Local Storage/leveldb"])
 def test_half_a_current_or_manifest_is_damage(place: Place, where: str, name: str) -> None:
     """The browser would start with it, with the key gone."""
     chromium(place.live)
@@ -263,8 +212,8 @@ def test_what_the_files_must_say_is_known_from_the_files_or_from_a_bot_with_the_
     assert expected_identity(shipped, None, "1:aa") == "1:aa"
     assert expected_identity(other, None, "1:aa") is None
     assert expected_identity(other, "x:bb", "1:aa") == "x:bb"
-    assert identity_problems(None, None) == identity_problems("a", "b") == []
-    assert identity_problems(None, "x:bb")
+    assert identity_problems(other, None, None) == identity_problems(other, "a", "b") == []
+    assert identity_problems(other, None, "x:bb")
 
 
 # --- the quick look -------------------------------------------------------------------------

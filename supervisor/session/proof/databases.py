@@ -1,0 +1,148 @@
+"""Read a few rows of a database that may be a live bot's, for whose device a session is.
+
+It is opened as a file that never changes (`immutable=1`): SQLite takes no lock then, makes no
+-shm, plays no journal back and writes nothing. So what lies in a -wal is not seen, and a row may be
+torn under a writer: that is tried again, and is no answer in the end. `played_back` is for a
+session at rest whose journals must count: it reads copies.
+
+A database may be made by anybody: only plain tables are asked, and each question ends.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+from supervisor.session import files
+from supervisor.session.proof.sqlite_files import JOURNALS, MAGIC
+
+if TYPE_CHECKING:
+    import sqlite3
+
+_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+# A session has a few files beside its database; a project's folder has more.
+_LOOKED_AT_MAX = 4096
+_DATABASES_MAX = 32
+_TRIES = 3
+_VALUE_MAX_BYTES = 1 << 20
+# After so many steps of SQLite's machine, in the units below, a question gets no answer: 0.1 s.
+_STEPS_MAX = 100
+_STEPS_UNIT = 100_000
+_ROWS_MAX = 64
+# https://sqlite.org/rescode.html: what says nothing about the file, as an errno.
+_LACKS = {7: errno.ENOMEM, 10: errno.EIO, 14: errno.EMFILE}
+_SHORT_READ = 522
+
+Row = tuple[Any, ...]
+
+
+def databases_in(folder: Path, suffix: str = "") -> Iterator[Path]:
+    """Yield the databases right in `folder` whose names end in `suffix`, by name; a few at most.
+
+    Raises: OSError for one that is there and can't be read.
+    """
+    names: list[str] = []
+    try:
+        with os.scandir(folder) as entries:
+            for _number, entry in zip(range(_LOOKED_AT_MAX), entries, strict=False):
+                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
+                    names.append(entry.name)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    found = 0
+    for name in sorted(names):
+        if found < _DATABASES_MAX and is_database(folder / name):
+            found += 1
+            yield folder / name
+
+
+def is_database(path: Path) -> bool:
+    """Return whether a plain file begins as a database does.
+
+    Raises: OSError for one that is there and can't be read.
+    """
+    try:
+        fd = os.open(path, _FLAGS)
+    except OSError as error:
+        if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
+            return False
+        raise
+    try:
+        plain = stat.S_ISREG(os.fstat(fd).st_mode)
+        return plain and files.read_at(fd, len(MAGIC), 0) == MAGIC
+    finally:
+        os.close(fd)
+
+
+def columns(path: Path, table: str) -> set[str]:
+    """Return the columns of a plain table; none where there is no such table, as in `rows`."""
+    found = _asked(
+        path,
+        "SELECT c.name FROM sqlite_master t, pragma_table_info(t.name) c"
+        " WHERE t.type = 'table' AND t.name = ?",
+        table,
+    )
+    return {str(name) for (name,) in found}
+
+
+def rows(path: Path, table: str, names: Sequence[str]) -> list[Row]:
+    """Return these columns of a table's first rows, the oldest first.
+
+    None of them where it has no such table or columns, or is no whole database (now). Raises:
+    OSError for one that is there and can't be read.
+    """
+    if not columns(path, table).issuperset(names):
+        return []
+    what = ", ".join(names)
+    return _asked(path, f"SELECT {what} FROM {table} ORDER BY rowid LIMIT {_ROWS_MAX}")  # noqa: S608 - our own words
+
+
+def _asked(path: Path, question: str, *given: str) -> list[Row]:
+    import sqlite3  # noqa: PLC0415 - 2 MB: for whom has such a session
+
+    for _try in range(_TRIES):
+        if not is_database(path):
+            return []
+        try:
+            with closing(_opened(path)) as database:
+                return database.execute(question, given).fetchall()
+        except sqlite3.Error as error:
+            code = getattr(error, "sqlite_errorcode", 0)
+            if code & 0xFF in _LACKS and code != _SHORT_READ:
+                raise OSError(_LACKS[code & 0xFF], str(error), str(path)) from error
+    return []
+
+
+def _opened(path: Path) -> "sqlite3.Connection":
+    import sqlite3  # noqa: PLC0415 - see `_asked`
+
+    # As bytes: a name need not be Unicode.
+    uri = f"file:{quote(os.fsencode(path))}?mode=ro&immutable=1"
+    database = sqlite3.connect(uri, uri=True)
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _VALUE_MAX_BYTES)
+    left = iter(range(_STEPS_MAX))
+    database.set_progress_handler(lambda: next(left, None) is None, _STEPS_UNIT)
+    database.execute("PRAGMA mmap_size=0")  # a file that is cut then is an error, and no signal
+    database.execute("PRAGMA trusted_schema=OFF")
+    return database
+
+
+def journals_of(path: str) -> tuple[str, ...]:
+    """Return what the journals of a database are called."""
+    return tuple(path + end for end in JOURNALS)
+
+
+def play_back(path: Path) -> None:
+    """Let SQLite take the journals of a *copy* into it. What can't be played back stays so."""
+    import sqlite3  # noqa: PLC0415 - see `_asked`
+
+    uri = f"file:{quote(os.fsencode(path))}?mode=rw"
+    try:
+        with closing(sqlite3.connect(uri, uri=True)) as database:
+            database.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.Error:
+        return
