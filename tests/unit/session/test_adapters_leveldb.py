@@ -226,13 +226,31 @@ def test_a_damaged_set_is_seen_before_the_start_and_comes_back(place: Place) -> 
 
 
 def test_a_bit_that_flipped_is_seen_by_the_full_check(place: Place) -> None:
-    """In a process of its own, since checksums take time."""
+    """In a process of its own, since checksums take time: in what came since the snapshot."""
+    manager = place.linked()
+    written = Set()
+    path = written.write(place.live / "state") / "000008.log"
+    content, known = path.read_bytes(), written.record_ends[0]
+    os.truncate(path, known)
+    assert manager.backup(ID).verdict == "good"
+    flipped = known + 9
+    path.write_bytes(content[:flipped] + b"\xff" + content[flipped + 1 :])
+    assert manager.check(ID, quick=True).verdict == "passed"
+    assert "000008.log is torn at byte" in manager.check(ID).why
+
+
+@pytest.mark.parametrize("grown", [False, True])
+def test_a_log_that_was_overwritten_from_its_start_is_damage(place: Place, *, grown: bool) -> None:
+    """LevelDB would take all of it for a torn end, and open without it."""
     manager = place.linked()
     path = Set().write(place.live / "state") / "000008.log"
     assert manager.backup(ID).verdict == "good"
-    content = path.read_bytes()
-    path.write_bytes(content[:9] + b"\xff" + content[10:])
-    assert "000008.log is torn at byte" in manager.check(ID).why
+    whole = path.read_bytes()
+    path.write_bytes(os.urandom(len(whole) + grown))
+    assert manager.check(ID, quick=True).why == "state/000008.log was overwritten"
+    assert manager.backup(ID).verdict == "bad"
+    assert manager.restore(ID).action == "restored"
+    assert path.read_bytes() == whole
 
 
 def test_a_log_that_shrank_is_damage(place: Place) -> None:
