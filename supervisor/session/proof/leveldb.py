@@ -68,31 +68,32 @@ def problem(folder: str, *, deep: bool = True) -> str:
     """
     found = ""
     for _try in range(_TRIES):
-        before = _look(folder)
+        before = look(folder)
         try:
             _prove(folder, before, deep=deep)
-        except _NotOurs:
+        except NotOurs:
             return ""
-        except _Damaged as error:
+        except Damaged as error:
             found = str(error)
         except FileNotFoundError as error:
             found = f"{Path(str(error.filename)).name} is missing"
         else:
             return ""
-        if _look(folder) == before:
+        if look(folder) == before:
             return found
     return ""
 
 
-class _Damaged(Exception):  # noqa: N818 - reads as what was found
+class Damaged(Exception):  # noqa: N818 - reads as what was found
     """What is missing or torn, in words for a person."""
 
 
-class _NotOurs(Exception):  # noqa: N818 - the same
+class NotOurs(Exception):  # noqa: N818 - the same
     """Whole as far as it can be told, and written by something that we don't know."""
 
 
-def _look(folder: str) -> dict[str, tuple[int, int]]:
+def look(folder: str) -> dict[str, tuple[int, int]]:
+    """Return size in bytes and mtime in ns of what a LevelDB needs, by name. Raises: OSError."""
     found: dict[str, tuple[int, int]] = {}
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -103,33 +104,34 @@ def _look(folder: str) -> dict[str, tuple[int, int]]:
 
 
 def _prove(folder: str, there: dict[str, tuple[int, int]], *, deep: bool) -> None:
-    name = _named_by_current(folder, there)
-    state = _State()
-    for record in _manifest_records(_read(folder, name), name, deep=deep):
+    name = named_by_current(folder, there)
+    state = State()
+    for record in manifest_records(read(folder, name), name, deep=deep):
         state.apply(record)
     # db/version_set.cc, Recover: without these three LevelDB does not open it.
     if None in (state.next_file, state.log, state.last_sequence):
-        raise _Damaged(f"{name} is torn: it says no whole state")
+        raise Damaged(f"{name} is torn: it says no whole state")
     for number, size in state.tables.items():
         _prove_table(folder, there, number, size, deep=deep)
     _prove_logs(folder, there, state, name, deep=deep)
 
 
-def _named_by_current(folder: str, there: dict[str, tuple[int, int]]) -> str:
+def named_by_current(folder: str, there: dict[str, tuple[int, int]]) -> str:
+    """Return the manifest's name. Raises: Damaged, NotOurs, OSError."""
     if "CURRENT" not in there:
-        raise _Damaged("CURRENT is missing")
+        raise Damaged("CURRENT is missing")
     if not there["CURRENT"][0]:
-        raise _Damaged("CURRENT is empty")
-    text = _read(folder, "CURRENT", 256)
+        raise Damaged("CURRENT is empty")
+    text = read(folder, "CURRENT", 256)
     name = text.removesuffix(b"\n").decode("ascii", "replace")
     if not text.endswith(b"\n") or not _MANIFEST.fullmatch(name):
-        raise _Damaged("CURRENT is torn: it names no manifest")
+        raise Damaged("CURRENT is torn: it names no manifest")
     if name not in there:
-        raise _Damaged(f"{name} is missing, which CURRENT names")
+        raise Damaged(f"{name} is missing, which CURRENT names")
     if not there[name][0]:
-        raise _Damaged(f"{name} is empty")
+        raise Damaged(f"{name} is empty")
     if there[name][0] > _READ_MAX_BYTES:
-        raise _NotOurs
+        raise NotOurs
     return name
 
 
@@ -139,29 +141,29 @@ def _prove_table(
     # Until 1.14 a table's name ended in .sst (db/filename.cc, SSTTableFileName).
     name = next((n for n in (f"{number:06}.ldb", f"{number:06}.sst") if n in there), None)
     if name is None:
-        raise _Damaged(f"table {number:06}.ldb is missing")
+        raise Damaged(f"table {number:06}.ldb is missing")
     if there[name][0] < size:
-        raise _Damaged(f"{name} is torn: {there[name][0]} bytes instead of {size}")
-    footer = _read(folder, name, FOOTER_BYTES, max(0, size - FOOTER_BYTES))
+        raise Damaged(f"{name} is torn: {there[name][0]} bytes instead of {size}")
+    footer = read(folder, name, FOOTER_BYTES, max(0, size - FOOTER_BYTES))
     if len(footer) < FOOTER_BYTES or int.from_bytes(footer[-8:], "little") != TABLE_MAGIC:
-        raise _Damaged(f"{name} does not end as a table does")
+        raise Damaged(f"{name} does not end as a table does")
     words = Words(footer[:-8])
     try:
         places = [(words.number(), words.number()) for _handle in ("metaindex", "index")]
-    except _NotOurs as error:
-        raise _Damaged(f"{name} does not end as a table does") from error
+    except NotOurs as error:
+        raise Damaged(f"{name} does not end as a table does") from error
     for offset, length in places:
         if offset + length > size - FOOTER_BYTES - _TRAILER.size:
-            raise _Damaged(f"{name} ends in an index that can't be in it")
+            raise Damaged(f"{name} ends in an index that can't be in it")
         if deep and length <= _SUMMED_MAX_BYTES:
-            block = _read(folder, name, length + _TRAILER.size, offset)
+            block = read(folder, name, length + _TRAILER.size, offset)
             _type, stored = _TRAILER.unpack_from(block, length)
             if unmasked(stored) != crc32c(block[: length + 1]):
-                raise _Damaged(f"{name} has a broken index")
+                raise Damaged(f"{name} has a broken index")
 
 
 def _prove_logs(
-    folder: str, there: dict[str, tuple[int, int]], state: "_State", manifest: str, *, deep: bool
+    folder: str, there: dict[str, tuple[int, int]], state: "State", manifest: str, *, deep: bool
 ) -> None:
     """Check the logs that LevelDB would replay: from the manifest's number on.
 
@@ -171,18 +173,19 @@ def _prove_logs(
     """
     first = state.log or 0
     if first and f"{first:06}.log" not in there:
-        raise _Damaged(f"{first:06}.log is missing, which {manifest} needs")
+        raise Damaged(f"{first:06}.log is missing, which {manifest} needs")
     if not deep:
         return
     for name in sorted(filter(is_log, there)):
         number = int(name.removesuffix(".log"))
         if number >= first or number == state.previous_log:
-            where = lost_in_the_middle(_read(folder, name))
+            where = lost_in_the_middle(read(folder, name))
             if where is not None:
-                raise _Damaged(f"{name} is torn at byte {where}, and goes on after it")
+                raise Damaged(f"{name} is torn at byte {where}, and goes on after it")
 
 
-def _read(folder: str, name: str, length: int = _READ_MAX_BYTES, offset: int = 0) -> bytes:
+def read(folder: str, name: str, length: int = _READ_MAX_BYTES, offset: int = 0) -> bytes:
+    """Return a part of a file, fewer bytes at its end. Raises: OSError."""
     flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
     fd = os.open(f"{folder}/{name}", flags)
     try:
@@ -253,23 +256,23 @@ def lost_in_the_middle(data: bytes) -> int | None:
     return None
 
 
-def _manifest_records(data: bytes, name: str, *, deep: bool) -> Iterator[bytes]:
+def manifest_records(data: bytes, name: str, *, deep: bool) -> Iterator[bytes]:
     """Yield what a manifest records. LevelDB opens none that is broken anywhere but at its end.
 
-    Raises: _Damaged, _NotOurs.
+    Raises: Damaged, NotOurs.
     """
     parts: list[bytes] = []
     for record in physical(data, len(data) if deep else 0):
         if record.kind == 0:
-            raise _Damaged(f"{name} is torn at byte {record.at}")
+            raise Damaged(f"{name} is torn at byte {record.at}")
         if record.kind > LAST:
-            raise _NotOurs
+            raise NotOurs
         if record.kind in (FULL, FIRST):
             if any(parts):
-                raise _Damaged(f"{name} is torn before byte {record.at}")
+                raise Damaged(f"{name} is torn before byte {record.at}")
             parts = []
         elif not parts:
-            raise _Damaged(f"{name} is torn before byte {record.at}")
+            raise Damaged(f"{name} is torn before byte {record.at}")
         parts.append(record.body)
         if record.kind in (FULL, LAST):
             yield b"".join(parts)
@@ -280,7 +283,7 @@ def _manifest_records(data: bytes, name: str, *, deep: bool) -> Iterator[bytes]:
 
 
 class Words:
-    """Reads varints and length-prefixed bytes (util/coding.cc). Raises: _NotOurs at the end."""
+    """Reads varints and length-prefixed bytes (util/coding.cc). Raises: NotOurs at the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data
@@ -301,14 +304,14 @@ class Words:
             value |= (byte & 0x7F) << shift
             if byte < 0x80:  # noqa: PLR2004 - the bit that says that more follows
                 return value
-        raise _NotOurs
+        raise NotOurs
 
     def skip_bytes(self) -> None:
         """Step over bytes that have their length before them."""
         length = self.number()
         self._at += length
         if self._at > len(self._data):
-            raise _NotOurs
+            raise NotOurs
 
     def skip_pointer(self) -> None:
         """Step over a level and a key."""
@@ -317,7 +320,7 @@ class Words:
 
 
 @dataclass(slots=True)
-class _State:
+class State:
     """What a manifest's records add up to. `tables`: size in bytes by number."""
 
     tables: dict[int, int] = field(default_factory=dict)
@@ -344,7 +347,7 @@ class _State:
         while words.more():
             step = steps.get(words.number())
             if step is None:
-                raise _NotOurs  # its checksum is right, so it means something to somebody
+                raise NotOurs  # its checksum is right, so it means something to somebody
             step()
         for number in gone:
             self.tables.pop(number, None)

@@ -124,10 +124,36 @@ def test_what_the_browser_makes_anew_is_not_proved(place: Place) -> None:
     assert manager.check(ID).verdict == "passed"
 
 
-def test_a_profile_without_any_store_is_no_session(place: Place) -> None:
-    """One of the places where a login may lie must be there."""
+@pytest.mark.parametrize("lost", ["Local Storage", f"IndexedDB/{INDEXED}", "Cookies"])
+def test_a_store_that_was_there_and_is_gone_is_damage(place: Place, lost: str) -> None:
+    """The browser makes it anew, with nothing in it; another site's database may go."""
+    chromium(place.live)
+    other = Set().write(place.live / "Default/IndexedDB/https_ads.example_0.indexeddb.leveldb")
+    manager = linked(place)
+    shutil.rmtree(other)
+    assert manager.check(ID).verdict == "passed"
+    path = place.live / "Default" / lost
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert f"Default/{lost}" in manager.check(ID).why
+    assert manager.backup(ID).verdict == "bad"
+    assert manager.restore(ID).action == "restored"
+    assert path.exists()
+
+
+def test_cookies_may_move_as_the_browser_moved_them(place: Place) -> None:
+    """From the profile's folder into Network/, in Chromium 96."""
     chromium(place.live)
     manager = linked(place)
+    (place.live / "Default/Network").mkdir()
+    (place.live / "Default/Cookies").rename(place.live / "Default/Network/Cookies")
+    assert manager.check(ID).verdict == "passed"
+
+
+def test_a_profile_without_any_store_is_no_session(place: Place) -> None:
+    """One of the places where a login may lie must be there, also without a snapshot."""
+    chromium(place.live)
+    manager = place.manager()
+    manager.note_linked(ID, None)
     for folder in ("Local Storage", "IndexedDB"):
         shutil.rmtree(place.live / "Default" / folder)
     assert manager.check(ID).verdict == "passed", "the cookies are there"

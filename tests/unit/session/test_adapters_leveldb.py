@@ -32,14 +32,14 @@ def test_the_checksum_is_castagnolis() -> None:
 def test_a_whole_set_is_proved(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read to its end: no word in it is unknown, and no verdict is not a pass."""
     told: list[bytes] = []
-    apply = leveldb._State.apply
+    apply = leveldb.State.apply
 
-    def tell(self: leveldb._State, record: bytes) -> None:
+    def tell(self: leveldb.State, record: bytes) -> None:
         told.append(record)
         apply(self, record)
 
-    monkeypatch.setattr(leveldb._State, "apply", tell)
-    leveldb._prove(str(whole), leveldb._look(str(whole)), deep=True)
+    monkeypatch.setattr(leveldb.State, "apply", tell)
+    leveldb._prove(str(whole), leveldb.look(str(whole)), deep=True)
     assert len(told) == len(Set().edits)
     assert problem(str(whole)) == ""
     assert problem(str(whole), deep=False) == ""
@@ -170,9 +170,9 @@ def test_a_set_that_moves_meanwhile_gets_no_verdict(
     (whole / "000009.ldb").unlink()
     assert problem(str(whole))
     looks: Iterator[int] = iter(range(100))
-    look = leveldb._look
+    look = leveldb.look
     monkeypatch.setattr(
-        leveldb, "_look", lambda folder: look(folder) | {"CURRENT": (16, next(looks))}
+        leveldb, "look", lambda folder: look(folder) | {"CURRENT": (16, next(looks))}
     )
     assert problem(str(whole)) == ""
     assert next(looks) < 10
