@@ -126,3 +126,52 @@ class Set:
             log = log if edit.log is None else edit.log
             tables = tables - set(edit.gone) | {number for number, _size in edit.new}
         return edits > 0 and log in (0, 8) and tables <= {9}
+
+
+# --- content: db/write_batch.cc, table/block_builder.cc, table/table_builder.cc -------------
+
+
+def batch(sequence: int, words: list[tuple[bytes, bytes | None]]) -> bytes:
+    """Return a log's record that puts these keys and values; None deletes."""
+    out = sequence.to_bytes(8, "little") + len(words).to_bytes(4, "little")
+    for key, value in words:
+        out += bytes([value is not None]) + slice_of(key)
+        out += b"" if value is None else slice_of(value)
+    return out
+
+
+def _block(entries: list[tuple[bytes, bytes]], *, packed: bool = False) -> bytes:
+    """Return a block as it lies in a table, with its type and its checksum behind it."""
+    out, before = b"", b""
+    for key, value in entries:
+        shared = 0
+        while shared < min(len(key), len(before)) and key[shared] == before[shared]:
+            shared += 1
+        out += varint(shared) + varint(len(key) - shared) + varint(len(value))
+        out += key[shared:] + value
+        before = key
+    out += bytes(4) + (1).to_bytes(4, "little")
+    if packed:  # one literal, with two bytes for its length: packed is not the same as short
+        out = varint(len(out)) + b"\xf4" + (len(out) - 1).to_bytes(2, "little") + out
+    out += bytes([packed])
+    return out + masked(crc32c(out)).to_bytes(4, "little")
+
+
+def table_of(
+    entries: list[tuple[bytes, int, bytes]], *, in_block: int = 2, packed: bool = False
+) -> bytes:
+    """Return a table of (key, sequence number, value), sorted as LevelDB sorts them."""
+    full = [
+        (key + (sequence << 8 | 1).to_bytes(8, "little"), value) for key, sequence, value in entries
+    ]
+    out, index = b"", []
+    for at in range(0, len(full), in_block):
+        part = full[at : at + in_block]
+        block = _block(part, packed=packed)
+        index.append((part[-1][0], varint(len(out)) + varint(len(block) - 5)))
+        out += block
+    handles = b""
+    for block in (_block([]), _block(index)):
+        handles += varint(len(out)) + varint(len(block) - 5)
+        out += block
+    return out + handles.ljust(40, b"\0") + TABLE_MAGIC.to_bytes(8, "little")
