@@ -20,6 +20,7 @@ from supervisor.session.proof.profile import (
     identity_of,
     identity_problems,
 )
+from supervisor.session.proof.sets import set_problems
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.quarantined import Quarantined
 from supervisor.session.restoring import swap
@@ -199,7 +200,7 @@ class Checks(Quarantined):
         seen, profile = live.found.seen, live.profile
         why = sight.missing_problems(seen, profile) + sight.lost_problems(seen, profile, known)
         why += sight.emptied_problems(seen, profile, known, at_rest=live.at_rest)
-        why += sight.log_problems(live.folder, seen, known)
+        why += set_problems(live.folder, seen, known)
         if live.sealed and live.at_rest:
             gone = sight.seal_problems(seen, profile, self._entries(live.sealed))
             why += [problem for problem in gone if problem not in why]

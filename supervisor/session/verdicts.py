@@ -15,6 +15,7 @@ from supervisor.session.model import (
 from supervisor.session.proof import checks, emptied, sight, validate
 from supervisor.session.proof.journaled import play_back_all
 from supervisor.session.proof.profile import Profile, identifies, identity_problems, profile_for
+from supervisor.session.proof.sets import set_problems
 from supervisor.session.proof.sqlite_files import JOURNALS
 from supervisor.session.proof.together import alternatives, looked_into, renewed
 from supervisor.session.restoring.rebuild import build_files
@@ -74,7 +75,7 @@ class Verdicts(Grounds):
                 raise  # which condemns nothing
             except DamagedBlob as error:
                 return [*problems, error.message], [], None
-            problems += sight.log_problems(copy, seen, then)
+            problems += set_problems(copy, seen, then)
             looked_at = {path: seen[path] for path in wanted}
             formats = checks.formats_of(copy, looked_at, profile, entries, then, ours=True)
             broken = checks.content_problems(copy, seen, formats, ours=True)

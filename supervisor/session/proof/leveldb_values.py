@@ -80,18 +80,35 @@ def value_of(folder: str, key: bytes) -> bytes | None:
     return None
 
 
-def _all_of(folder: str, key: bytes) -> Iterator[Found]:
-    there = look(folder)
+def replays(folder: str, log: str) -> bool:
+    """Return whether LevelDB would replay a log of this name; no where that can't be told."""
+    try:
+        return _needs(_state(folder, look(folder)), log)
+    except (Damaged, NotOurs, error, FileNotFoundError):
+        return False
+
+
+def _needs(state: State, log: str) -> bool:
+    number = int(log.removesuffix(".log"))
+    return number >= (state.log or 0) or number == state.previous_log
+
+
+def _state(folder: str, there: dict[str, tuple[int, int]]) -> State:
     name = named_by_current(folder, there)
     state = State()
     for record in manifest_records(read(folder, name), name, deep=False):
         state.apply(record)
+    return state
+
+
+def _all_of(folder: str, key: bytes) -> Iterator[Found]:
+    there = look(folder)
+    state = _state(folder, there)
     for number, size in sorted(state.tables.items())[-_TABLES_MAX:]:
         table = f"{number:06}.ldb"
         yield from _in_table(folder, table if table in there else f"{number:06}.sst", size, key)
     for log in filter(is_log, there):
-        number = int(log.removesuffix(".log"))
-        if number >= (state.log or 0) or number == state.previous_log:
+        if _needs(state, log):
             yield from _in_log(read(folder, log, _LOG_MAX_BYTES), key)
 
 

@@ -1,15 +1,9 @@
-"""What names and stat tell against a session: missing, emptied, shorter, gone.
-
-Reads no file, but the logs of a LevelDB that are not as they were, and then its manifest.
-"""
+"""What names and stat tell against a session: missing, emptied, gone. Reads no file."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
-from supervisor.session.proof import leveldb
-from supervisor.session.proof.against import begins_as, begins_otherwise
 from supervisor.session.proof.profile import Profile, identifies
-from supervisor.session.proof.together import alternatives, leveldb_folders
+from supervisor.session.proof.together import alternatives
 from supervisor.session.scan import Seen, matches
 from supervisor.session.storage.entries import Entry
 
@@ -91,33 +85,6 @@ def all_empty(seen: Mapping[str, Seen], profile: Profile) -> list[str]:
     ]
 
 
-def log_problems(root: Path, seen: Mapping[str, Seen], newest: Mapping[str, Entry]) -> list[str]:
-    """Return which logs of a LevelDB are shorter than they were, or begin in another way.
-
-    They only grow, and then go; what is broken from its beginning on looks like a torn end to
-    LevelDB, and is dropped without a word. One that was made anew has the same numbers, and is not
-    the one that `newest` has. Raises: OSError where we may not look, or can't for want of
-    something.
-    """
-    changed = [
-        path
-        for path, item in seen.items()
-        if leveldb.is_log(path.rpartition("/")[2])
-        and path in newest
-        and (item.size, item.mtime_ns) != (newest[path].seen.size, newest[path].seen.mtime_ns)
-    ]
-    sets = leveldb_folders(seen, newest) if changed else ()
-    problems: list[str] = []
-    for path in changed:
-        then, now = newest[path].seen.size, seen[path].size
-        other = now >= then and begins_otherwise(root / path, newest[path])
-        folder = path.rpartition("/")[0]
-        if (now < then or other) and folder in sets and _goes_on(root, folder, seen, newest):
-            torn = f"is torn: {now} bytes instead of {then}" if now < then else "was overwritten"
-            problems.append(f"{path} {torn}")
-    return problems
-
-
 def seal_problems(
     seen: Mapping[str, Seen], profile: Profile, sealed: Mapping[str, Entry]
 ) -> list[str]:
@@ -142,23 +109,5 @@ def _written_since(seen: Mapping[str, Seen], then: Mapping[str, Entry]) -> bool:
             continue
         entry = then.get(path)
         if entry is None or entry.seen.mtime_ns != item.mtime_ns or entry.seen.size != item.size:
-            return True
-    return False
-
-
-def _goes_on(
-    root: Path, folder: str, seen: Mapping[str, Seen], newest: Mapping[str, Entry]
-) -> bool:
-    """Return whether a LevelDB is the same that it was, by its manifest."""
-    old = (entry for path, entry in newest.items() if path.rpartition("/")[0] == folder)
-    for entry in old:
-        now = seen.get(entry.path)
-        if now is None or not leveldb.is_manifest(entry.path.rpartition("/")[2]):
-            continue
-        then = entry.seen
-        # The first edits are the same in each: what was made anew has other times.
-        if now.size == then.size and now.mtime_ns == then.mtime_ns:
-            return True
-        if now.size > then.size and begins_as(root / entry.path, entry):
             return True
     return False

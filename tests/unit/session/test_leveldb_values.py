@@ -85,7 +85,9 @@ def test_what_snappy_packed() -> None:
         b"\x08\x0cabcd\x0e\x00\x00",
         b"\xff\xff\xff\xff\x0f\x00a",
         b"\xff" * 20,
+        varint((5 << 20) + 1) + b"\x00a" + b"\xfe\x01\x00" * (5 << 14),
     ],
+    ids=range(9),
 )
 def test_what_snappy_did_not_pack_is_refused(data: bytes) -> None:
     """Too short, too long, a copy of what is not there, a length that nobody has room for."""
