@@ -206,12 +206,9 @@ def nio(folder: Path, *, linked: bool = True, device: str = "ABCDEFGHIJ") -> Pat
     return folder
 
 
-_LEVELDBS = [
-    *(
-        f"Default/Local Storage/leveldb/{name}"
-        for name in ("CURRENT", "MANIFEST-000002", "000009.ldb", "000008.log")
-    ),
-    f"Default/IndexedDB/{INDEXED}/CURRENT",
+_LEVELDB = [
+    f"Default/Local Storage/leveldb/{name}"
+    for name in ("CURRENT", "MANIFEST-000002", "000009.ldb", "000008.log")
 ]
 # By name: how a linked one is written, and the files without which it is no session.
 KINDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
@@ -219,7 +216,7 @@ KINDS: dict[str, tuple[Callable[[Path], Any], tuple[str, ...]]] = {
     "baileys": (baileys, ("creds.json",)),
     "chromium": (
         chromium,
-        (*_LEVELDBS, "Default/Cookies"),
+        (*_LEVELDB, "Default/Cookies"),
     ),
     "neonize": (neonize, ("bot.db",)),
     "telethon": (telethon, ("anon.session",)),

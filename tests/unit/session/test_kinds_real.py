@@ -144,7 +144,8 @@ LIBRARIES = {
         import asyncio
         from pathlib import Path
         from pyrogram import storage
-        Storage = getattr(storage, "FileStorage", storage.SQLiteStorage)  # kurigram has one for all
+        one_for_all = not hasattr(storage, "FileStorage")  # kurigram
+        Storage = storage.SQLiteStorage if one_for_all else storage.FileStorage
         async def main():
             storage = Storage("mine", Path("."))
             await storage.open()
