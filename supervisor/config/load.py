@@ -2,12 +2,11 @@
 
 import difflib
 import os
-import pwd
 import re
 import tomllib
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from supervisor.config import keys
 from supervisor.config.keys import Key
@@ -23,7 +22,7 @@ from supervisor.config.model import (
     SnapshotsConfig,
     SystemdConfig,
 )
-from supervisor.config.patterns import covers, overlap
+from supervisor.config.places import problems as places_problems
 from supervisor.config.preset import Output, Preset, Process, Recognise, SessionPlace
 from supervisor.core.errors import ConfigError
 from supervisor.core.policy import Keep
@@ -131,43 +130,11 @@ def _located(message: str, text: str) -> str:
     return f"line {line}, column {column}: {what} (the file ends here)"
 
 
-def _real(path: Path) -> Path:
-    """Return where a path leads; of links that lead round and round, as far as that is known."""
-    try:
-        return Path(os.path.realpath(path))  # Path.resolve() raises for those
-    except ValueError:
-        return path  # of a name with a NUL in it, which is told elsewhere
-
-
 def _printable(text: str) -> str:
     """Return a text that does nothing to a terminal: the file may be somebody else's work."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-class _Lies(NamedTuple):
-    """Where a bot's session lies: the whole of `folder`, or the `parts` of it."""
-
-    bot: str
-    folder: Path
-    parts: tuple[str, ...]
-
-    def shares_with(self, other: "_Lies") -> bool:
-        """Return whether something may be of both."""
-        whole = not self.parts or not other.parts
-        return self.folder == other.folder and (
-            whole or any(overlap(one, two) for one in self.parts for two in other.parts)
-        )
-
-    def holds(self, path: Path) -> bool:
-        """Return whether that is of the session, or something of that is."""
-        if not path.is_relative_to(self.folder):
-            return False
-        if not self.parts:
-            return True
-        inside = path.relative_to(self.folder).parts
-        return bool(inside) and covers(self.parts, inside[0])
 
 
 class _Reader:
@@ -194,8 +161,7 @@ class _Reader:
         else:
             for name, table in tables.items():
                 self._bot(name, table)
-            self._no_session_twice(**places)
-        return Config(
+        config = Config(
             path=self.path,
             root=self.root,
             logs=LogsConfig(**logs),
@@ -206,6 +172,9 @@ class _Reader:
             presets=self._presets(document.get("preset", {})),
             **places,
         )
+        for problem in places_problems(config):
+            self._say(problem)
+        return config
 
     def _presets(self, tables: object) -> dict[str, Preset]:
         if not isinstance(tables, dict):
@@ -306,57 +275,6 @@ class _Reader:
             close = nested or difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             self._say(f"unknown key {where}{'.' if where else ''}{name}; {hint}")
-
-    def _no_session_twice(self, sessions: Path, snapshots: Path, state: Path) -> None:
-        ids: dict[str, str] = {}
-        lying: list[_Lies] = []
-        for bot in self.bots.values():
-            # A companion locks by its name, so that counts as an id here.
-            lock = bot.session or bot.name
-            owner = ids.setdefault(lock, bot.name)
-            if owner != bot.name:
-                needs = f"an id that no other bot has (bot.{owner} has it)"
-                self._found(f"bot.{bot.name}.session", bot.session or bot.name, needs)
-            elif bot.session:
-                usual = bot.cwd if bot.session_files else sessions / f"session-{bot.session}"
-                new = _Lies(bot.name, _real(bot.session_path or usual), bot.session_files)
-                owner = next((old.bot for old in lying if old.shares_with(new)), "")
-                if owner and new.parts:
-                    needs = f"names that no other bot has in {new.folder} (bot.{owner} may)"
-                    self._found(f"bot.{bot.name}.session_files", list(new.parts), needs)
-                elif owner:
-                    needs = f"a folder that no other bot has (bot.{owner} has it)"
-                    self._found(f"bot.{bot.name}.session_path", str(bot.session_path), needs)
-                else:
-                    lying.append(new)
-                self._no_user_among_others(bot)
-        self._no_session_around(lying, (self.path, snapshots, state), sessions)
-
-    def _no_user_among_others(self, bot: BotConfig) -> None:
-        if bot.session_files and bot.user and pwd.getpwnam(bot.user).pw_uid:
-            # We would be root in a folder in which the bot may put anything, at any time.
-            needs = "no `user` beside it: let the supervisor itself be that user"
-            self._found(f"bot.{bot.name}.session_files", list(bot.session_files), needs)
-
-    def _no_session_around(
-        self, lying: Sequence["_Lies"], kept: Sequence[Path], sessions: Path
-    ) -> None:
-        """A session is copied and moved as a whole: nothing that is not of it may lie in it."""
-        for each in lying:
-            others = [other.folder for other in lying if other is not each]
-            if each.parts and each.folder.is_relative_to(store := _real(kept[1])):
-                needs = f"a folder outside of {store}, where the snapshots lie"
-                self._found(f"bot.{each.bot}.session_path", str(each.folder), needs)
-            for other in (*map(_real, kept), *others, *([_real(sessions)] if each.parts else [])):
-                if not each.holds(other):
-                    continue
-                if each.parts:
-                    needs = f"names of the session's own: {other} would be moved with it"
-                    self._found(f"bot.{each.bot}.session_files", list(each.parts), needs)
-                else:
-                    needs = f"a folder of the session's own, without {other} in it"
-                    self._found(f"bot.{each.bot}.session_path", str(each.folder), needs)
-                break
 
     def _found(self, where: str, value: object, needs: str, why: str = "") -> None:
         self._say(f"{where}: found {shown(value)}, {why}needs {needs}")

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from supervisor.config import BotConfig, Config, ReadyCheck
+from supervisor.config import BotConfig, Config, ReadyCheck, places
 from supervisor.config import default_config as plain_config
 from supervisor.config import load as plain_load
 from supervisor.config.preset import GENERIC, Preset, SessionPlace
@@ -47,7 +47,10 @@ def settled(config: Config, *, alone: bool = False) -> Config:
     if problems:
         raise ConfigError(problems, f"The file is {config.path}.")
     bots = {name: _settled(bot, presets, alone=alone) for name, bot in config.bots.items()}
-    return replace(config, bots=bots)
+    config = replace(config, bots=bots)
+    if problems := [f"{config.path.name}: {problem}" for problem in places.problems(config)]:
+        raise ConfigError(problems, f"Say where it lies, in {config.path}.")
+    return config
 
 
 def _unknown_presets(config: Config, presets: Mapping[str, Preset]) -> list[str]:

@@ -79,7 +79,8 @@ class Checks(Quarantined):
         """
         listing = self.store.listing(session_id)
         newest = self._newest(listing, self._state.read(session_id))
-        return identity_of(self._profile_of(session_id, newest), self.folder(session_id))
+        folder = shown(self.folder(session_id), self.names(session_id))
+        return identity_of(self._profile_of(session_id, newest), folder)
 
     def _check(self, session_id: str, depth: Depth) -> Check:
         return self._looked_at(session_id, depth)[0]
