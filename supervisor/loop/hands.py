@@ -106,7 +106,7 @@ class Hands:
             emit=self._heard,
             on_line=self._line,
             on_drop=tools.on_drop,
-            on_prompt=tools.on_prompt,
+            on_prompt=self._prompt,
             on_qr=tools.on_qr,
             on_stranger=self.strangers.came,
         )
@@ -356,3 +356,7 @@ class Hands:
     def _line(self, generation: int, stream: str, line: bytes) -> None:
         self._tools.on_line(generation, stream, line)
         self.hearing.line(generation, line.decode("utf-8", "replace"))
+
+    def _prompt(self, generation: int, stream: str, begun: bytes) -> None:
+        self._tools.on_prompt(generation, stream, begun)
+        self.hearing.prompt(generation, begun)

@@ -16,11 +16,14 @@ from supervisor.config import BotConfig
 from supervisor.presets.ear import Ear, Words
 from supervisor.process import probes
 from supervisor.process.child import Child
+from supervisor.process.output import asks
 
 # A code is drawn at once, and its last row may have no line after it.
 _DRAWN_S = 0.15
 # How often the files are asked whether somebody has scanned the code, and whether the bot lives.
 _LOOK_S = 1.0
+# So long a person may think about what a bot asks: 10 min.
+_PATIENCE_USEC = "600000000"
 # What it says of itself that explains why it is not up: that it runs is no sign any more.
 _EXPLAINS = ("pairing", "offline", "lost", "conflict")
 
@@ -31,6 +34,7 @@ class _Listener:
     ear: Ear
     up: bool = False
     explained: bool = False
+    asked: bool = False  # a person, for a line
     before: str | None = None  # whose device the files named when a code was shown
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
@@ -74,12 +78,13 @@ class Hearing:
         listener = self._listen(child)
         if listener is None or waits:
             return
-        ready = self._bot.ready
-        match ready.value:
-            case float() as seconds:
-                self._later(listener, "alive", seconds, self._has_run)
-            case _ if ready.kind != "log":
-                self._task(self._probe(listener, time.time_ns()))
+        self._wait_and_see(listener)
+        if self._bot.ready.kind not in ("alive", "log"):
+            self._task(self._probe(listener, time.time_ns()))
+
+    def _wait_and_see(self, listener: _Listener) -> None:
+        if isinstance(self._bot.ready.value, float) and not listener.explained:
+            self._later(listener, "alive", self._bot.ready.value, self._has_run)
 
     def adopt(self, child: Child) -> None:
         """Go on with a generation that an earlier program of ours has listened to."""
@@ -114,11 +119,27 @@ class Hearing:
 
     # What it prints.
 
+    def prompt(self, generation: int, begun: bytes) -> None:
+        """Take a line that has not ended: somebody may be asked for something."""
+        listener = self._of.get(generation)
+        if listener is None or not listener.listens:
+            return
+        if words := listener.ear.hear(begun.decode("utf-8", "replace")):
+            self._take(listener, words)
+        elif not listener.up and asks(begun):
+            # It is up once it goes on, and a person may take their time.
+            self._never(listener, "alive")
+            listener.asked = True
+            listener.child.interpret({"EXTEND_TIMEOUT_USEC": _PATIENCE_USEC})
+
     def line(self, generation: int, text: str) -> None:
         """Take a line that it printed."""
         listener = self._of.get(generation)
         if listener is None or not listener.listens:
             return
+        if listener.asked:
+            listener.asked = False
+            self._wait_and_see(listener)
         words = listener.ear.hear(text)
         if listener.ear.picture.drawing:
             self._later(listener, "code", _DRAWN_S, self._drawn)
@@ -145,9 +166,9 @@ class Hearing:
 
     # Whether it is up.
 
-    async def _vouch(self, listener: _Listener, words: Words, *, seen: bool = True) -> None:
-        """Say that it is up; where that was `seen`, also as which device by its files."""
-        identity = await self._whose() if seen else ""
+    async def _vouch(self, listener: _Listener, words: Words) -> None:
+        """Say that it is up, and as which device by its files."""
+        identity = await self._whose()
         if not listener.listens:
             return
         listener.up = listener.child.speech.may_drop = True
@@ -161,7 +182,7 @@ class Hearing:
         self._report(
             "ready_assumed", generation=listener.child.generation, after_s=self._bot.ready.value
         )
-        self._task(self._vouch(listener, {}, seen=False))
+        self._task(self._vouch(listener, {}))
 
     async def _probe(self, listener: _Listener, since_ns: int) -> None:
         child = listener.child
