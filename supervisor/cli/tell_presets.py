@@ -18,4 +18,21 @@ def _ready_assumed(_bot: str, event: Event) -> list[Line]:
     )
 
 
-PRESETS: dict[str, Teller] = {"assumed": _assumed, "ready_assumed": _ready_assumed}
+def _session_unseen(_bot: str, event: Event) -> list[Line]:
+    names = event.get("names")
+    what = (
+        f" by the names that it may have ({len(names)})"
+        if isinstance(names, list) and names
+        else ""
+    )
+    return warn(
+        f"nothing of its session is in {words.get(event, 'where')}{what}: nothing is backed up yet",
+        "where does it lie? say so in the config: session_path, or session_files",
+    )
+
+
+PRESETS: dict[str, Teller] = {
+    "assumed": _assumed,
+    "ready_assumed": _ready_assumed,
+    "session_unseen": _session_unseen,
+}

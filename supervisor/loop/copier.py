@@ -59,6 +59,10 @@ class Copier(Owner):
         except NothingToCopy:
             if reason == "linked":
                 raise
+            if reason == "first":
+                self._report(
+                    "session_unseen", where=str(self.folder), names=self._bot.session_files
+                )
         if reason == "stop":
             self._manager.may_change_hands(self.id)
         return ev.SnapshotTaken(ticket) if ticket else None
