@@ -20,7 +20,7 @@ IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
 
 # What is asked for only now and then, and costs a megabyte or more once it is loaded: a process's
 # figures, a drawn code, an open database, a session on its way out or in, the installed packages,
-# OpenSSL.
+# OpenSSL, the way to a browser.
 NEVER_AT_REST = {
     "_hashlib",
     "_ssl",
@@ -35,6 +35,7 @@ NEVER_AT_REST = {
     "tarfile",
     "unittest",
     "urllib.request",
+    "websockets",
     "xml",
 }
 # Who does not watch needs neither the watch library nor what is known of imports.
