@@ -28,21 +28,32 @@ def writers(folder: Path, names: Names | None = None) -> Iterator[int]:
     return users(folder, names, to_write=True)
 
 
+def uses(pid: int, folder: Path) -> bool:
+    """Return whether we can see that a process has a file of `folder` open or mapped."""
+    prefix, mapping = _sought(folder, to_write=False)
+    process = f"/proc/{pid}"
+    return _opened(process, prefix, None, to_write=False) or _mapped(process, mapping, None)
+
+
 def users(folder: Path, names: Names | None = None, *, to_write: bool = False) -> Iterator[int]:
     """Yield the pids of the processes that we may look at and that have a file of it open.
 
     Or mapped, which outlives the descriptor.
     `to_write`: only those that opened one for writing (proc_pid_fdinfo(5)), or can write it.
     """
-    prefix = f"{folder}/"
-    path = re.escape(os.fsencode(prefix).replace(b"\n", rb"\012"))
-    mapping = re.compile(_MAPS % (b"w.s" if to_write else b"...", path), re.MULTILINE)
+    prefix, mapping = _sought(folder, to_write=to_write)
     for name in os.listdir("/proc"):
         process = f"/proc/{name}"
         if name.isdigit() and (
             _opened(process, prefix, names, to_write=to_write) or _mapped(process, mapping, names)
         ):
             yield int(name)
+
+
+def _sought(folder: Path, *, to_write: bool) -> tuple[str, re.Pattern[bytes]]:
+    prefix = f"{folder}/"
+    path = re.escape(os.fsencode(prefix).replace(b"\n", rb"\012"))
+    return prefix, re.compile(_MAPS % (b"w.s" if to_write else b"...", path), re.MULTILINE)
 
 
 def _opened(process: str, prefix: str, names: Names | None, *, to_write: bool) -> bool:
