@@ -1,13 +1,11 @@
 """What the console says of a bot that does not speak the contract: what was assumed of it."""
 
 from supervisor.cli import words
-from supervisor.cli.tell import Event, Line, Teller, info, warn
+from supervisor.cli.tell import Event, Line, Teller, detail, info, warn
 
 
 def _assumed(_bot: str, event: Event) -> list[Line]:
-    what = event.get("what")
-    texts = [words.clean(text) for text in what] if isinstance(what, list) else []
-    return info(*(f"assumed: {text}" for text in texts))
+    return info(*(f"assumed: {text}" for text in _each(event)))
 
 
 def _ready_assumed(_bot: str, event: Event) -> list[Line]:
@@ -16,6 +14,19 @@ def _ready_assumed(_bot: str, event: Event) -> list[Line]:
         f"taken to be up: it has run for {after} and said nothing that is known",
         'if there is a sign that it is, say so in the config: ready = { log = "logged in" }',
     )
+
+
+def _browser_closed(_bot: str, event: Event) -> list[Line]:
+    return [line for text in _each(event) for line in detail(text)]
+
+
+def _leftovers_removed(_bot: str, event: Event) -> list[Line]:
+    return info(*_each(event))
+
+
+def _each(event: Event) -> list[str]:
+    what = event.get("what")
+    return [words.clean(text) for text in what] if isinstance(what, list) else []
 
 
 def _session_unseen(_bot: str, event: Event) -> list[Line]:
@@ -35,4 +46,6 @@ PRESETS: dict[str, Teller] = {
     "assumed": _assumed,
     "ready_assumed": _ready_assumed,
     "session_unseen": _session_unseen,
+    "browser_closed": _browser_closed,
+    "leftovers_removed": _leftovers_removed,
 }

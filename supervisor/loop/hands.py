@@ -20,6 +20,7 @@ from supervisor.loop.session_work import SessionWork
 from supervisor.loop.spares import Spares
 from supervisor.loop.starts import Starts
 from supervisor.loop.strangers import Strangers
+from supervisor.process import browser
 from supervisor.process.carried import Carried
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
@@ -198,10 +199,7 @@ class Hands:
                 jobs.job(ticket, partial(session.seal, generation=generation))
             case do.Terminate(generation):
                 if child := self.child(generation):
-                    child.terminate()
-                    if not child.stands_by:
-                        self._loop.call_later(_SAVED_S, self._begin_seal, generation)
-                    self._loop.call_soon(self.spares.look)  # while that one stops
+                    self._terminate(child)
             case do.AskDump(generation):
                 if child := self.child(generation):
                     child.ask_dump(self._bot.limits.hang_signal)
@@ -229,6 +227,22 @@ class Hands:
         """Tell who waits for what the event asks for that it will not be done."""
         if isinstance(event, ev.OperationRequested):
             self.session.settle(event.operation, SupervisorError(f"not done: {why}"))
+
+    def _terminate(self, child: Child) -> None:
+        if self._bot.library.process.close == "browser" and child.status is None:
+            self.jobs.task(self._close_first(child))
+            return
+        child.terminate()
+        if not child.stands_by:
+            self._loop.call_later(_SAVED_S, self._begin_seal, child.generation)
+        self._loop.call_soon(self.spares.look)  # while that one stops
+
+    async def _close_first(self, child: Child) -> None:
+        """Have its browser save what it holds; a signal ends it without."""
+        closed = await browser.close_browsers(child.members())
+        if closed:
+            self._tools.report("browser_closed", generation=child.generation, what=closed)
+        child.terminate()
 
     def _begin_seal(self, generation: int) -> None:
         """Unless it is gone already: then the seal itself is under way."""

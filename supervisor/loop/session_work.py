@@ -12,6 +12,7 @@ from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.loop.copier import Copier
 from supervisor.loop.owner import Given
+from supervisor.session.leftovers import clear_leftovers
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore, Restored
 from supervisor.session.state import Record
@@ -148,6 +149,9 @@ class SessionWork(Copier):
     def commit_seat(self, ticket: int, *, generation: int) -> ev.Event:
         """Write down who may write the session from now on."""
         if self.id:
+            # Ours, and nobody survives: what a dead browser has locked is free.
+            if done := [] if self._names else clear_leftovers(self.folder):
+                self._report("leftovers_removed", what=done)
             self._manager.set_seat(self.id, generation)
             for aside in self._manager.kept_aside():
                 self._report("state_rebuilt", aside=str(aside))
