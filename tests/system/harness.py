@@ -49,8 +49,10 @@ class Folder:
         self.module = "supervisor"  # what `python -m` runs as the supervisor
         self.before: list[str] = []  # what that is run under
         self.stdin = subprocess.DEVNULL  # what that reads
+        self.command: list[str] = []  # of the bot, where the config has none
         root.mkdir(parents=True, exist_ok=True)
-        self.write("config.toml", config)
+        if config:
+            self.write("config.toml", config)
 
     def with_shipped_bot(self) -> Self:
         """Add the bot that ships."""
@@ -136,10 +138,11 @@ class Running:
         self.events: list[Event] = []
         self._since = now()  # the journal outlives a supervisor: older lines are not this one's
         self._grown = threading.Condition()
+        given = ["--", *folder.command] if folder.command else []
         self.log = folder.root / f"console-{time.monotonic_ns()}.log"
         with self.log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*folder.before, sys.executable, "-m", folder.module, mode],
+                [*folder.before, sys.executable, "-m", folder.module, mode, *given],
                 cwd=folder.root,
                 env=folder.environment(**extra),
                 stdin=folder.stdin,
