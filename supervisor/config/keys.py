@@ -114,6 +114,8 @@ PRESET_TABLES = {
         "source": Key(kinds.COMPILED, []),
         "named": Key(kinds.TEMPLATE, "{}"),
         "path": Key(kinds.PATTERNS, []),
+        "folder": Key(kinds.TEXT, "."),
+        "folder_source": Key(kinds.COMPILED, []),
     },
     "output": {name: Key(kinds.COMPILED, []) for name in Output.__dataclass_fields__},
     "process": {

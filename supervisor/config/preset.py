@@ -29,8 +29,10 @@ class SessionPlace:
     `kind`: of which kind it is, see session/proof/kinds; that says how long a login needs until it
     is on the disk.
     `place`: a folder of its own, one file among others, or several parts (files and folders) among
-    others. `source`: regexes with one group that find its name in the bot's source; `named`: where
-    one of that name lies. `path`: patterns of where it lies otherwise, the usual first.
+    others. `source`: regexes that find its name in the bot's source: what their group holds, or,
+    without a group, the expression that follows them (presets/expression.py); `named`: where one of
+    that name lies. `path`: patterns of where it lies otherwise, the usual first. All of that lies
+    in `folder`, or in the one that `folder_source` finds.
     """
 
     kind: str = "generic"
@@ -38,6 +40,8 @@ class SessionPlace:
     source: Regexes = ()
     named: str = "{}"
     path: tuple[str, ...] = ()
+    folder: str = "."
+    folder_source: Regexes = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,6 +13,7 @@ from supervisor.presets.picture import Picture
 Words = dict[str, str]
 _LINE_MAX = 4000  # characters: what a library says of itself stands at the line's beginning
 _REASON_MAX = 200
+_COLOUR = re.compile(r"\x1b\[[0-9;]{0,40}[A-Za-z]")
 _LOGGED_OUT = "401 logged out"
 _REPLACED = "440 replaced"
 
@@ -33,7 +34,7 @@ class Ear:
         """Return what a line means; nothing for most."""
         if self.picture.take(text):
             return {}
-        line = text[:_LINE_MAX]
+        line = _COLOUR.sub("", text[: 2 * _LINE_MAX])[:_LINE_MAX]
         for name, answer in _ANSWERS.items():
             match = _first(getattr(self._output, name), line)
             if match is not None:
