@@ -1,4 +1,4 @@
-"""Bots that nobody adapted, without a config: one command, one link, and the same device for good."""
+"""Bots that nobody adapted, without a config: one command, one link, the same device for good."""
 
 import json
 import shutil
