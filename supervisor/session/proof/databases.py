@@ -23,6 +23,8 @@ from supervisor.session.proof.sqlite_files import JOURNALS, MAGIC
 if TYPE_CHECKING:
     import sqlite3
 
+# The schema is what is written first: as a rule all of it lies within so much.
+_SCHEMA_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A session has a few files beside its database; a project's folder has more.
 _LOOKED_AT_MAX = 4096
@@ -61,7 +63,17 @@ def databases_in(folder: Path, suffix: str = "") -> Iterator[Path]:
 
 
 def is_database(path: Path) -> bool:
-    """Return whether a plain file begins as a database does.
+    """Return whether a plain file begins as a database does. Raises: as `begins`."""
+    return begins(path, len(MAGIC)) == MAGIC
+
+
+def mentions(path: Path, table: str) -> bool:
+    """Return whether the schema may have such a table, without SQLite. Raises: as `begins`."""
+    return table.encode() in begins(path, _SCHEMA_BYTES)
+
+
+def begins(path: Path, length: int) -> bytes:
+    """Return the first bytes of a plain file; none where there is no such file.
 
     Raises: OSError for one that is there and can't be read.
     """
@@ -69,11 +81,11 @@ def is_database(path: Path) -> bool:
         fd = os.open(path, _FLAGS)
     except OSError as error:
         if error.errno in (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO):
-            return False
+            return b""
         raise
     try:
         plain = stat.S_ISREG(os.fstat(fd).st_mode)
-        return plain and files.read_at(fd, len(MAGIC), 0) == MAGIC
+        return files.read_at(fd, length, 0) if plain else b""
     finally:
         os.close(fd)
 

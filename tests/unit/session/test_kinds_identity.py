@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -27,7 +29,7 @@ from tests.unit.session.kindkit import (
     telethon,
     whatsmeow_rows,
 )
-from tests.unit.session.sessionkit import ID, Place, tree
+from tests.unit.session.sessionkit import ID, Place, fill, tree
 
 DATABASES: dict[str, Callable[..., Path]] = {
     "neonize": neonize,
@@ -168,6 +170,22 @@ def test_a_login_that_is_only_in_the_journal_counts_at_rest(place: Place) -> Non
     assert "whose device" in manager.check(ID).why
     assert manager.restore(ID).action == "restored"
     assert tree(place.live) == wanted
+
+
+def test_sqlite_is_not_loaded_for_a_bots_own_database(tmp_path: Path) -> None:
+    """It takes 2 MB that a supervisor of many bots need not have."""
+    fill(tmp_path)
+    (tmp_path / "creds.json").unlink()
+    script = (
+        "import sys; from pathlib import Path\n"
+        "from supervisor.session.manager import SessionManager\n"
+        "from supervisor.session.proof.profile import profile_for\n"
+        f"print(profile_for(Path({str(tmp_path)!r})).name, 'sqlite3' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["generic", "False"]
 
 
 # --- whatever lies there --------------------------------------------------------------------

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from supervisor.session.proof.databases import columns, databases_in, rows
+from supervisor.session.proof.databases import columns, databases_in, mentions, rows
 from supervisor.session.proof.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
 from supervisor.session.proof.kinds.model import Profile, json_object
 
@@ -67,7 +67,7 @@ def _word(found: dict[str, Any], names: tuple[str, ...]) -> str:
 def _stores(folder: Path) -> Iterator[Path]:
     for name in _STORES:
         for path in databases_in(folder / name):
-            if columns(path, _TABLE).issuperset(_COLUMNS):
+            if mentions(path, _TABLE) and columns(path, _TABLE).issuperset(_COLUMNS):
                 yield path
 
 

@@ -7,7 +7,7 @@ the row at a logout, and makes a new store of an empty file without a word.
 
 from pathlib import Path
 
-from supervisor.session.proof.databases import columns, databases_in, rows
+from supervisor.session.proof.databases import columns, databases_in, mentions, rows
 from supervisor.session.proof.kinds.generic import EXCLUDES, MAY_BE_EMPTY, REREAD
 from supervisor.session.proof.kinds.model import Profile, fingerprint
 
@@ -18,7 +18,9 @@ _KEY_BYTES = 32
 def is_neonize(folder: Path) -> bool:
     """Return whether a database right in `folder` is whatsmeow's, linked or not."""
     wanted = {"jid", "noise_key", "identity_key"}
-    return any(columns(path, _TABLE) >= wanted for path in databases_in(folder))
+    return any(
+        mentions(path, _TABLE) and columns(path, _TABLE) >= wanted for path in databases_in(folder)
+    )
 
 
 def neonize_identity(folder: Path) -> str | None:
