@@ -13,6 +13,7 @@ import os
 import stat
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -28,7 +29,8 @@ _SCHEMA_BYTES = 1 << 20
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A session has a few files beside its database; a project's folder has more.
 _LOOKED_AT_MAX = 4096
-_DATABASES_MAX = 32
+_OPENED_MAX = 64
+_USUAL = (".db", ".db3", ".sqlite", ".sqlite3", ".session")
 _TRIES = 3
 _VALUE_MAX_BYTES = 1 << 20
 # After so many steps of SQLite's machine, in the units below, a question gets no answer: 0.1 s.
@@ -43,23 +45,24 @@ Row = tuple[Any, ...]
 
 
 def databases_in(folder: Path, suffix: str = "") -> Iterator[Path]:
-    """Yield the databases right in `folder` whose names end in `suffix`, by name; a few at most.
+    """Yield the databases right in `folder` whose names end in `suffix`; a few at most.
 
-    Raises: OSError for one that is there and can't be read.
+    Those that are called as databases are come first, each by name. Raises: OSError for one that
+    is there and can't be read.
     """
-    names: list[str] = []
     try:
         with os.scandir(folder) as entries:
-            for _number, entry in zip(range(_LOOKED_AT_MAX), entries, strict=False):
-                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False):
-                    names.append(entry.name)
+            names = [
+                entry.name
+                for entry in islice(entries, _LOOKED_AT_MAX)
+                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
+            ]
     except (FileNotFoundError, NotADirectoryError):
         return
-    found = 0
-    for name in sorted(names):
-        if found < _DATABASES_MAX and is_database(folder / name):
-            found += 1
-            yield folder / name
+    names.sort(key=lambda name: (not name.endswith(_USUAL), name))
+    for name in names[:_OPENED_MAX]:
+        if is_database(path := folder / name):
+            yield path
 
 
 def is_database(path: Path) -> bool:
