@@ -23,11 +23,31 @@ pytestmark = pytest.mark.long
 
 WID = "971505760056:12@c.us"
 HOST = "web.whatsapp.com"
-LINK = f"""<!doctype html><script>
+# As WhatsApp Web has it: who it is in the one store, the keys in the other.
+# The picture comes once the page has said that it is done: the browser is closed after that.
+OPEN = """<!doctype html><body><img src="picture"></body><script>
+const done = () => fetch("done");
+function keys(then) {
+  const asked = indexedDB.open("signal-storage", 1);
+  asked.onupgradeneeded = () => asked.result.createObjectStore("keys");
+  asked.onsuccess = () => then(asked.result.transaction("keys", "readwrite").objectStore("keys"));
+}
+"""
+LINK = f"""{OPEN}
 localStorage.setItem("last-wid-md", JSON.stringify("{WID}"));
+keys(store => {{
+  store.put("the noise key", "noise");
+  store.transaction.oncomplete = done;
+}});
 </script>"""
-SHOW = """<!doctype html><script>
-document.write("it is " + localStorage.getItem("last-wid-md"));
+SHOW = f"""{OPEN}
+keys(store => {{
+  const asked = store.get("noise");
+  asked.onsuccess = () => {{
+    document.body.append(localStorage.getItem("last-wid-md") + " has " + asked.result);
+    done();
+  }};
+}});
 </script>"""
 # As much as makes a table out of the log, and much of it alike, so that it is packed.
 FILL = """<!doctype html><script>
@@ -56,11 +76,22 @@ def whatsapp(folder: Path) -> Iterator[int]:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "certificate", folder / "key")
 
-    class Quiet(http.server.SimpleHTTPRequestHandler):
+    done = threading.Event()
+
+    class Site(http.server.SimpleHTTPRequestHandler):
+        def do_GET(self) -> None:
+            """Keep the picture back until the page is done."""
+            if self.path == "/done":
+                done.set()
+            elif self.path == "/picture":
+                done.wait(20)
+                done.clear()
+            super().do_GET()
+
         def log_message(self, *_args: object) -> None:
             """Say nothing."""
 
-    handler = functools.partial(Quiet, directory=str(folder))
+    handler = functools.partial(Site, directory=str(folder))
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True)
         thread = threading.Thread(target=server.serve_forever)
@@ -78,7 +109,7 @@ def _browse(profile: Path, port: int, page: str) -> str:
             *(_program("chromium"), "--headless", "--no-sandbox", "--disable-gpu"),
             *(f"--user-data-dir={profile}", "--ignore-certificate-errors"),
             f"--host-resolver-rules=MAP {HOST} 127.0.0.1:{port}",
-            *("--timeout=5000", "--dump-dom", f"https://{HOST}/{page}.html"),
+            *("--timeout=30000", "--dump-dom", f"https://{HOST}/{page}.html"),
         ],
         check=True,
         capture_output=True,
@@ -90,7 +121,7 @@ def _browse(profile: Path, port: int, page: str) -> str:
 
 @pytest.mark.parametrize("filled", [False, True], ids=["log", "table"])
 def test_a_real_browser_is_still_linked_after_any_damage(place: Place, *, filled: bool) -> None:
-    """Whatever file of its localStorage is damaged, the device is there again when it starts."""
+    """Whatever file of its two stores is damaged, the device is there again when it starts."""
     with whatsapp(place.root / "site") as port:
         _browse(place.live, port, "link")
         for _time in range(3 * filled):
@@ -102,20 +133,24 @@ def test_a_real_browser_is_still_linked_after_any_damage(place: Place, *, filled
         place.clock.now += 60
         snapshot = manager.backup(ID)
         assert snapshot.verdict == "good", manager.store.find(ID, snapshot.id).why
-        storage = place.live / "Default/Local Storage/leveldb"
-        wanted = {name: data for name, data in tree(storage).items() if name != "LOCK"}
-        assert any(name.endswith(".ldb") for name in wanted) == filled
-        needed = [name for name in wanted if not name.startswith("LOG") and wanted[name]]
-        for name in needed:
-            for number, damage in enumerate(DAMAGES):
-                damage(storage / name)
-                assert manager.check(ID).verdict == "damaged", (name, number)
-                assert manager.restore(ID).action == "restored"
-                assert tree(storage).items() >= wanted.items()
+        for folder in (STORAGE, INDEXED):
+            storage = place.live / "Default" / folder
+            wanted = {name: data for name, data in tree(storage).items() if name != "LOCK"}
+            assert folder == INDEXED or filled == any(name.endswith(".ldb") for name in wanted)
+            needed = [name for name in wanted if not name.startswith("LOG") and wanted[name]]
+            assert len(needed) > 2
+            for name in needed:
+                for number, damage in enumerate(DAMAGES):
+                    damage(storage / name)
+                    assert manager.check(ID).verdict == "damaged", (folder, name, number)
+                    assert manager.restore(ID).action == "restored"
+                    assert tree(storage).items() >= wanted.items()
         assert KNOWN["chromium"].identity(place.live) == WID
-        assert f'it is "{WID}"' in _browse(place.live, port, "show")
+        assert f'"{WID}" has the noise key' in _browse(place.live, port, "show")
 
 
+STORAGE = "Local Storage/leveldb"
+INDEXED = f"IndexedDB/https_{HOST}_0.indexeddb.leveldb"
 DAMAGES: tuple[Callable[[Path], object], ...] = (
     lambda path: path.unlink(),
     lambda path: os.truncate(path, 0),
