@@ -94,6 +94,7 @@ class Restores(Anew):
             time_ns() + YOUNG_NS,
             stat_boot(self.folder(manifest.id)),
             {**looked.entries, **fresh},
+            looked.whole,
         )
         self._keep_entries(manifest.id, built)
 

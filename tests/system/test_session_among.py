@@ -90,14 +90,8 @@ def test_a_save_restarts_it_as_the_same_device(linked: Folder) -> None:
     assert info["snapshots"][-1]["verdict"] == "good"
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        empty,
-        pytest.param(delete, marks=pytest.mark.long),
-        pytest.param(truncate, marks=pytest.mark.long),
-    ],
-)
+@pytest.mark.long
+@pytest.mark.parametrize("damage", [empty, delete, truncate])
 def test_a_damaged_session_file_comes_back(linked: Folder, damage: Callable[[Path], None]) -> None:
     """Deleted, emptied or truncated: restored before the bot starts; nothing else is touched."""
     before, identity = project(linked.root), linked.info()["identity"]
@@ -110,7 +104,11 @@ def test_a_damaged_session_file_comes_back(linked: Folder, damage: Callable[[Pat
 
 @pytest.mark.parametrize(
     ("damage", "step"),
-    [(delete, "moving-in"), pytest.param(truncate, "placing", marks=pytest.mark.long)],
+    [
+        (empty, "placing"),
+        pytest.param(delete, "moving-in", marks=pytest.mark.long),
+        pytest.param(truncate, "placing", marks=pytest.mark.long),
+    ],
 )
 def test_a_restore_that_was_killed_is_finished(
     linked: Folder, damage: Callable[[Path], None], step: str

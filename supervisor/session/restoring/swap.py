@@ -152,7 +152,7 @@ def move_out(live: Path, quarantine: Path, names: Names | None = None) -> None:
             files.sync_dir(quarantine.parent)
             files.sync_dir(live.parent)
             return
-    files.keep_private(quarantine)
+    _make_room(quarantine)
     for name in names_in(live, names):
         move_entry(live / name, unused(quarantine / name))
     files.sync_dir(quarantine)
@@ -180,7 +180,7 @@ def _move_in(new: Path, live: Path, quarantine: Path, names: Names | None) -> No
         for old in (name, *(name + end for end in COMPANIONS)):
             there = old in listed and files.there(live / old)
             if there and not _only_mounts(live / old, mounts):
-                files.keep_private(quarantine)
+                _make_room(quarantine)
                 move_entry(live / old, unused(quarantine / old))
         move_entry(new / name, live / name, gone)
     files.sync_dir(live)
@@ -204,6 +204,15 @@ def _renamed_in(new: Path, live: Path, quarantine: Path) -> bool:
         move_out(live, unused(quarantine))
         new.rename(live)
     return True
+
+
+def _make_room(quarantine: Path) -> None:
+    """Make the folder in which entries are put aside, if it is not there: on the disk at once.
+
+    Else a power cut might leave them neither where they were, nor in a folder that has a name.
+    """
+    files.keep_private(quarantine)
+    files.sync_dir(quarantine.parent)
 
 
 def _only_mounts(path: Path, mounts: Sequence[Path]) -> bool:

@@ -39,8 +39,12 @@ class AmongPlace(Place):
         remove(path for path in own if os.path.lexists(path))
 
     def beside(self) -> Mapping[str, Looks]:
-        """Return what else lies in the folder."""
-        return {path: looks[:4] for path, looks in neighbours(self.live).items()}
+        """Return what else lies in the folder, but what is ours there while it is used."""
+        return {
+            path: looks[:4]
+            for path, looks in neighbours(self.live).items()
+            if not path.startswith(".session-")
+        }
 
     def manager(self, **options: Any) -> SessionManager:
         """Return a new manager, as another process would make one."""

@@ -14,6 +14,7 @@ from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.belonging import Belonging
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore
+from supervisor.session.proof import checks
 from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring import delta
 from supervisor.session.restoring.swap import intent_path
@@ -27,6 +28,13 @@ from tests.unit.session.sessionkit import ID, fill, tree, write_key
 def among(tmp_path: Path) -> AmongPlace:
     """Return an empty project."""
     return AmongPlace(tmp_path)
+
+
+@pytest.fixture(autouse=True)
+def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Open no copies but where it is about damage: a process for each takes most of the time."""
+    if "damage" not in request.fixturenames:
+        monkeypatch.setattr(checks, "deep_problems", lambda *_args: [])
 
 
 def all_gone(live: Path) -> None:
@@ -43,8 +51,17 @@ WAYS: dict[str, Callable[[Path], object]] = {
 }
 
 
-@pytest.mark.parametrize("whole", [False, True])
-@pytest.mark.parametrize("damage", WAYS)
+SOME = (("creds torn", False), ("all gone", False), ("database emptied", False), ("no creds", True))
+
+
+@pytest.mark.parametrize(
+    ("damage", "whole"),
+    [
+        pytest.param(damage, whole, marks=[] if (damage, whole) in SOME else pytest.mark.long)
+        for damage in WAYS
+        for whole in (False, True)
+    ],
+)
 def test_only_the_session_comes_back(
     among: AmongPlace, monkeypatch: pytest.MonkeyPatch, damage: str, *, whole: bool
 ) -> None:
@@ -139,6 +156,7 @@ def test_companions_of_a_database_go_with_it(among: AmongPlace) -> None:
     manager.backup(ID)
     wanted, beside = session(among.live), neighbours(among.live)
     (among.live / "store.db").write_bytes(b"no database")
+    (among.live / "creds.json").write_text("{torn")
     for end in ("-wal", "-journal", "-shm"):
         (among.live / f"store.db{end}").write_text(f"of another time {end}")
     assert manager.restore(ID).action == "restored"
@@ -238,6 +256,7 @@ def test_what_is_of_the_session_no_more_is_never_placed(among: AmongPlace) -> No
     """An old snapshot that holds more than is named now writes over nothing of the project."""
     wide = (*PARTS, "bot.py", "secret")
     manager = among.linked(parts={ID: wide})
+    manager.commit(manager.capture(ID, reason="sealed", generation=0, hot=False))
     (among.live / "bot.py").write_text("print('a newer bot')\n")
     beside = neighbours(among.live)
     narrow = among.manager()
@@ -252,12 +271,22 @@ def test_what_is_of_the_session_no_more_is_never_placed(among: AmongPlace) -> No
     assert len(manager.snapshots(ID)) == 2, "it holds more than the session that is there"
 
 
+def test_a_snapshot_that_holds_more_is_not_this_session(among: AmongPlace) -> None:
+    """With fewer names a new one is taken, though none of its files has changed."""
+    among.linked(parts={ID: (*PARTS, "bot.py")})
+    narrow = among.manager()
+    taken = narrow.backup(ID)
+    assert tree(narrow.export(ID, among.root / "out", taken.id)) == session(among.live)
+    assert narrow.backup(ID).id == taken.id
+
+
 def test_an_import_takes_what_is_named(among: AmongPlace) -> None:
     """From a copy of a whole project as well: its code stays where it was, and that is said."""
     manager = among.linked()
     old = among.root / "old"
     (old / "node_modules").mkdir(parents=True)
     (old / "bot.py").write_text("print('an old bot')\n")
+    os.mkfifo(old / "node_modules" / "not-even-looked-at")
     fill(old, device=2)
     beside = neighbours(among.live)
     manager.refuse_import(ID, old, among.root)
@@ -270,6 +299,19 @@ def test_an_import_takes_what_is_named(among: AmongPlace) -> None:
     for own in (among.live / "keys", among.live):
         with pytest.raises(SupervisorError):
             manager.refuse_import(ID, own)
+
+
+def test_an_archive_may_hold_more_than_is_named(among: AmongPlace) -> None:
+    """It comes from another config; what of it is left out is said."""
+    wide = among.linked(parts={ID: (*PARTS, "bot.py", "run.sh")})
+    wanted = session(among.live)
+    exported = wide.export(ID, among.root / "wide.tar.zst")
+    beside = neighbours(among.live)
+    manager = among.manager()
+    manager.import_(ID, exported)
+    assert [note.partition(" ")[0] for note in manager.left_out] == ["bot.py", "run.sh"]
+    assert session(among.live) == wanted
+    assert neighbours(among.live) == beside
 
 
 @pytest.mark.parametrize("name", ["taken-out", "taken-out.tar.zst"])
@@ -367,6 +409,25 @@ def test_what_somebody_wrote_between_a_crash_and_its_recovery_is_kept(among: Amo
     (held,) = (path for path in (among.store / "quarantine").iterdir() if path.is_dir())
     assert tree(held) == by_hand
     assert not staged.exists()
+
+
+def test_what_was_staged_and_is_not_named_is_not_placed(among: AmongPlace) -> None:
+    """Whatever lies in the staging folder: a name of the project's comes to nothing."""
+    manager = among.linked()
+    wanted, beside = session(among.live), neighbours(among.live)
+    staged = among.live / NEW
+    manager.export(ID, staged)
+    (staged / "bot.py").write_text("print('no bot of ours')")
+    (staged / "store.db-journal").write_text("beside a database, if nothing else lies there")
+    all_gone(among.live)
+    (among.live / "store.db-journal").mkdir()
+    (among.live / "store.db-journal" / "mine").write_text("of the project")
+    _begun(among, op="restore", phase="in", new=str(staged))
+    among.manager().cleanup_old_backups(ID)
+    assert tree(among.live / "store.db-journal") == {"mine": b"of the project"}
+    shutil.rmtree(among.live / "store.db-journal")
+    assert session(among.live) == wanted
+    assert neighbours(among.live) == beside
 
 
 def test_a_store_on_another_disk_needs_no_room_there(
