@@ -295,13 +295,14 @@ class Supervisor:
         self._logs.configure(config.logs)
         for charge in self.charges.values():
             charge.hands.mask(config.logs.mask)
+            charge.hide_sessions()
         if not self.dev:
             self._alerts.configure(config)
         await self._endpoint.configure(config.metrics)
 
     def admit(self, bot: BotConfig) -> Charge:
         """Care for one more; it is not started yet."""
-        if bot.user and bot.session is not None:
+        if bot.user and bot.session is not None and not bot.session_files:
             with suppress(OSError):  # it is told when its lock is taken
                 belonging.make_way(self.config.session_dir(bot).parent)
         charge = Charge(self._house, bot, self._manager(bot))

@@ -73,6 +73,7 @@ class Charge:
         self._periodic: asyncio.TimerHandle | None = None
         self._seed = int.from_bytes(os.urandom(3))
         self._policy = self._policy_of(bot)
+        self._manager = manager
         self.watcher = self._make_watcher(manager) if house.watches(bot) else None
         self.hands = Hands(
             Tools(
@@ -137,6 +138,21 @@ class Charge:
         return "restoring the session" if at_rest else "taking a snapshot"
 
     def _make_watcher(self, manager: SessionManager) -> Watcher:
+        never, among = self._sessions(manager)
+        return Watcher(
+            self.bot.watch,
+            base=self._house.config.root,
+            ignore=self.bot.ignore,
+            never=never,
+            among=among,
+            on_problem=lambda text: self.report("watch_degraded", why=text),
+            watch=self._house.watch,
+        )
+
+    def _sessions(
+        self, manager: SessionManager
+    ) -> tuple[list[Path], list[tuple[Path, tuple[str, ...]]]]:
+        """Return where sessions and what is ours lie, and those that lie among other files."""
         config = self._house.config
         never = [config.sessions, config.snapshots, config.state]
         among: list[tuple[Path, tuple[str, ...]]] = []
@@ -146,15 +162,12 @@ class Charge:
                 among.append((config.session_dir(each), each.session_files))
             elif each.session is not None:
                 never += [config.session_dir(each), manager.lock_for(each.session).path]
-        return Watcher(
-            self.bot.watch,
-            base=config.root,
-            ignore=self.bot.ignore,
-            never=never,
-            among=among,
-            on_problem=lambda text: self.report("watch_degraded", why=text),
-            watch=self._house.watch,
-        )
+        return never, among
+
+    def hide_sessions(self) -> None:
+        """Take none of the configured sessions for source, be they new."""
+        if self.watcher is not None:
+            self.watcher.hide(*self._sessions(self._manager))
 
     # The loop.
 

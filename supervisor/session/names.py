@@ -46,12 +46,12 @@ class Names:
     def among(self, folder: Path) -> list[str]:
         """Return the names of what lies in the folder and is of the session, sorted.
 
-        Raises: OSError, but not for a folder that is not there.
+        Raises: OSError, but not where there is no such folder.
         """
         try:
             with os.scandir(folder) as entries:
                 return sorted(entry.name for entry in entries if self.lists(entry))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return []
 
     def lists(self, entry: os.DirEntry[str]) -> bool:

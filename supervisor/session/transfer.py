@@ -26,6 +26,7 @@ SUFFIX = ".tar.zst"
 # How the folders are called in which an export grows, beside what it becomes.
 DRAFTS = ".stillhere-export-"
 _COPY_BYTES = 1 << 20
+_NAMED_MAX = 6
 # The last two: a name with a NUL in it, a time that no file can have.
 _TORN = (tarfile.TarError, zstandard.ZstdError, EOFError, ValueError, OverflowError)
 _NAME = "name what `stillhere session export` wrote, or the plain folder of a session"
@@ -229,14 +230,20 @@ def _hoist(target: Path) -> None:
 
 def _without_others(target: Path, names: Names | None) -> list[str]:
     """Remove from a folder of ours what is not of the session. Returns that, in words."""
-    others = set() if names is None else {*os.listdir(target)} - {*names.among(target)}
+    others = _others(target, names)
     for name in others:
         files.remove_tree(target / name)
-    return [_other(name) for name in sorted(others)]
+    return _said(others)
 
 
-def _other(name: str) -> str:
-    return f"{name} is none of `session_files`: left out"
+def _others(folder: Path, names: Names | None) -> list[str]:
+    return [] if names is None else sorted({*os.listdir(folder)} - {*names.among(folder)})
+
+
+def _said(others: list[str]) -> list[str]:
+    more = f" and {len(others) - _NAMED_MAX} more" if len(others) > _NAMED_MAX else ""
+    listed = ", ".join(others[:_NAMED_MAX])
+    return [f"{listed}{more}: none of `session_files`"] if others else []
 
 
 def _copy_folder(
@@ -259,8 +266,7 @@ def _copy_folder(
             with inside(source, path) as place:
                 _copy_file(place, target / path, tally)
             os.utime(target / path, ns=(seen.mtime_ns, seen.mtime_ns))
-    others = set() if names is None else {*os.listdir(source)} - {*names.among(source)}
-    return found.notes + [_other(name) for name in sorted(others)]
+    return found.notes + _said(_others(source, names))
 
 
 def _copy_file(source: Path, target: Path, tally: Tally) -> None:

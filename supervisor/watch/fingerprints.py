@@ -15,7 +15,7 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -94,11 +94,19 @@ class Tree:
     ) -> None:
         self.base = os.path.abspath(base)
         self.roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
-        self._never = tuple(os.path.abspath(path) for path in never)
-        self._among = tuple((os.path.abspath(path), around(names)) for path, names in among)
+        self._never: tuple[str, ...] = ()
+        self._among: tuple[tuple[str, Callable[[str], bool]], ...] = ()
+        self.hide(never, among)
         patterns = [pattern.strip().strip("/") for pattern in (*ALWAYS_IGNORED, *ignore)]
         self._names = _any_of([pattern for pattern in patterns if "/" not in pattern])
         self._paths = _any_of([pattern for pattern in patterns if "/" in pattern])
+
+    def hide(self, never: Sequence[Path], among: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+        """Look at these no more, either."""
+        more = (os.path.abspath(path) for path in never)
+        self._never = tuple(dict.fromkeys((*self._never, *more)))
+        mixed = ((os.path.abspath(path), around(names)) for path, names in among)
+        self._among = tuple(dict.fromkeys((*self._among, *mixed)))
 
     def scan(self, cancelled: threading.Event | None = None) -> Scan:
         """Walk the roots.

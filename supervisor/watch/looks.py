@@ -9,7 +9,7 @@ import math
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from pathlib import Path
@@ -48,6 +48,14 @@ class Looks:
     def aliases(self) -> AbstractSet[str]:
         """The watched files that are known by the name of a link to them."""
         return self._scan.aliases
+
+    def hide(self, never: Sequence[Path], among: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+        """Forget what is hidden from now on: see Tree."""
+        with self._lock:
+            self._tree.hide(never, among)
+            if self._known is not None:
+                seen = self._known.items()
+                self._known = {path: at for path, at in seen if self._tree.interesting(path)}
 
     def sources(self) -> list[Path]:
         """Return the files that were there."""

@@ -152,6 +152,10 @@ class Watcher:
         """Begin with what another one knew; before `run`."""
         self._looks.adopt(known)
 
+    def hide(self, never: Sequence[Path], among: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
+        """Look at these no more, either; that they are seen no more is no change."""
+        self._looks.hide(never, among)
+
     def sources(self) -> list[Path]:
         """Return the files that were there at the last look: what a bot may be made of."""
         return self._looks.sources()

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.config.patterns import COMPANIONS, around, covers, overlap
+from supervisor.service.systemd.place import written
 from supervisor.session.proof import sqlite_files
 from tests.unit.configkit import problems, read
 
@@ -26,6 +27,15 @@ def test_the_session_lies_where_the_bot_works(tmp_path: Path) -> None:
     assert config.session_dir(config.bots["d"]) == tmp_path / "sessions" / "session-d"
     assert config.sessions_elsewhere() == {"a": tmp_path / "app", "b": tmp_path / "data"}
     assert config.session_parts() == {"a": ("a.session",), "b": ("*.db",)}
+
+
+def test_a_service_may_write_where_the_session_lies(tmp_path: Path) -> None:
+    """What comes back is made ready beside it: in that folder, not in the one above."""
+    text = BOT.format("a", '["a.session"]', 'cwd = "app/deep"')
+    text += BOT.format("b", "[]", 'session_path = "data/whole"')
+    found = written(read(tmp_path, text))
+    assert {tmp_path / "app" / "deep", tmp_path / "data"} <= set(found)
+    assert tmp_path / "app" not in found
 
 
 @pytest.mark.parametrize("name", ["", " ", "data/a.session", "..", "."])

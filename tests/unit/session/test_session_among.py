@@ -1,6 +1,5 @@
 """A session that is a few files among a project's own: only they are ever read, moved or made."""
 
-import json
 import os
 import shutil
 import sqlite3
@@ -17,7 +16,6 @@ from supervisor.session.model import NothingToRestore
 from supervisor.session.proof import checks
 from supervisor.session.proof.profile import Profile
 from supervisor.session.restoring import delta
-from supervisor.session.restoring.swap import intent_path
 from tests.unit.session.amongkit import PARTS, AmongPlace, neighbours, session, session_and_project
 from tests.unit.session.damagekit import DAMAGES
 from tests.unit.session.diskkit import disk_at
@@ -278,156 +276,6 @@ def test_a_snapshot_that_holds_more_is_not_this_session(among: AmongPlace) -> No
     taken = narrow.backup(ID)
     assert tree(narrow.export(ID, among.root / "out", taken.id)) == session(among.live)
     assert narrow.backup(ID).id == taken.id
-
-
-def test_an_import_takes_what_is_named(among: AmongPlace) -> None:
-    """From a copy of a whole project as well: its code stays where it was, and that is said."""
-    manager = among.linked()
-    old = among.root / "old"
-    (old / "node_modules").mkdir(parents=True)
-    (old / "bot.py").write_text("print('an old bot')\n")
-    os.mkfifo(old / "node_modules" / "not-even-looked-at")
-    fill(old, device=2)
-    beside = neighbours(among.live)
-    manager.refuse_import(ID, old, among.root)
-    assert manager.import_(ID, old) is not None
-    assert neighbours(among.live) == beside
-    assert json.loads((among.live / "creds.json").read_text())["device"] == 2
-    assert [note.partition(" ")[0] for note in manager.left_out] == ["bot.py", "node_modules"]
-    with pytest.raises(SupervisorError, match="no whole session: there is no file in it"):
-        manager.import_(ID, old / "node_modules")
-    for own in (among.live / "keys", among.live):
-        with pytest.raises(SupervisorError):
-            manager.refuse_import(ID, own)
-
-
-def test_an_archive_may_hold_more_than_is_named(among: AmongPlace) -> None:
-    """It comes from another config; what of it is left out is said."""
-    wide = among.linked(parts={ID: (*PARTS, "bot.py", "run.sh")})
-    wanted = session(among.live)
-    exported = wide.export(ID, among.root / "wide.tar.zst")
-    beside = neighbours(among.live)
-    manager = among.manager()
-    manager.import_(ID, exported)
-    assert [note.partition(" ")[0] for note in manager.left_out] == ["bot.py", "run.sh"]
-    assert session(among.live) == wanted
-    assert neighbours(among.live) == beside
-
-
-@pytest.mark.parametrize("name", ["taken-out", "taken-out.tar.zst"])
-def test_an_export_may_lie_in_the_project(among: AmongPlace, name: str) -> None:
-    """But not in the session; and what was exported comes in again."""
-    manager = among.linked()
-    wanted = session(among.live)
-    exported = manager.export(ID, among.live / name)
-    with pytest.raises(SupervisorError, match="would be written into"):
-        manager.export(ID, among.live / "keys" / "out")
-    WAYS["all gone"](among.live)
-    beside = neighbours(among.live)
-    manager.import_(ID, exported)
-    assert session(among.live) == wanted
-    assert neighbours(among.live) == beside
-
-
-def _begun(among: AmongPlace, **changed: object) -> None:
-    value: dict[str, object] = {
-        "op": "close",
-        "token": "t",
-        "id": ID,
-        "live": str(among.live),
-        "quarantine": str(among.store / "quarantine" / f"session-{ID}.20261124T220000Z.e1.asked"),
-        "new": "",
-        "phase": "out",
-        "epoch": 1,
-        "snapshot": 1,
-        "why": "asked",
-        "patterns": list(PARTS),
-    }
-    intent_path(among.store, ID).write_text(json.dumps(value | changed))
-
-
-STEPS: dict[str, list[object]] = {"drop": [], "folders": [], "put": [], "modes": []}
-NEW = f".session-{ID}.new"
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        {"patterns": []},
-        {"patterns": ["*"]},
-        {"patterns": ["creds.json"]},
-        {"phase": "place", "steps": {**STEPS, "drop": ["bot.py"]}},
-        {"phase": "place", "steps": {**STEPS, "put": ["node_modules/x"]}},
-        {"phase": "place", "steps": {**STEPS, "folders": ["src"]}},
-        {"phase": "place", "steps": {**STEPS, "modes": [["secret", 0o700]]}},
-    ],
-)
-def test_an_intent_that_speaks_of_other_files_is_refused(
-    among: AmongPlace, changed: dict[str, object]
-) -> None:
-    """The config may have changed since the crash, and nothing is moved by an old one."""
-    among.linked()
-    if "steps" in changed:
-        (among.live / NEW).mkdir()
-        changed = {**changed, "op": "restore", "new": str(among.live / NEW)}
-    _begun(among, **changed)
-    own, beside = session(among.live), neighbours(among.live)
-    with pytest.raises(SupervisorError, match="session_files"):
-        among.manager().cleanup_old_backups(ID)
-    assert session(among.live) == own
-    assert neighbours(among.live) == beside
-
-
-def test_an_intent_of_the_whole_folder_is_refused_by_a_session_among_others(
-    among: AmongPlace,
-) -> None:
-    """As a program left it that knew of no such thing: the project would go to quarantine."""
-    among.linked()
-    _begun(among, patterns=[])
-    with pytest.raises(SupervisorError, match="session_files"):
-        among.manager().clear(ID)
-    assert (among.live / "bot.py").exists()
-
-
-def test_what_somebody_wrote_between_a_crash_and_its_recovery_is_kept(among: AmongPlace) -> None:
-    """One file of the snapshot lay there, a bot was started by hand: no mixture, and no loss."""
-    manager = among.linked()
-    wanted = session(among.live)
-    staged = among.live / NEW
-    staged.mkdir()
-    for name in ("store.db", "keys"):
-        (among.live / name).rename(staged / name)
-    (among.live / "creds.json").write_text('{"device": 9, "fingerprint": "by hand"}')
-    by_hand, beside = session(among.live), neighbours(among.live)
-    _begun(among, op="restore", phase="in", new=str(staged))
-    manager = among.manager()
-    manager.cleanup_old_backups(ID)
-    assert session(among.live) == wanted
-    assert {n: v for n, v in neighbours(among.live).items() if not n.startswith(NEW)} == {
-        n: v for n, v in beside.items() if not n.startswith(NEW)
-    }
-    (held,) = (path for path in (among.store / "quarantine").iterdir() if path.is_dir())
-    assert tree(held) == by_hand
-    assert not staged.exists()
-
-
-def test_what_was_staged_and_is_not_named_is_not_placed(among: AmongPlace) -> None:
-    """Whatever lies in the staging folder: a name of the project's comes to nothing."""
-    manager = among.linked()
-    wanted, beside = session(among.live), neighbours(among.live)
-    staged = among.live / NEW
-    manager.export(ID, staged)
-    (staged / "bot.py").write_text("print('no bot of ours')")
-    (staged / "store.db-journal").write_text("beside a database, if nothing else lies there")
-    all_gone(among.live)
-    (among.live / "store.db-journal").mkdir()
-    (among.live / "store.db-journal" / "mine").write_text("of the project")
-    _begun(among, op="restore", phase="in", new=str(staged))
-    among.manager().cleanup_old_backups(ID)
-    assert tree(among.live / "store.db-journal") == {"mine": b"of the project"}
-    shutil.rmtree(among.live / "store.db-journal")
-    assert session(among.live) == wanted
-    assert neighbours(among.live) == beside
 
 
 def test_a_store_on_another_disk_needs_no_room_there(

@@ -92,6 +92,21 @@ def test_the_files_of_a_session_among_others_are_never_told(tmp_path: Path) -> N
     assert not {"mine.session", "lib/linked.py", "keys/deep/key"} & set(told)
 
 
+def test_a_session_that_is_new_in_the_config_is_hidden_at_once(tmp_path: Path) -> None:
+    """A reload adds a bot whose session lies in a watched folder: that is no change of any file."""
+    write(tmp_path / "mine.session", "old")
+
+    async def main() -> tuple[str, ...]:
+        async with watching(tmp_path) as watched:
+            watched.hide([tmp_path / "sessions"], [(tmp_path, ("*.session",))])
+            watched.wake()
+            for name in ("mine.session", "sessions/x", "counts.py"):
+                write(tmp_path / name)
+            return await watched.paths()
+
+    assert asyncio.run(main()) == ("counts.py",)
+
+
 def test_a_name_that_only_begins_like_the_sessions_is_watched(tmp_path: Path) -> None:
     """Hiding too much would be a change forgotten."""
     written = [tmp_path / "sessions.py", tmp_path / "sessions-tools" / "a.py"]
