@@ -18,7 +18,7 @@ from supervisor.session.checked import Live
 from supervisor.session.copying.capture import YOUNG_NS, Copies, Stored, copy_changes
 from supervisor.session.copying.spool import Spool
 from supervisor.session.copying.stat_boot import stat_boot
-from supervisor.session.model import slug
+from supervisor.session.model import Unjudged, slug
 from supervisor.session.names import make_plain
 from supervisor.session.proof.profile import Profile
 from supervisor.session.quarantined import NO_ROOM
@@ -51,7 +51,13 @@ class Restores(Anew):
         """
         look = self._look(manifest)
         entries = look.entries if look is not None else self._own(manifest.id, entries_of(manifest))
-        if self.names(manifest.id) is not None:
+        names = self.names(manifest.id)
+        if names is not None:
+            if not any(entry.seen.kind == "file" for entry in entries.values()):
+                raise Unjudged(
+                    f"snapshot {manifest.seq} holds nothing that is called {names}",
+                    "were `session_files` changed since? Nothing was changed: put them back",
+                )
             make_plain(self.folder(manifest.id))
         staging = self._rebuild_folder(manifest.id)
         begun_ns = time_ns()

@@ -269,6 +269,20 @@ def test_what_is_of_the_session_no_more_is_never_placed(among: AmongPlace) -> No
     assert len(manager.snapshots(ID)) == 2, "it holds more than the session that is there"
 
 
+def test_a_snapshot_of_other_names_ends_no_link(among: AmongPlace) -> None:
+    """Whoever names other files has lost nothing: that is said, and the link stays."""
+    among.linked()
+    own, beside = session(among.live), neighbours(among.live)
+    manager = among.manager(parts={ID: ("elsewhere.db",)})
+    assert manager.check(ID).verdict == "absent"
+    with pytest.raises(SupervisorError, match="holds nothing that is called") as raised:
+        manager.restore(ID)
+    assert not isinstance(raised.value, NothingToRestore)
+    assert manager.record(ID).state == "linked"
+    assert session(among.live) == own
+    assert neighbours(among.live) == beside
+
+
 def test_a_snapshot_that_holds_more_is_not_this_session(among: AmongPlace) -> None:
     """With fewer names a new one is taken, though none of its files has changed."""
     among.linked(parts={ID: (*PARTS, "bot.py")})
