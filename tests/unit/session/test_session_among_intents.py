@@ -118,6 +118,7 @@ def test_what_was_staged_and_is_not_named_is_not_placed(among: AmongPlace) -> No
     staged = among.live / NEW
     manager.export(ID, staged)
     (staged / "bot.py").write_text("print('no bot of ours')")
+    (staged / "not-there.py").write_text("print('nor this')")
     (staged / "store.db-journal").write_text("beside a database, if nothing else lies there")
     among.lose()
     (among.live / "store.db-journal").mkdir()
