@@ -12,7 +12,7 @@ def test_a_short_life_keeps_every_promise() -> None:
 
 def test_what_lies_beside_a_session_is_never_touched() -> None:
     """The same where the session lies in a project: that is what it was, to stat(2) as well."""
-    run("machine", "--among", "--lives", "4", "--steps", "10", timeout_s=110, traces=False)
+    run("machine", "--among", "--lives", "3", "--steps", "10", timeout_s=110, traces=False)
 
 
 @pytest.mark.long

@@ -3,9 +3,11 @@
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from supervisor import SessionManager
 from tests.system.gates import Gate
 from tests.system.harness import PHONE, Folder, Running, end_all, running
 from tests.system.sessions import delete, empty, truncate
@@ -67,6 +69,14 @@ def linked(linked_once: Folder, tmp_path: Path) -> Iterator[Folder]:
     assert not left, f"left behind: {left}"
 
 
+def info(folder: Folder) -> dict[str, Any]:
+    """Return what is known of the session."""
+    root = folder.root
+    names, places = {PHONE: ("anon.session",)}, {PHONE: root}
+    store, state = root / ".session-cache", root / "session-state.json"
+    return SessionManager(root / "sessions", store, state, parts=names, paths=places).info(PHONE)
+
+
 def _comes_back(supervisor: Running, folder: Folder, identity: str) -> None:
     """The bot is up as the device it was, and was not asked for a code."""
     supervisor.restarted(0)
@@ -78,23 +88,23 @@ def _comes_back(supervisor: Running, folder: Folder, identity: str) -> None:
 def test_a_save_restarts_it_as_the_same_device(linked: Folder) -> None:
     """What is saved beside the session counts; the session's own files never do."""
     with running(linked) as supervisor:
-        identity = linked.info()["identity"]
+        identity = info(linked)["identity"]
         _comes_back(supervisor, linked, identity)
         mark = supervisor.mark_now()
         linked.write("bot.py", BOT.read_text() + "# saved\n")
         assert supervisor.restarted(mark)["changed"] == ["bot.py"]
         assert supervisor.status()["session"]["identity"] == identity
-    info = linked.info()
-    assert info["path"] == str(linked.root)
-    assert 1 <= info["files"] <= 2
-    assert info["snapshots"][-1]["verdict"] == "good"
+    found = info(linked)
+    assert found["path"] == str(linked.root)
+    assert 1 <= found["files"] <= 2
+    assert found["snapshots"][-1]["verdict"] == "good"
 
 
 @pytest.mark.long
 @pytest.mark.parametrize("damage", [empty, delete, truncate])
 def test_a_damaged_session_file_comes_back(linked: Folder, damage: Callable[[Path], None]) -> None:
     """Deleted, emptied or truncated: restored before the bot starts; nothing else is touched."""
-    before, identity = project(linked.root), linked.info()["identity"]
+    before, identity = project(linked.root), info(linked)["identity"]
     damage(linked.root / "anon.session")
     with running(linked, "run") as supervisor:
         _comes_back(supervisor, linked, identity)
@@ -114,7 +124,7 @@ def test_a_restore_that_was_killed_is_finished(
     linked: Folder, damage: Callable[[Path], None], step: str
 ) -> None:
     """The supervisor dies while the file is moved into place: the next one goes on from there."""
-    before, identity = project(linked.root), linked.info()["identity"]
+    before, identity = project(linked.root), info(linked)["identity"]
     damage(linked.root / "anon.session")
     linked.module = "tests.system.gated_supervisor"
     with Gate(linked, step) as gate, running(linked, "run") as killed:
@@ -130,7 +140,7 @@ def test_a_restore_that_was_killed_is_finished(
 @pytest.mark.long
 def test_every_command_knows_where_it_lies(linked: Folder) -> None:
     """Info, check, backup, export, clear, import, restore, with no supervisor that runs."""
-    before, identity = project(linked.root), linked.info()["identity"]
+    before, identity = project(linked.root), info(linked)["identity"]
     (linked.root / "anon.session").write_bytes(b"")
     for words in (
         ["restore"],

@@ -118,7 +118,7 @@ GLOBS = st.lists(
 ).map("".join)
 
 
-@settings(max_examples=200, deadline=None, database=None)
+@settings(max_examples=100, deadline=None, database=None)
 @given(one=GLOBS, other=GLOBS, name=LETTERS)
 def test_what_is_of_both_is_an_overlap(one: str, other: str, name: str) -> None:
     """Whatever the globs: a name that two sessions would both take is always told before."""

@@ -58,7 +58,9 @@ def test_an_archive_may_hold_more_than_is_named(among: AmongPlace) -> None:
     assert neighbours(among.live) == beside
 
 
-@pytest.mark.parametrize("name", ["taken-out", "taken-out.tar.zst"])
+@pytest.mark.parametrize(
+    "name", ["taken-out.tar.zst", pytest.param("taken-out", marks=pytest.mark.long)]
+)
 def test_an_export_may_lie_in_the_project(among: AmongPlace, name: str) -> None:
     """But not in the session; and what was exported comes in again."""
     manager = among.linked()
