@@ -8,7 +8,7 @@ import os
 from collections.abc import Callable, Generator, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PosixPath
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from supervisor.config.patterns import beside, named
 from supervisor.session import files
@@ -76,11 +76,11 @@ class _Shown(PosixPath):
     def iterdir(self) -> Generator[Self, None, None]:
         return (path for path in super().iterdir() if self._shows(path))
 
-    def glob(self, pattern: str) -> Generator[Self, None, None]:
-        return (path for path in super().glob(pattern) if self._shows(path))
+    def glob(self, pattern: str, **options: Any) -> Generator[Self, None, None]:
+        return (path for path in super().glob(pattern, **options) if self._shows(path))
 
-    def rglob(self, pattern: str) -> Generator[Self, None, None]:
-        return (path for path in super().rglob(pattern) if self._shows(path))
+    def rglob(self, pattern: str, **options: Any) -> Generator[Self, None, None]:
+        return (path for path in super().rglob(pattern, **options) if self._shows(path))
 
     def _shows(self, path: Path) -> bool:
         own = str(path.relative_to(self))
