@@ -201,11 +201,11 @@ class Console:
     def _preflight_failed(self, bot: str, event: Event) -> list[Line]:
         self._explained.add(bot)
         found = [e for e in words.listed(event, "errors") if isinstance(e, dict)]
-        where = [
-            f"{get(e, 'path')}:{get(e, 'line')}" if e.get("line") is not None else get(e, "path")
+        told = [
+            ":".join(str(e[key]) for key in ("path", "line", "column") if e.get(key) is not None)
+            + f": {get(e, 'text')}"
             for e in found
         ]
-        told = [f"{w}: {get(e, 'text')}" for w, e in zip(where, found, strict=True)]
         return bad(*told, "the old bot is still online; save the fix to go on")
 
     def _standby_failed(self, bot: str, event: Event) -> list[Line]:

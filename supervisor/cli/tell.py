@@ -320,6 +320,13 @@ def _failed(bot: str, event: Event) -> list[Line]:
     )
 
 
+def _preflight_skipped(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"changed files are not judged before a restart{because(event)}",
+        "a save that does not start ends the bot that runs",
+    )
+
+
 def _finished(_bot: str, event: Event) -> list[Line]:
     return info(f"finished{because(event)}")
 
@@ -358,6 +365,7 @@ TELL: dict[str, Teller] = {
     "note_failed": _note_failed,
     "undecryptable": _undecryptable,
     "spawned": _spawned,
+    "preflight_skipped": _preflight_skipped,
     "trespass": _trespass,
     "late": _late,
     "offline": _offline,

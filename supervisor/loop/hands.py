@@ -25,7 +25,7 @@ from supervisor.process.carried import Carried
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.watch import bytecode
-from supervisor.watch.preflight import preflight
+from supervisor.watch.preflight import Problem, preflight, preflight_node
 from supervisor.watch.watcher import Watcher
 
 
@@ -63,6 +63,7 @@ class Hands:
         self._bot = tools.bot
         self._loop = asyncio.get_running_loop()
         self._children: dict[int, Child] = {}
+        self._unjudged = False  # whether it was said that changes can't be judged
         self.jobs = Jobs(tools.bot.name, tools.post, tools.report)
         self.session = SessionWork(
             tools.config,
@@ -268,14 +269,32 @@ class Hands:
 
     async def _preflight(self, ticket: int, paths: tuple[str, ...]) -> None:
         root, python = self._tools.config.root, self.starts.python
-        problems = []
         if python is not None:
             folder = self.starts.bytecode_folder
             problems = await preflight(paths, base=root, python=python, prefix=folder)
+        else:
+            problems = await self._preflight_node(paths)
         if problems:
             self._tools.post(ev.PreflightFailed(ticket, tuple(map(asdict, problems))))
         else:
             self._tools.post(ev.PreflightPassed(ticket))
+
+    async def _preflight_node(self, paths: tuple[str, ...]) -> list[Problem]:
+        starts = self.starts
+        found = await preflight_node(
+            paths,
+            base=self._tools.config.root,
+            command=starts.command,
+            cwd=self._bot.cwd,
+            env=starts.environment(),
+            prefix=starts.prefix,
+        )
+        if not isinstance(found, str):
+            return found
+        if not self._unjudged:
+            self._unjudged = True
+            self._tools.report("preflight_skipped", why=found)
+        return []
 
     def _report(self, event: str, fields: dict[str, Any]) -> None:
         if event == "standby_failed" and (child := self.child(fields.get("generation"))):

@@ -5,13 +5,14 @@ Weak evidence: what compiles may still fail to start. But what does not compile 
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
-from supervisor.watch import interpreters
+from supervisor.watch import interpreters, node
 from supervisor.watch.compiling import judge
 
 # Not asyncio's own pool: there, looks at /proc and waits for programs may take every place.
@@ -20,11 +21,12 @@ _threads = ThreadPoolExecutor(4, thread_name_prefix="preflight")
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """Why a file can't be run: `SyntaxError: '(' was never closed`, and the line if it is known."""
+    """Why a file can't be run: `SyntaxError: '(' was never closed`, and where, if it is known."""
 
     path: str
     line: int | None
     text: str
+    column: int | None = None
 
 
 async def preflight(
@@ -42,6 +44,31 @@ async def preflight(
         return []
     loop = asyncio.get_running_loop()
     return await loop.run_in_executor(_threads, _judge, chosen, base, python, keep)
+
+
+async def preflight_node(
+    paths: Iterable[str],
+    *,
+    base: Path,
+    command: Sequence[str],
+    cwd: Path,
+    env: Mapping[str, str],
+    prefix: Sequence[str] = (),
+) -> list[Problem] | str:
+    """Parse what changed of a Node bot (see `node.judge`). A str: why nothing was judged."""
+    chosen = [path for path in paths if node.judged(path)]
+    if not chosen or node.runner(command, cwd) is None:
+        return []
+    files = [os.path.join(base, path) for path in chosen]  # noqa: PTH118 - as in `_judge`
+    ask = partial(node.judge, files, command=command, cwd=cwd, env=env, prefix=prefix)
+    found = await asyncio.get_running_loop().run_in_executor(_threads, ask)
+    if isinstance(found, str):
+        return found
+    return [
+        Problem(path, why.line, why.text, why.column)
+        for path, why in zip(chosen, found, strict=True)
+        if why is not None
+    ]
 
 
 def _judge(paths: list[str], base: Path, python: str, prefix: str) -> list[Problem]:

@@ -65,6 +65,26 @@ def test_it_is_linked_once(new_folder: Callable[..., Folder], name: str) -> None
         is_one_device(chat)
 
 
+def test_a_save_that_does_not_parse_stops_nobody(new_folder: Callable[..., Folder]) -> None:
+    """The bot stays online, and the console shows file, line and column; the next save is taken."""
+    more = 'watch = ["baileys_bot.mjs"]'
+    with linked(new_folder, "baileys_bot", more) as (supervisor, chat):
+        folder, name = supervisor.folder, "baileys_bot.mjs"
+        good, mark = (folder.root / name).read_text(), supervisor.mark()
+        folder.replace(name, f"{good}\nconst = 3;\n")
+        line = good.count("\n") + 2
+        (error,) = supervisor.wait("preflight_failed", mark)["errors"]
+        assert (error["path"], error["line"], error["column"]) == (name, line, 7)
+        supervisor.shows(f"{name}:{line}:7: SyntaxError: Unexpected token '='")
+        assert chat.ask(next(iter(chat.devices)), "hello") == "re: hello"
+        assert len(chat.came_back) == 1
+        mark = supervisor.mark()
+        folder.replace(name, f"{good}\n// better\n")
+        assert supervisor.restarted(mark, bot="one")["reason"] == "change"
+        chat.wait(lambda: len(chat.came_back) == 2, "back")
+        is_one_device(chat)
+
+
 @pytest.mark.long
 @pytest.mark.parametrize("name", [BAILEYS, BROWSER])
 def test_it_is_linked_once_over_twenty_restarts(
