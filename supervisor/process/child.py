@@ -22,6 +22,7 @@ from supervisor.process.contract import Heard
 from supervisor.process.input import Input
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
+from supervisor.process.relays import told_to_stop
 from supervisor.process.signals import send
 from supervisor.process.speech import Speech
 from supervisor.process.tree import TOKEN, Stat, lock_holders, mains, members
@@ -290,12 +291,10 @@ class Child:
 
         Thawed first, a process could go back to sleep over the signal (see `frozen`).
         """
-        self._signal_main(self.plan.stop_signal)  # first: to find the others takes a moment
-        alive = self.members()
-        if self.status is not None:
-            for pid in alive:
-                send(pid, self.plan.stop_signal)
-        for pid in alive:
+        # The main process first: to find the others takes a moment.
+        for pid in told_to_stop([self.pid] if self.status is None else self.members()):
+            send(pid, self.plan.stop_signal)
+        for pid in self.members():
             send(pid, signal.SIGCONT)
 
     def kill(self) -> None:

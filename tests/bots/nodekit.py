@@ -14,9 +14,10 @@ from tests.bots.chat import Chat
 BOTS = Path(__file__).parent
 MODULES = BOTS.parents[1] / "build" / "bots" / "node_modules"
 NODE = shutil.which("node")
-BROWSER = next(
-    filter(None, map(shutil.which, ("chromium-headless-shell", "chromium", "google-chrome"))), None
-)
+# People's bots have the whole browser: only that locks its profile.
+BROWSERS = [*filter(None, map(shutil.which, ("chromium", "google-chrome", "chrome")))]
+SMALL = shutil.which("chromium-headless-shell") or next(iter(BROWSERS), None)
+BROWSER = next(iter(BROWSERS), SMALL)
 SESSION = {"baileys_bot": "auth_info_baileys", "browser_bot": ".wwebjs_auth/session-x"}
 READY = {"baileys_bot": "opened connection to WA", "browser_bot": "Client is ready!"}
 

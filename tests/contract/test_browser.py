@@ -144,7 +144,7 @@ def test_what_is_no_browser_is_not_mentioned(started: Callable[..., Program]) ->
 def a_browser(started: Callable[..., Program], folder: Path, port: int = 0) -> Program:
     """Start a real one; return it once it listens."""
     return started(
-        str(nodekit.BROWSER),
+        str(nodekit.SMALL),
         *("--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder}"),
         *(f"--remote-debugging-port={port}", "about:blank"),
         says=b"DevTools listening",

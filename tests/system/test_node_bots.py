@@ -3,14 +3,24 @@
 Their whole config is a log line that says ready, and where the session lies.
 """
 
+import asyncio
+import json
+import shutil
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import pytest
 
+from supervisor.core.errors import SupervisorError
+from supervisor.process.browser import close_browsers
+from supervisor.process.signals import send
+from supervisor.process.tree import with_descendants
+from supervisor.session.leftovers import clear_leftovers
 from tests.bots import nodekit
 from tests.bots.chat import Chat, chatting
-from tests.system.harness import Folder, Running, running
+from tests.system.harness import Folder, Running, alive, running
 
 pytestmark = nodekit.needs_node
 
@@ -25,17 +35,17 @@ BACK_S = 60.0
 
 @contextmanager
 def linked(
-    new_folder: Callable[..., Folder], name: str, more: str = ""
+    new_folder: Callable[..., Folder], name: str, more: str = "", driver: str = "playwright"
 ) -> Iterator[tuple[Running, Chat]]:
     """Run a bot that has been linked, under a supervisor."""
     folder = new_folder(nodekit.bot_config(name, more=more))
     with ExitStack() as stack:
         chat = stack.enter_context(chatting())
-        nodekit.bot_project(folder.root, name, chat)
+        nodekit.bot_project(folder.root, name, chat, driver=driver)
         supervisor = stack.enter_context(running(folder))
         chat.scan()
         chat.wait(lambda: bool(chat.came_back), "linked")
-        supervisor.wait("verified", timeout_s=BACK_S)
+        supervisor.wait("restarted", timeout_s=BACK_S)  # the record of its first start
         yield supervisor, chat
 
 
@@ -96,3 +106,118 @@ def test_it_is_linked_once_over_twenty_restarts(
             restarted(supervisor, chat)
         is_one_device(chat)
         assert supervisor.status("one")["restarts"] == 20
+
+
+BY_TSX = [pytest.mark.long, nodekit.needs_packages("tsx")]
+WRAPPED = """
+import { appendFileSync } from "node:fs";
+process.on("SIGTERM", () => {
+  appendFileSync("said", "told ");
+  setTimeout(() => {
+    appendFileSync("said", "flushed ");
+    process.exit(0);
+  }, 300);
+});
+setInterval(() => {}, 1000);
+console.log("it is up");
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["sh", "-c", "node bot.mjs; true"],
+        pytest.param(["npm", "start"], marks=pytest.mark.long),
+        pytest.param(["npm", "run", "deep"], marks=pytest.mark.long),
+        pytest.param(["npx", "tsx", "bot.mjs"], marks=BY_TSX),
+        pytest.param(["npm", "run", "typed"], marks=BY_TSX),
+        pytest.param(["node_modules/.bin/tsx", "bot.mjs"], marks=BY_TSX),
+    ],
+    ids=" ".join,
+)
+def test_below_a_wrapper_it_has_its_time_to_flush(
+    new_folder: Callable[..., Folder], command: list[str]
+) -> None:
+    """Whatever the wrapper does with the signal, the bot gets it once, and is waited for."""
+    if "/" not in command[0] and shutil.which(command[0]) is None:
+        pytest.skip(f"{command[0]} is not installed: with it this would run")
+    ready = 'session = "x"\nready = { log = "it is up" }'
+    folder = new_folder(f"[bot.one]\ncommand = {json.dumps(command)}\n{ready}\n")
+    nodekit.node_project(folder.root)
+    folder.write("bot.mjs", WRAPPED)
+    folder.write(
+        "package.json",
+        '{"scripts": {"start": "node bot.mjs", "deep": "npm start", "typed": "tsx bot.mjs"}}',
+    )
+    with running(folder) as supervisor:
+        supervisor.wait("restarted", timeout_s=BACK_S)  # the record of its first start
+        mark = supervisor.mark()
+        supervisor.client.call("restart", bot="one")
+        supervisor.wait("restarted", mark, BACK_S)
+        assert (folder.root / "said").read_text() == "told flushed "
+        assert not supervisor.seen("killed")
+
+
+def browser_of(pids: list[int]) -> int:
+    """Return the browser's main process."""
+    for pid in pids:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+        if any(word.startswith(b"--user-data-dir=") for word in words):
+            return pid
+    raise AssertionError(f"no browser among {pids}")
+
+
+def closes(supervisor: Running, chat: Chat) -> None:
+    """Have the browser write the login down: the bot ends with it, and comes back."""
+    mark, back = supervisor.mark(), len(chat.came_back)
+    tree = with_descendants([supervisor.status("one")["pid"]])
+    (told,) = asyncio.run(close_browsers(tree, 10.0))
+    assert "closed itself" in told
+    supervisor.wait("verified", mark, BACK_S)
+    chat.wait(lambda: len(chat.came_back) > back, "back")
+
+
+@pytest.mark.long
+@nodekit.needs_browser
+@nodekit.needs_packages("playwright-core", "puppeteer-core")
+@pytest.mark.parametrize("killed", ["browser", "driver", "all"])
+@pytest.mark.parametrize("driver", ["playwright", "puppeteer"])
+def test_after_a_sigkill_it_is_back_as_the_same_device(
+    new_folder: Callable[..., Folder], driver: str, killed: str
+) -> None:
+    """Whoever of the two died: no browser is left over, and the profile is free."""
+    with linked(new_folder, "browser_bot", driver=driver) as (supervisor, chat):
+        if driver == "playwright":
+            restarted(supervisor, chat)  # it closes its browser: the login is on the disk
+        else:
+            closes(supervisor, chat)
+        mark, back = supervisor.mark(), len(chat.came_back)
+        tree = with_descendants([supervisor.status("one")["pid"]])
+        chosen = {"driver": tree[:1], "all": tree, "browser": [browser_of(tree)]}[killed]
+        for pid in chosen:
+            send(pid, signal.SIGKILL)
+        supervisor.wait("verified", mark, BACK_S)
+        chat.wait(lambda: len(chat.came_back) > back, "back")
+        is_one_device(chat)
+        assert not [pid for pid in tree if alive(pid)]
+
+
+@pytest.mark.long
+@nodekit.needs_browser
+@nodekit.needs_packages("playwright-core")
+def test_a_lock_of_another_host_is_no_obstacle(new_folder: Callable[..., Folder]) -> None:
+    """Without it being cleared the browser does not start; with it, the bot is as it was."""
+    with linked(new_folder, "browser_bot") as (supervisor, chat):
+        supervisor.client.call("stop", bot="one")
+        supervisor.wait("down")
+        profile = supervisor.folder.root / nodekit.SESSION["browser_bot"]
+        (profile / "SingletonLock").symlink_to("3f9ab12-7")
+        assert len(clear_leftovers(profile)) == 1
+        mark, back = supervisor.mark(), len(chat.came_back)
+        supervisor.client.call("start", bot="one")
+        supervisor.wait("verified", mark, BACK_S)
+        chat.wait(lambda: len(chat.came_back) > back, "back")
+        is_one_device(chat)
+        tree = with_descendants([supervisor.status("one")["pid"]])
+        with pytest.raises(SupervisorError, match=f"pid {browser_of(tree)}"):
+            clear_leftovers(profile)
