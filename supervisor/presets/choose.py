@@ -14,7 +14,7 @@ from supervisor.config import default_config as plain_config
 from supervisor.config import load as plain_load
 from supervisor.config.preset import GENERIC, Preset, SessionPlace
 from supervisor.core.errors import ConfigError
-from supervisor.presets import source
+from supervisor.presets import place, source
 from supervisor.presets.library import known
 from supervisor.presets.source import Project
 from supervisor.session.proof.profile import KNOWN as KINDS
@@ -90,7 +90,8 @@ def recognised(project: Project, presets: Mapping[str, Preset]) -> tuple[Preset,
 def _settled(bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool) -> BotConfig:
     if bot.session is None:
         return bot
-    asks = bot.preset == AUTO or presets[bot.preset].session.source
+    given = presets.get(bot.preset, GENERIC).session
+    asks = bot.preset == AUTO or given.source or given.folder_source
     project = source.read(bot.cwd, bot.watch, bot.command) if asks else source.NOTHING
     preset, why = presets.get(bot.preset, GENERIC), ""
     if bot.preset == AUTO:
@@ -121,13 +122,19 @@ def _ready(preset: Preset) -> ReadyCheck:
 
 def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tuple[BotConfig, str]:
     """Return the bot with the place of its session, and that in words."""
-    named = list(dict.fromkeys(_named_in_source(session, project)))
+    named = place.named(session, project, bot.cwd)
     if session.place == "parts":
-        names = dict.fromkeys(name.split("/")[0] for name in (*named, *session.path))
+        # One that lies elsewhere is no part of this folder.
+        inside = [name for name in named if not name.startswith(("/", "../"))]
+        names = dict.fromkeys(name.split("/")[0] for name in (*inside, *session.path))
         parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
         return _with_files(bot, bot.cwd, parts), _told(bot.cwd, parts)
+    # Of several that it names, one that is there.
+    named.sort(key=lambda name: not (bot.cwd / name).exists())
+    within = place.folder(session, project, bot.cwd)
     usual = [path for path in session.path if not set(path) & set(_GLOB)]
-    found = named or _found(bot.cwd, session.path, session.kind) or usual
+    there = _found(bot.cwd / within, session.path, session.kind)
+    found = named or [os.path.normpath(Path(within, name)) for name in there or usual]
     if not found:
         if session.place == "file" and session.path:
             return _with_files(bot, bot.cwd, session.path), _told(bot.cwd, session.path)
@@ -149,22 +156,6 @@ def _told(folder: Path, parts: tuple[str, ...]) -> str:
 
 def _with_files(bot: BotConfig, folder: Path, files: tuple[str, ...]) -> BotConfig:
     return replace(bot, session_path=folder, session_files=files)
-
-
-def _named_in_source(session: SessionPlace, project: Project) -> list[str]:
-    """Return the places that the bot's own source names."""
-    before, _, after = session.named.partition("{}")
-    found = [
-        match[1]
-        for text in project.texts.values()
-        for regex in session.source
-        for match in regex.finditer(text)
-    ]
-    return [
-        name if after and name.endswith(after) else f"{before}{name}{after}"
-        for name in found
-        if name and name.isprintable()
-    ]
 
 
 def _found(folder: Path, patterns: Sequence[str], kind: str = "generic") -> list[str]:

@@ -33,11 +33,11 @@ _METHODS = ("resolve", "absolute", "expanduser", "as_posix", "toString")
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A file's text; `folder`: where it lies, below the bot's working folder. `others`: the rest."""
+    """A file's text; `folder`: where it lies, as seen from the bot's working folder."""
 
     text: str
     folder: str = "."
-    others: Sequence[str] = ()
+    others: "Sequence[Source]" = ()
 
     def value(self, at: int) -> str | None:
         """Return what the expression says that begins at `at`; None if that is not understood.
@@ -45,7 +45,7 @@ class Source:
         A path is relative to the working folder, or absolute. Of a variable of the environment
         its default is taken.
         """
-        return _Reader(self, self.text, at, 0).value()
+        return _Reader(self, at, 0).value()
 
 
 def assigned(name: str, text: str) -> int | None:
@@ -62,9 +62,9 @@ def assigned(name: str, text: str) -> int | None:
 class _Reader:
     """Reads on from `at`."""
 
-    def __init__(self, source: Source, text: str, at: int, depth: int) -> None:
+    def __init__(self, source: Source, at: int, depth: int) -> None:
         self._source = source
-        self._text = text
+        self._text = source.text
         self._at = at
         self._depth = depth
 
@@ -111,23 +111,24 @@ class _Reader:
         return None if is_template and marks in text else text
 
     def _call(self, name: str) -> str | None:
-        head, _, method = name.rpartition(".")
         given = list(self._arguments())
-        if name in _WORKING:
-            return "."
-        if name in _PATHS:
-            return _joined(given) if given else "."
-        if name in _JOINS:
-            return _joined(given)
-        if name in _SAME:
-            return given[0] if given else None
-        if name in _ABOVE:
-            return _above(given[0] if given else None, 1)
-        if name in _ENVIRONMENT:
-            return given[1] if len(given) > 1 else None
-        if method in _METHODS and head:
-            return self._named(head)
-        return None
+        first = given[0] if given else None
+        head, _, method = name.rpartition(".")
+        if name in _JOINS or name in _PATHS:
+            found = _joined(given) if given else "."
+        elif name in _WORKING:
+            found = "."
+        elif name in _SAME:
+            found = first
+        elif name in _ABOVE:
+            found = _above(first, 1)
+        elif name in _ENVIRONMENT and len(given) > 1:
+            found = given[1]
+        elif method in _METHODS and head:
+            found = self._named(head)
+        else:
+            found = None
+        return found
 
     def _methods(self, found: str | None) -> str | None:
         """Follow `.resolve().parent` and the like after a call."""
@@ -153,9 +154,9 @@ class _Reader:
             self._skip()
             if self._take(")"):
                 return
-            inner = _Reader(self._source, self._text, self._at, self._depth + 1)
+            inner = _Reader(self._source, self._at, self._depth + 1)
             yield inner.value()
-            self._at = inner._at  # noqa: SLF001 - another of its own
+            self._at = inner._at
             self._skip()
             if not self._take(","):
                 self._take(")")
@@ -168,10 +169,10 @@ class _Reader:
             return posixpath.join(self._source.folder, "source")
         if not name or name.startswith(_OF_ENVIRONMENT):
             return None
-        for text in (self._text, *self._source.others):
-            at = assigned(name.rpartition(".")[2], text)
+        for source in (self._source, *self._source.others):
+            at = assigned(name.rpartition(".")[2], source.text)
             if at is not None:
-                return _Reader(self._source, text, at, self._depth + 1).value()
+                return _Reader(source, at, self._depth + 1).value()
         return None
 
     def _skip(self) -> None:
@@ -187,9 +188,9 @@ class _Reader:
         return True
 
 
-def _joined(parts: Iterable[str | None]) -> str | None:
-    known = [part for part in (given := list(parts)) if part is not None]
-    return posixpath.join(*known) if known and len(known) == len(given) else None
+def _joined(parts: Sequence[str | None]) -> str | None:
+    known = [part for part in parts if part is not None]
+    return posixpath.join(*known) if known and len(known) == len(parts) else None
 
 
 def _above(path: str | None, steps: int) -> str | None:
