@@ -216,6 +216,9 @@ def test_the_config_page_has_every_key_and_no_other() -> None:
     known |= {f"bot.NAME.{name}": key for name, key in keys.BOT.items()}
     for table, inner in keys.BOT_TABLES.items():
         known |= {f"bot.NAME.{table}.{name}": key for name, key in inner.items()}
+    known |= {f"preset.NAME.{name}": key for name, key in keys.PRESET.items()}
+    for table, inner in keys.PRESET_TABLES.items():
+        known |= {f"preset.NAME.{table}.{name}": key for name, key in inner.items()}
     page = documented()
     assert sorted(page) == sorted(known)
     for name, (_, default) in page.items():

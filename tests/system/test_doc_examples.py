@@ -21,6 +21,7 @@ from tests.system.harness import PHONE, Event, Folder, Running, running
 
 README = ROOT / "README.md"
 CONTRACT = ROOT / "docs" / "contract.md"
+PRESETS = ROOT / "docs" / "presets.md"
 # Others may be loading the machine: what is late here is not what is tested.
 PATIENCE_S = 60.0
 STAMPED = re.compile(r"\d\d:\d\d:\d\d (.*)")
@@ -78,6 +79,21 @@ def test_the_readme_s_bot_is_restarted_as_the_same_device(
         assert not supervisor.seen("trespass")
         assert not supervisor.seen("pairing")
     assert (folder.root / "sessions/session-mine/device").read_text() == "device-1"
+
+
+def test_a_preset_of_one_s_own_tells_that_a_bot_is_up(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """Copied from docs/presets.md, the bot that knows nothing of us is the same device again."""
+    folder = example(new_folder, PRESETS.read_text(), "python", "bot.py")
+    with running(folder) as supervisor:
+        supervisor.wait("snapshot_taken", 0, PATIENCE_S, bot="mine")
+        assert supervisor.status("mine")["session"]["identity"] == "robot-7"
+        record = saved(supervisor, "bot.py")
+        assert record["verified"]
+        assert record["proof"] == "identity"
+        assert not supervisor.seen("ready_assumed")
+    assert (folder.root / "device-keys" / "device").read_text() == "robot-7"
 
 
 class Chat:
