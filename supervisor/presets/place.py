@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from supervisor.config.preset import Regexes, SessionPlace
@@ -41,24 +42,19 @@ def _values(regexes: Regexes, project: Project, cwd: Path) -> Iterator[str]:
     sources = {path: Source(text, _below(cwd, path)) for path, text in project.texts.items()}
     for regex in regexes:
         for path, source in sources.items():
-            whole = Source(source.text, source.folder, tuple(_without(sources, path)))
             for match in regex.finditer(source.text):
                 begun = source.text[source.text.rfind("\n", 0, match.start()) + 1 : match.start()]
                 if begun.lstrip().startswith(_COMMENTS):
                     continue
-                value = match[1] if regex.groups else whole.value(match.end())
+                if regex.groups:
+                    value: str | None = match[1]
+                else:
+                    others = tuple(other for at, other in sources.items() if at != path)
+                    value = replace(source, others=others).value(match.end())
                 # What is no file: `:memory:`, postgres://
-                if (
-                    value
-                    and value.isprintable()
-                    and not value.startswith(":")
-                    and "://" not in value
-                ):
+                is_file = value and not value.startswith(":") and "://" not in value
+                if value and is_file and value.isprintable():
                     yield value
-
-
-def _without(sources: dict[Path, Source], path: Path) -> Iterator[Source]:
-    return (source for other, source in sources.items() if other != path)
 
 
 def _below(cwd: Path, path: Path) -> str:

@@ -33,7 +33,11 @@ TABLE = "┌──────┬──────┐\n" + "│ a    │ ██
 RULES = "########################################\n" * 20
 MARKDOWN = "## one\n## two\n" * 12
 WIDE = "█ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄ █ ▀ ▄\n" * 3
+LOGO = ("█ ▀ ▄ █ ▀▄ █ ▄ ▀█▄▀ ▄█\n" * 9).strip("\n")
+PORTRAIT = ("█▀▄█▀▄█▀▄ █▀▄█▀▄█▀▄ █▀▄█▀▄\n" * 60).strip("\n")
 NONE = {
+    "logo": LOGO,
+    "portrait": PORTRAIT,
     "figlet": FIGLET,
     "blocks": BLOCKS,
     "bars": BARS,
