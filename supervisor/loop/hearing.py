@@ -140,9 +140,13 @@ class Hearing:
         if listener.asked:
             listener.asked = False
             self._wait_and_see(listener)
+        drew = listener.ear.picture.drawing
         words = listener.ear.hear(text)
         if listener.ear.picture.drawing:
             self._later(listener, "code", _DRAWN_S, self._drawn)
+        elif drew:  # before what it says next, which may be that somebody has scanned it
+            self._never(listener, "code")
+            self._drawn(listener)
         if words:
             self._take(listener, words)
 

@@ -2,8 +2,8 @@
 
 import json
 import secrets
-import time
 from pathlib import Path
+from threading import Event
 
 from nio import AsyncClient
 
@@ -12,7 +12,7 @@ CREDENTIALS = Path("credentials.json")
 if not CREDENTIALS.exists():
     print("Enter your password: ", end="", flush=True)
     while not Path("code").exists():
-        time.sleep(0.02)
+        Event().wait(0.02)
     login = {
         "homeserver": "https://matrix.example.org",
         "user_id": "@bot:example.org",

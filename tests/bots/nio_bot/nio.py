@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from threading import Event
 
 POLL_S = 0.02
 
@@ -29,4 +30,4 @@ class AsyncClient:
         while True:
             token = f"s{time.time_ns()}"
             self.database.execute("INSERT OR REPLACE INTO synctokens VALUES (1, ?)", (token,))
-            time.sleep(POLL_S)
+            Event().wait(POLL_S)

@@ -4,6 +4,7 @@ import os
 import sqlite3
 import time
 from pathlib import Path
+from threading import Event
 
 POLL_S = 0.02
 
@@ -30,7 +31,7 @@ class TelegramClient:
         if self.database.execute("SELECT auth_key FROM sessions").fetchone() is None:
             print("Please enter your phone (or bot token): ", end="", flush=True)
             while not Path("code").exists():
-                time.sleep(POLL_S)
+                Event().wait(POLL_S)
             address = (2, "149.154.167.51", 443, os.urandom(256))
             self.database.execute("INSERT INTO sessions VALUES (?, ?, ?, ?, NULL)", address)
             self.database.execute("INSERT INTO version VALUES (8)")
@@ -46,4 +47,4 @@ class TelegramClient:
             self.database.execute(
                 "INSERT OR REPLACE INTO update_state VALUES (0, ?, 0, 0, 0)", (time.time_ns(),)
             )
-            time.sleep(POLL_S)
+            Event().wait(POLL_S)
