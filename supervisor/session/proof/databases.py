@@ -51,18 +51,15 @@ def databases_in(folder: Path, suffix: str = "") -> Iterator[Path]:
     is there and can't be read.
     """
     try:
-        with os.scandir(folder) as entries:
-            names = [
-                entry.name
-                for entry in islice(entries, _LOOKED_AT_MAX)
-                if entry.name.endswith(suffix) and entry.is_file(follow_symlinks=False)
-            ]
+        paths = [
+            path
+            for path in islice(folder.iterdir(), _LOOKED_AT_MAX)  # which shows the session's alone
+            if path.name.endswith(suffix) and files.is_plain(path)
+        ]
     except (FileNotFoundError, NotADirectoryError):
         return
-    names.sort(key=lambda name: (not name.endswith(_USUAL), name))
-    for name in names[:_OPENED_MAX]:
-        if is_database(path := folder / name):
-            yield path
+    paths.sort(key=lambda path: (not path.name.endswith(_USUAL), path.name))
+    yield from filter(is_database, paths[:_OPENED_MAX])
 
 
 def is_database(path: Path) -> bool:
