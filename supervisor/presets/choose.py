@@ -140,10 +140,9 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
             return _with_files(bot, bot.cwd, session.path), _told(bot.cwd, session.path)
         return bot, ""
     path = Path(os.path.normpath(bot.cwd / found[0]))
-    told = f"its session lies in {found[0]}"
     if session.place == "file":
-        return _with_files(bot, path.parent, (path.name,)), told
-    return replace(bot, session_path=path), told
+        return _with_files(bot, path.parent, (path.name,)), f"its session is {found[0]}"
+    return replace(bot, session_path=path), f"its session lies in {found[0]}"
 
 
 def _told(folder: Path, parts: tuple[str, ...]) -> str:
