@@ -9,6 +9,7 @@ from supervisor.session import epochs
 from supervisor.session.base import Base
 from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import PROOFS, rfc3339
+from supervisor.session.names import shown
 from supervisor.session.proof.fitting import kind_of
 from supervisor.session.proof.profile import identity_of
 from supervisor.session.scan import scan
@@ -101,10 +102,10 @@ class Ledger(Base):
         Until it has a snapshot only that tells what must be there.
         """
         epochs.begin(record, identity, adopted=adopted)
-        folder = self.folder(session_id)
+        folder, names = self.folder(session_id), self.names(session_id)
         with suppress(OSError, SupervisorError):
-            kind = self._given_profile(session_id) or kind_of(folder)
-            if not record.profile and kind.tells_device and identity_of(kind, folder):
+            kind = self._given_profile(session_id) or kind_of(folder, names)
+            if not record.profile and kind.tells_device and identity_of(kind, shown(folder, names)):
                 record.profile = kind.name
 
     def _keeps_something(self, session_id: str, record: Record) -> bool:
@@ -112,7 +113,8 @@ class Ledger(Base):
         listing = self.store.listing(session_id)
         if listing.of_epoch(record.epoch) or listing.unread:
             return True
-        found = scan(self.folder(session_id), self._profile_of(session_id, None).excludes)
+        excludes = self._profile_of(session_id, None).excludes
+        found = scan(self.folder(session_id), excludes, names=self.names(session_id))
         return bool(found.files or found.missed)
 
     def mark_proof(self, session_id: str, generation: int, proof: str) -> None:
