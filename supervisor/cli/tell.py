@@ -242,6 +242,10 @@ def _snapshot_judged(_bot: str, event: Event) -> list[Line]:
     return warn(text) if verdict == "bad" else detail(text)
 
 
+def _leftovers_cleared(_bot: str, event: Event) -> list[Line]:
+    return info(*(f"SessionManager: {words.clean(each)}" for each in words.listed(event, "what")))
+
+
 def _note_failed(_bot: str, event: Event) -> list[Line]:
     return warn(f"SessionManager: the session's record could not be written{because(event)}")
 
@@ -362,6 +366,7 @@ TELL: dict[str, Teller] = {
     "snapshot_taken": _snapshot_taken,
     "sealed": _sealed,
     "snapshot_judged": _snapshot_judged,
+    "leftovers_cleared": _leftovers_cleared,
     "note_failed": _note_failed,
     "undecryptable": _undecryptable,
     "spawned": _spawned,

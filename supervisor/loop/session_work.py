@@ -31,7 +31,9 @@ class SessionWork(Copier):
     # Check and restore.
 
     def check(self, ticket: int, *, full: bool) -> ev.Event:
-        """Look at the live session."""
+        """Look at the live session; nobody has it now, so what a browser left locked is freed."""
+        if cleared := clear_leftovers(self.folder):
+            self._report("leftovers_cleared", what=cleared)
         check = self._manager.check(self.id, full=full)
         record = self._manager.record(self.id)
         self._report(

@@ -29,7 +29,7 @@ def clear_leftovers(folder: Path) -> list[str]:
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
     try:
         fd = os.open(folder, flags)
-    except FileNotFoundError:
+    except OSError:  # there is none, or whether it may be one is for others to say
         return []
     try:
         try:

@@ -5,8 +5,10 @@ Their whole config is a log line that says ready, and where the session lies.
 
 import asyncio
 import json
+import os
 import shutil
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -109,6 +111,30 @@ def test_it_is_linked_once_over_twenty_restarts(
 
 
 BY_TSX = [pytest.mark.long, nodekit.needs_packages("tsx")]
+
+
+def test_a_profile_that_somebody_has_open_is_left_alone(new_folder: Callable[..., Folder]) -> None:
+    """The start says who has it; once that one is gone, the bot is back by the next start."""
+    with linked(new_folder, "baileys_bot") as (supervisor, chat):
+        supervisor.client.call("stop", bot="one")
+        supervisor.wait("down")
+        folder = supervisor.folder.root / nodekit.SESSION["baileys_bot"]
+        words = ["-c", "read x", "sh", f"--user-data-dir={folder}"]
+        with subprocess.Popen(["/bin/sh", *words], stdin=subprocess.PIPE) as browser:
+            (folder / "SingletonLock").symlink_to(f"{os.uname().nodename}-{browser.pid}")
+            supervisor.client.call("start", bot="one")
+            told = supervisor.wait("session_trouble")
+            assert f"(pid {browser.pid})" in told["why"]
+            assert f"kill {browser.pid}" in told["hint"]
+            supervisor.wait("failed")
+            assert not supervisor.seen("spawned", generation=2)
+        supervisor.client.call("start", bot="one")
+        chat.wait(lambda: len(chat.came_back) == 2, "back")
+        (event,) = supervisor.seen("leftovers_cleared")
+        supervisor.shows(f"SessionManager: {event['what'][0]}")
+        is_one_device(chat)
+
+
 WRAPPED = """
 import { appendFileSync } from "node:fs";
 process.on("SIGTERM", () => {
@@ -206,18 +232,18 @@ def test_after_a_sigkill_it_is_back_as_the_same_device(
 @nodekit.needs_browser
 @nodekit.needs_packages("playwright-core")
 def test_a_lock_of_another_host_is_no_obstacle(new_folder: Callable[..., Folder]) -> None:
-    """Without it being cleared the browser does not start; with it, the bot is as it was."""
+    """Chromium would respect it for ever; once it is cleared, the bot is back as it was."""
     with linked(new_folder, "browser_bot") as (supervisor, chat):
         supervisor.client.call("stop", bot="one")
         supervisor.wait("down")
         profile = supervisor.folder.root / nodekit.SESSION["browser_bot"]
         (profile / "SingletonLock").symlink_to("3f9ab12-7")
-        assert len(clear_leftovers(profile)) == 1
         mark, back = supervisor.mark(), len(chat.came_back)
         supervisor.client.call("start", bot="one")
         supervisor.wait("verified", mark, BACK_S)
         chat.wait(lambda: len(chat.came_back) > back, "back")
         is_one_device(chat)
+        assert len(supervisor.seen("leftovers_cleared", mark)) == 1
         tree = with_descendants([supervisor.status("one")["pid"]])
         with pytest.raises(SupervisorError, match=f"pid {browser_of(tree)}"):
             clear_leftovers(profile)
