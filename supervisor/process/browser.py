@@ -250,7 +250,10 @@ def _listens_on(browser: Browser) -> set[int]:
     import psutil  # noqa: PLC0415 - a megabyte, for whom has a browser
 
     def look() -> set[int]:
-        found = psutil.Process(browser.pid).net_connections("tcp4")
+        try:
+            found = psutil.Process(browser.pid).net_connections("tcp4")
+        except psutil.AccessDenied as error:
+            raise PermissionError(browser.pid) from error  # then it is looked at as its user
         return {
             each.laddr.port
             for each in found
@@ -259,5 +262,5 @@ def _listens_on(browser: Browser) -> set[int]:
 
     try:
         return looked(browser.pid, look)
-    except psutil.Error as error:
+    except (psutil.Error, PermissionError) as error:
         raise SupervisorError("it can't be looked at") from error

@@ -103,7 +103,7 @@ function ofTypescript(ts, wrong) {
 }
 
 function byEsbuild(build, source, file) {
-  const loader = file.endsWith(".tsx") ? "tsx" : "ts";
+  const loader = file.endsWith(".tsx") ? "tsx" : /\.[cm]?ts$/.test(file) ? "ts" : "js";
   let wrong = null;
   for (const experimentalDecorators of [false, true]) {
     const tsconfigRaw = { compilerOptions: { experimentalDecorators } };
@@ -129,8 +129,6 @@ function typescript(source, file) {
       return seen(String(error.stack), `${error.name}: ${error.message}`);
     }
   }
-  const build = runner === "tsx" ? esbuild() : null;
-  if (build) return byEsbuild(build, source, file);
   const ts = compiler();
   return ts && byCompiler(ts, source, file);
 }
@@ -149,6 +147,8 @@ function judge(file) {
     const wrong = ts && ts.parseConfigFileTextToJson(file, source).error;
     return wrong ? ofTypescript(ts, wrong) : null;
   }
+  const build = runner === "tsx" ? esbuild() : null; // which reads all that it runs
+  if (build) return byEsbuild(build, source, file);
   if (/\.[cm]?tsx?$/.test(name)) return typescript(source, file);
   return runner === "bun" ? null : javascript(source, file); // it takes JSX in every file
 }

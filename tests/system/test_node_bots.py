@@ -9,8 +9,8 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -23,6 +23,7 @@ from supervisor.session.leftovers import clear_leftovers
 from tests.bots import nodekit
 from tests.bots.chat import Chat, chatting
 from tests.system.harness import Folder, Running, alive, running
+from tests.system.unadapted import BACK_S, is_one_device, linked, restarted
 
 pytestmark = nodekit.needs_node
 
@@ -32,38 +33,6 @@ BROWSER = pytest.param(
     id="browser",
     marks=[nodekit.needs_browser, nodekit.needs_packages("playwright-core"), pytest.mark.long],
 )
-BACK_S = 60.0
-
-
-@contextmanager
-def linked(
-    new_folder: Callable[..., Folder], name: str, more: str = "", driver: str = "playwright"
-) -> Iterator[tuple[Running, Chat]]:
-    """Run a bot that has been linked, under a supervisor."""
-    folder = new_folder(nodekit.bot_config(name, more=more))
-    with ExitStack() as stack:
-        chat = stack.enter_context(chatting())
-        nodekit.bot_project(folder.root, name, chat, driver=driver)
-        supervisor = stack.enter_context(running(folder))
-        chat.scan()
-        chat.wait(lambda: bool(chat.came_back), "linked")
-        supervisor.wait("restarted", timeout_s=BACK_S)  # the record of its first start
-        yield supervisor, chat
-
-
-def restarted(supervisor: Running, chat: Chat) -> None:
-    """Restart the bot; it is back as the device that it was."""
-    mark, back = supervisor.mark(), len(chat.came_back)
-    supervisor.client.call("restart", bot="one")
-    supervisor.wait("restarted", mark, BACK_S)
-    chat.wait(lambda: len(chat.came_back) > back, "back")
-
-
-def is_one_device(chat: Chat) -> None:
-    """It was linked once, and has always been that device, alone and with its newest keys."""
-    assert (chat.pairings, chat.lost, len(chat.devices)) == (1, [], 1)
-    assert set(chat.came_back) == set(chat.devices)
-    assert (chat.conflicts, chat.deaf) == (0, 0)
 
 
 @pytest.mark.parametrize("name", [BAILEYS, BROWSER])
@@ -111,6 +80,40 @@ def test_it_is_linked_once_over_twenty_restarts(
 
 
 BY_TSX = [pytest.mark.long, nodekit.needs_packages("tsx")]
+
+
+def whole(path: Path) -> bool:
+    """Return whether a JSON file was not caught in the middle of a write."""
+    try:
+        json.loads(path.read_bytes())
+    except ValueError:
+        return False
+    return True
+
+
+def test_two_copies_of_one_login_are_seen(tmp_path: Path) -> None:
+    """The network of these tests sees them, and ends the first: so that none here is overlooked."""
+    with chatting() as chat, ExitStack() as stack:
+
+        def started(folder: Path) -> "subprocess.Popen[bytes]":
+            words = [str(nodekit.NODE), "baileys_bot.mjs"]
+            process = subprocess.Popen(words, cwd=folder, stdout=subprocess.PIPE)
+            stack.callback(process.communicate)
+            stack.callback(process.kill)
+            return process
+
+        first = started(nodekit.bot_project(tmp_path / "one", "baileys_bot", chat))
+        chat.scan()
+        chat.wait(lambda: len(chat.came_back) == 1, "linked")
+        assert chat.ask(chat.came_back[0], "hello") == "re: hello"
+        shutil.copytree(tmp_path / "one", tmp_path / "two", symlinks=True)
+        creds = Path(nodekit.SESSION["baileys_bot"], "creds.json")
+        while not whole(tmp_path / "two" / creds):  # it is written in place, all the time
+            shutil.copy(tmp_path / "one" / creds, tmp_path / "two" / creds)
+        started(tmp_path / "two")
+        chat.wait(lambda: len(chat.came_back) == 2, "back")
+        assert b"conflict" in first.communicate(timeout=30)[0]
+        assert (first.returncode, chat.conflicts, chat.pairings) == (1, 1, 1)
 
 
 def test_a_profile_that_somebody_has_open_is_left_alone(new_folder: Callable[..., Folder]) -> None:

@@ -97,6 +97,16 @@ def test_typescript_is_parsed_by_what_the_project_has(tmp_path: Path, program: s
 
 
 @nodekit.needs_node
+@nodekit.needs_packages("tsx")
+def test_what_tsx_takes_is_no_error(tmp_path: Path) -> None:
+    """It reads JavaScript too, and knows more of it than Node does."""
+    (tmp_path / "node_modules").symlink_to(nodekit.MODULES)
+    written(tmp_path, a_js='import x from "y";\n@x class A {}\n', b_js=BAD)
+    assert [found[:2] for found in where(told(tmp_path, "tsx", "a.js"))] == [("b.js", 3)]
+    assert [found[0] for found in where(told(tmp_path, "node", "a.js"))] == ["a.js", "b.js"]
+
+
+@nodekit.needs_node
 def test_what_nobody_here_can_parse_is_let_through(tmp_path: Path) -> None:
     """TypeScript without its compiler, and whatever bun makes of a file."""
     written(tmp_path, a_ts="let a: = ;")
