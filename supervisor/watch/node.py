@@ -170,7 +170,7 @@ def _told(
             stderr=subprocess.DEVNULL,
             timeout=ANSWER_S,
             check=True,
-            cwd="/",
+            cwd=cwd,  # which Node it is may depend on it (asdf, volta)
             env={name: env[name] for name in ("PATH", "HOME") if name in env},
         )
         told = json.loads(done.stdout)
