@@ -74,10 +74,16 @@ $(PEERS)/.ready: tests/bench/install-peers | $(VENV)/bin/python
 	@echo 'setup: the tools that restarts are compared with, in $(PEERS)/ (once; half a minute)'
 	@tests/bench/install-peers $(PEERS) $(BIN)/python
 
+# For tests of Node bots, where there is npm: without it they are skipped.
+build/bots/.ready: tests/bots/package.json
+	@mkdir -p build/bots && cp $< build/bots/
+	@npm install --silent --prefix build/bots
+	@touch $@
+
 $(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
 	@echo 'setup: stillhere and the tools that test it (once; about twenty seconds)'
 	@$(PIP) install --editable '.[bot,dev]'
 	@touch $@ $(VENV)/.ready
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build/bench
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build/bench build/bots

@@ -1,6 +1,6 @@
 """Folders of Node bots that nobody adapted, and what they need of this machine.
 
-What is not Node itself comes from `npm install --prefix build/bots` (see tests/bots/package.json).
+What is not Node itself is in build/bots, by `make build/bots/.ready` (tests/bots/package.json).
 """
 
 import json
@@ -32,8 +32,7 @@ def needs_packages(*names: str) -> pytest.MarkDecorator:
     missing = [name for name in names if not (MODULES / name).is_dir()]
     return pytest.mark.skipif(
         bool(missing),
-        reason=f"without {', '.join(missing)}: `mkdir -p build/bots && cp tests/bots/package.json"
-        " build/bots && npm install --prefix build/bots` would run this",
+        reason=f"without {', '.join(missing)}: `make build/bots/.ready` would run this",
     )
 
 
