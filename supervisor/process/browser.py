@@ -6,7 +6,7 @@ own tree alone, on the loopback address, and only to a port that such a browser 
 Never ends one by a signal: who is not closed in time is left to the stop that follows.
 
 Meanwhile its driver stands still. Many end at once when their browser is gone, and Puppeteer then
-kills it while it still writes: of six logins that were just made, five lost their cookies so.
+kills it while it still writes: of 14 logins that were just made, 12 lost their cookies so.
 """
 
 import asyncio
