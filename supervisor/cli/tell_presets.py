@@ -20,10 +20,6 @@ def _browser_closed(_bot: str, event: Event) -> list[Line]:
     return [line for text in _each(event) for line in detail(text)]
 
 
-def _leftovers_removed(_bot: str, event: Event) -> list[Line]:
-    return info(*_each(event))
-
-
 def _each(event: Event) -> list[str]:
     what = event.get("what")
     return [words.clean(text) for text in what] if isinstance(what, list) else []
@@ -47,5 +43,4 @@ PRESETS: dict[str, Teller] = {
     "ready_assumed": _ready_assumed,
     "session_unseen": _session_unseen,
     "browser_closed": _browser_closed,
-    "leftovers_removed": _leftovers_removed,
 }

@@ -32,7 +32,7 @@ class SessionWork(Copier):
 
     def check(self, ticket: int, *, full: bool) -> ev.Event:
         """Look at the live session; nobody has it now, so what a browser left locked is freed."""
-        if cleared := clear_leftovers(self.folder):
+        if cleared := [] if self._names else clear_leftovers(self.folder):
             self._report("leftovers_cleared", what=cleared)
         check = self._manager.check(self.id, full=full)
         record = self._manager.record(self.id)
@@ -151,9 +151,6 @@ class SessionWork(Copier):
     def commit_seat(self, ticket: int, *, generation: int) -> ev.Event:
         """Write down who may write the session from now on."""
         if self.id:
-            # Ours, and nobody survives: what a dead browser has locked is free.
-            if done := [] if self._names else clear_leftovers(self.folder):
-                self._report("leftovers_removed", what=done)
             self._manager.set_seat(self.id, generation)
             for aside in self._manager.kept_aside():
                 self._report("state_rebuilt", aside=str(aside))
