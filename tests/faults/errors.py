@@ -26,7 +26,14 @@ from typing import Any
 
 from tests.faults import traced
 from tests.faults.invariants import recovered
-from tests.faults.scenarios import SCENARIOS, UNMOUNTED, Scenario, Templates, without_validator
+from tests.faults.scenarios import (
+    SAMPLED,
+    SCENARIOS,
+    UNMOUNTED,
+    Scenario,
+    Templates,
+    without_validator,
+)
 
 _PROBLEMS_MAX = 8
 # Which calls may fail how, by their man pages.
@@ -195,7 +202,7 @@ def main() -> None:
     ended = Counter[str]()
     problems: list[str] = []
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only for speed
-    names = [name for name in args.scenarios or UNMOUNTED if name in UNMOUNTED]
+    names = [name for name in args.scenarios or SAMPLED if name in UNMOUNTED]
     with tempfile.TemporaryDirectory(dir=base) as folder:
         templates = Templates(Path(folder))
         points = [p for name in names for p in points_of(SCENARIOS[name], templates)]

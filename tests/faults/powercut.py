@@ -32,6 +32,7 @@ from tests.faults import oplog, traced
 from tests.faults.invariants import recovered
 from tests.faults.oplog import Data, Names, Op, Sync
 from tests.faults.scenarios import (
+    SAMPLED,
     SCENARIOS,
     UNMOUNTED,
     Before,
@@ -217,7 +218,7 @@ def main() -> None:
     problems: list[str] = []
     needed: dict[str, dict[str, str]] = {}
     base = "/dev/shm" if Path("/dev/shm").is_dir() else None  # noqa: S108 - only for speed
-    names = [name for name in args.scenarios or UNMOUNTED if name in UNMOUNTED]
+    names = [name for name in args.scenarios or SAMPLED if name in UNMOUNTED]
     with tempfile.TemporaryDirectory(dir=base) as folder:
         for name in names:
             recorded = Recorded(SCENARIOS[name], Path(folder))

@@ -220,6 +220,8 @@ SCENARIOS = {
 }
 # Those that a fault can strike without the rights to mount.
 UNMOUNTED = [name for name, scenario in SCENARIOS.items() if not scenario.mounted]
+# What a sample is taken of, where no scenarios are named: the others have long runs of their own.
+SAMPLED = [name for name, scenario in SCENARIOS.items() if not scenario.among]
 
 
 class Templates:
