@@ -1,11 +1,10 @@
 """Finds the QR codes that a bot draws itself. What is drawn is a secret: it stays in memory."""
 
-from supervisor.process.masks import cells, drawn, row
+from supervisor.presets.modules import is_code
+from supervisor.process.masks import drawn, row
 
 _ROWS = 10  # the smallest code has 21 modules, two in a row of half blocks
 _ROWS_MAX = 200  # the largest, one module a row, and its frame
-# A code is a square. A sign is half as wide as high, and shows one module, or two above another.
-_NARROWEST, _WIDEST = 0.8, 2.8
 
 
 class Picture:
@@ -34,7 +33,4 @@ class Picture:
     @property
     def code(self) -> tuple[str, ...]:
         """The rows of the last code; none for a bar or a banner of the same signs."""
-        width = max(map(cells, self._rows), default=0)
-        tall = len(self._rows)
-        square = tall >= _ROWS and _NARROWEST <= width / tall <= _WIDEST
-        return tuple(self._rows) if square else ()
+        return tuple(self._rows) if len(self._rows) >= _ROWS and is_code(self._rows) else ()

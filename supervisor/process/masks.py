@@ -199,11 +199,6 @@ def row(text: str) -> str:
     return "".join(match[0] for match in _ROW.finditer(text[: 40 * _ROW_MAX]))
 
 
-def cells(row: str) -> int:
-    """Return how many signs wide a row is."""
-    return len(_ANSI.sub("", row))
-
-
 def _changes(row: str) -> int:
     """Return how often a row goes from dark to light or back; 0 for what is no row."""
     cells = _ANSI.sub("", row)[:_ROW_MAX]

@@ -39,8 +39,8 @@ BAILEYS = Bot(
     "baileys_bot", ("node", "baileys_bot.mjs"), "blocks.mjs", "baileys", depends="baileys"
 )
 BROWSER = Bot(
-    "browser_bot", ("node", "browser_bot.mjs"), "blocks.mjs", "whatsapp-web.js", "ready",
-    depends="whatsapp-web.js",
+    "browser_bot", ("node", "browser_bot.mjs"), "blocks.mjs", "chromium", "ready",
+    depends="playwright-core",
 )  # fmt: skip
 
 needs_go = pytest.mark.skipif(

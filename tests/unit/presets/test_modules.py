@@ -1,0 +1,60 @@
+"""A drawn code is told by its corner marks, in whatever signs; a picture without them is none."""
+
+import io
+
+import segno
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from supervisor.presets.modules import is_code
+
+HALVES = " ▀▄█"
+
+
+def rows_of(text: str) -> list[str]:
+    """Return the lines of a drawing."""
+    return text.rstrip("\n").split("\n")
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    payload=st.text(st.characters(codec="latin-1"), min_size=1, max_size=300),
+    border=st.integers(0, 4),
+    compact=st.booleans(),
+)
+def test_every_code_is_one(payload: str, border: int, *, compact: bool) -> None:
+    """Of any size and frame, in half blocks or in spaces on coloured grounds."""
+    out = io.StringIO()
+    segno.make(payload, error="l", micro=False).terminal(out, border=border, compact=compact)
+    assert is_code(rows_of(out.getvalue()))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(codec="latin-1"), min_size=1, max_size=80))
+def test_every_code_in_double_signs_is_one(payload: str) -> None:
+    """Two signs for a module, dark or light."""
+    matrix = segno.make(payload, error="l", micro=False).matrix
+    for dark, light in (("##", "  "), ("  ", "██")):
+        assert is_code(["".join(dark if bit else light for bit in line) for line in matrix])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.text(HALVES, min_size=24, max_size=24), min_size=12, max_size=40))
+def test_noise_is_none(rows: list[str]) -> None:
+    """A square of the same signs, a picture or a game's board, asks nobody for a link."""
+    assert not is_code(rows)
+
+
+@given(st.lists(st.text(max_size=80), max_size=40))
+def test_nothing_breaks_it(rows: list[str]) -> None:
+    """A stranger may print anything."""
+    assert not is_code(rows)
+
+
+def test_two_marks_are_no_code() -> None:
+    """Each code has three."""
+    out = io.StringIO()
+    segno.make("a code", micro=False).terminal(out, compact=True)
+    rows = rows_of(out.getvalue())
+    assert is_code(rows)
+    assert not is_code(rows[: len(rows) // 2])
