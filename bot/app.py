@@ -63,6 +63,7 @@ class App:
         self.folder = Path()
         self.generation = link.generation
         self.store: Store | None = None
+        self.scan_hint = ""  # how a QR code is scanned, where that is not obvious
         self.trace = Trace(link.generation)
         self._link = link
         self._commands = commands.load()
@@ -82,15 +83,18 @@ class App:
         self._started = time.monotonic()
         self.trace("activated")
 
-    async def close(self) -> None:
-        """Stop the reminders, close the transport and then the session."""
+    async def close(self) -> bool:
+        """Stop the reminders, close the transport and then the session.
+
+        Return whether all is closed: nothing of the session will be written any more.
+        """
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self._transport is not None:
-            await self._transport.close()
+        closed = self._transport is None or await self._transport.close()
         if self.store is not None:
             self.store.close()
+        return closed
 
     async def checkpoint(self) -> None:
         """Write all to the session's files and say so."""
@@ -113,30 +117,38 @@ class App:
             case _ if reason:
                 say(f"{state}: {reason}")
 
-    def online(self, state: str, identity: str, *, proved: bool) -> None:
+    def online(self, state: str, identity: str, *, proved: bool | None) -> None:
         """Say that the bot is online."""
         self.trace("online")
         proof = "roundtrip" if proved else ""
         status = f"online as {identity}"
         self._link.ready(state, identity, proof, status, deaf=self._deaf)
-        device, _, name = identity.partition(":")
+        device, _, name = identity.rpartition(":")
         if state == "linked":
             say(f"linked as device {device} (fingerprint {name})")
-        elif proved:
-            say(f"online as device {device} (fingerprint {name})")
-        else:
+        elif proved is False:
             say(f"online as device {device}, but deaf: this session is older than its keys")
+        else:
+            say(f"online as device {device} (fingerprint {name})")
         if not self._tasks:  # the first time only: what follows is not in anyone's way now
             for work in (self._count(), self._remind()):
                 task = asyncio.create_task(work)
                 task.add_done_callback(self._ended)
                 self._tasks.append(task)
 
+    def proved(self) -> None:
+        """Say that a message made for this device was decrypted."""
+        self._link.proof("roundtrip")
+
     def undecryptable(self) -> None:
         """Count a message that could not be opened."""
         self._deaf += 1
         self._link.undecryptable(self._deaf)
         say(f"{self._deaf} message(s) could not be decrypted")
+
+    def code(self, code: str) -> None:
+        """Show the code to type on the phone."""
+        say(f"type this code on the phone, under Linked devices, with the phone number: {code}")
 
     def qr(self, payload: str, ttl_s: float) -> None:
         """Show a QR code: the supervisor does, or we do."""
@@ -147,7 +159,7 @@ class App:
             import segno  # noqa: PLC0415 (30 ms that only a bot run by hand needs)
 
             segno.make(payload, error="l").terminal(compact=True)
-            say(f"scan it within {ttl_s:g} s: python -m bot.phone scan")
+            say(f"scan it within {ttl_s:g} s{self.scan_hint}")
 
     async def answer(self, message_id: str, text: str) -> str:
         """Return the answer to a message. Called inside the transaction that writes it down."""

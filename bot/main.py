@@ -9,12 +9,20 @@ import os
 import signal
 import sqlite3
 import sys
+from collections.abc import Callable
 
 from bot.app import App, warm
 from bot.link import Link
 from bot.protocol import DEFAULT_ACCOUNT, data_dir
 from bot.session import SessionLostError
+from bot.transports import InUseError, Transport
 from bot.transports.local import LocalTransport
+
+CAPS = "standby checkpoint:SIGUSR2"
+
+
+class SetupError(Exception):
+    """The bot's environment asks for what can't be had. It says what to do."""
 
 
 async def run(link: Link) -> int:
@@ -22,6 +30,7 @@ async def run(link: Link) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     app = App(link)
+    transport_of, caps = chosen(app)  # its imports too come before the session
     tasks: set[asyncio.Task[None]] = set()
 
     def background(coroutine: asyncio.Task[None]) -> None:
@@ -31,7 +40,7 @@ async def run(link: Link) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR2, lambda: background(loop.create_task(app.checkpoint())))
-    link.caps("standby checkpoint:SIGUSR2")
+    link.caps(caps)
     if link.watchdog_s:
         background(loop.create_task(_beat(link, link.watchdog_s / 3)))
     warm()
@@ -46,7 +55,7 @@ async def run(link: Link) -> int:
     if (folder := activation.result()) is None:
         return 0  # the bot before us stays: we were not needed
 
-    transport = LocalTransport(app, data_dir())
+    transport = transport_of()
     app.start(folder, transport)
     serving = loop.create_task(transport.run())
     work = (stopped, serving, app.broken)
@@ -60,16 +69,43 @@ async def run(link: Link) -> int:
             await stop.wait()  # removed or replaced: what follows is the supervisor's decision
     except sqlite3.OperationalError:
         raise  # a full disk, a lock: a crash, and no word against the session
-    except (SessionLostError, sqlite3.DatabaseError) as problem:
-        app.state("lost", reason=str(problem))
+    except (SessionLostError, InUseError, sqlite3.DatabaseError) as problem:
+        app.state("conflict" if isinstance(problem, InUseError) else "lost", reason=str(problem))
         status = 1
+    await _close(link, app)
+    return status
+
+
+async def _close(link: Link, app: App) -> None:
+    """Close all, and say the last word if it is true."""
     link.stopping()
     app.trace("closing")
+    closed = True
     with contextlib.suppress(sqlite3.Error):
-        await app.close()
-    app.trace("released")
-    link.released()
-    return status
+        closed = await app.close()
+    if closed:
+        app.trace("released")
+        link.released()  # else our end, which follows at once, is the word
+
+
+def chosen(app: App) -> tuple[Callable[[], Transport], str]:
+    """Return what makes the transport that BOT_TRANSPORT names, and what the bot can do with it.
+
+    Raises: SetupError.
+    """
+    name = os.environ.get("BOT_TRANSPORT") or "local"
+    if name == "local":
+        app.scan_hint = ": python -m bot.phone scan"
+        return lambda: LocalTransport(app, data_dir()), CAPS
+    if name != "whatsapp":
+        raise SetupError(f"BOT_TRANSPORT={name!r} is unknown: local or whatsapp")
+    try:
+        from bot.transports.whatsapp import Settings, WhatsAppTransport  # noqa: PLC0415 (an extra)
+    except ModuleNotFoundError as problem:
+        hint = "pip install 'stillhere[whatsapp]'"
+        raise SetupError(f"BOT_TRANSPORT=whatsapp needs {problem.name}: {hint}") from None
+    settings = Settings.read(os.environ)
+    return lambda: WhatsAppTransport(app, settings), settings.caps(CAPS)
 
 
 async def _beat(link: Link, every_s: float) -> None:
@@ -81,8 +117,12 @@ async def _beat(link: Link, every_s: float) -> None:
 def main() -> None:
     """Run the bot until it is told to stop."""
     os.umask(0o077)
-    link = Link(default_session=f"sessions/session-{DEFAULT_ACCOUNT}")
-    status = asyncio.run(_leave_quickly(link))
+    name = "whatsapp" if os.environ.get("BOT_TRANSPORT") == "whatsapp" else DEFAULT_ACCOUNT
+    link = Link(default_session=f"sessions/session-{name}")
+    try:
+        status = asyncio.run(_leave_quickly(link))
+    except SetupError as problem:
+        sys.exit(str(problem))
     sys.exit(status)
 
 

@@ -76,8 +76,8 @@ class Store:
         self._turn = asyncio.Lock()
 
     @classmethod
-    def create(cls, path: Path, fingerprint: str, key: BoxKey) -> None:
-        """Write a new store, at rest, with the device's first key.
+    def create(cls, path: Path, fingerprint: str, key: BoxKey | None = None) -> None:
+        """Write a new store, at rest, with the device's first key if its keys are kept here.
 
         Notes and reminders of a store that is there already are carried over: they are the user's.
         """
@@ -94,7 +94,8 @@ class Store:
             db.executescript(_SCHEMA)
             db.execute("INSERT INTO meta VALUES ('fingerprint', ?)", (fingerprint,))
             db.execute("INSERT INTO meta VALUES ('linked_at', ?)", (str(time.time()),))
-            db.execute("INSERT INTO keys VALUES (1, ?)", (key.private,))
+            if key is not None:
+                db.execute("INSERT INTO keys VALUES (1, ?)", (key.private,))
             db.executemany("INSERT INTO notes (text, at) VALUES (?, ?)", notes)
             db.executemany("INSERT INTO reminders VALUES (?, ?, ?)", reminders)
         for stale in ("-wal", "-shm", "-journal"):
@@ -154,6 +155,10 @@ class Store:
             raise
         finally:
             self._db.execute("RELEASE attempt")
+
+    def execute(self, sql: str, *values: object) -> sqlite3.Cursor:
+        """Run a statement on a transport's own table. Inside a transaction."""
+        return self._db.execute(sql, values)
 
     async def checkpoint(self) -> None:
         """Bring all that was committed into the one file, and onto the disk."""

@@ -11,6 +11,10 @@ from typing import Protocol
 from bot.session import Store
 
 
+class InUseError(Exception):
+    """Another process has the session. It says what to do."""
+
+
 class Host(Protocol):
     """What a transport may ask of the bot."""
 
@@ -21,14 +25,23 @@ class Host(Protocol):
     def state(self, state: str, identity: str = "", reason: str = "") -> None:
         """Say how the session stands: one of the contract's states."""
 
-    def online(self, state: str, identity: str, *, proved: bool) -> None:
-        """Say that the bot is online, newly `linked` or `restored`, and whether that is proved."""
+    def online(self, state: str, identity: str, *, proved: bool | None) -> None:
+        """Say that the bot is online, newly `linked` or `restored`, and whether that is proved.
+
+        None: nothing was tried yet.
+        """
+
+    def proved(self) -> None:
+        """Say that a message made for this device since it went online was decrypted."""
 
     def undecryptable(self) -> None:
         """Count a message that could not be opened."""
 
     def qr(self, payload: str, ttl_s: float) -> None:
         """Show a QR code, or with an empty payload: no code is needed any more."""
+
+    def code(self, code: str) -> None:
+        """Show the code that is to be typed on the phone, instead of a QR code."""
 
     async def answer(self, message_id: str, text: str) -> str:
         """Return the answer. Called inside the transaction that writes the message down."""
@@ -46,5 +59,8 @@ class Transport(Protocol):
         The same id twice is one message.
         """
 
-    async def close(self) -> None:
-        """Finish the message in hand, say goodbye, close the connection. Bounded."""
+    async def close(self) -> bool:
+        """Finish the message in hand, say goodbye, close the connection. Bounded.
+
+        Return whether nothing of the session will be written any more by what it used.
+        """

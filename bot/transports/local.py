@@ -76,12 +76,12 @@ class LocalTransport:
             if self._session is not None and await self._session.push(message_id, text):
                 return
 
-    async def close(self) -> None:
+    async def close(self) -> bool:
         """Finish the message in hand, say goodbye, close the connection."""
         self._stop.set()
         task = self._task
         if task is None or task.done():
-            return
+            return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_S):
                 await self._idle.wait()
@@ -92,6 +92,7 @@ class LocalTransport:
         if not task.done():
             task.cancel()
             await asyncio.wait({task}, timeout=_GOODBYE_S)
+        return True  # only this process writes, and it does no more
 
     # --- one connection ---
 
