@@ -8,7 +8,7 @@ import sqlite3
 import subprocess
 import threading
 import warnings
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -94,11 +94,18 @@ class SilentPeer:
                 self._open.append(client)
                 self._came.notify_all()
 
+    def hang_up(self) -> None:
+        """End what was accepted so far."""
+        for client in self._open:
+            with suppress(OSError):
+                client.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Hang up."""
+        """Accept no more, and hang up."""
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
         self._thread.join()
+        self.hang_up()
         for client in self._open:
             client.close()
 

@@ -172,44 +172,35 @@ class WhatsAppTransport:
         """
         self._codes = 0
         await line.connect()
-        try:
-            return await self._serve(line)
-        finally:
-            if not self._stop.is_set():
-                await line.stop()
+        after = await self._serve(line)
+        if after.then is Then.RETRY:
+            await line.stop()  # two connections of ours would replace each other
+        return after
 
     async def _serve(self, line: Line) -> News:
         patience_s: float | None = _PATIENCE_S
         while True:
-            try:
-                async with asyncio.timeout(patience_s):
-                    event = await line.events.get()
-            except TimeoutError:
+            event = await _next(line, patience_s)
+            if event is None:
                 if self._codes:  # they ran out, and the library says nothing of it
                     return News(Then.RETRY)
                 self._say("offline", "WhatsApp does not answer")
                 patience_s = None
-                continue
-            match event:
-                case Code():
-                    patience_s = await self._pairing(line, event)
-                    continue
-                case Ended(damaged=True):
-                    raise SessionLostError(f"{DATABASE} is damaged")
-                case Exception():
-                    raise event
-                case Ended():
-                    return News(Then.RETRY, "offline", f"no connection: {event.why}")
-            heard = await self._take(line, event)
-            if heard is None:
-                continue
-            if heard.then in (Then.END, Then.RETRY):
-                self._say(heard.state, heard.reason)
-                return heard
-            patience_s = _PATIENCE_S if heard.then in (Then.WAIT, Then.PAIRED) else None
+            elif isinstance(event, Code):
+                patience_s = await self._pairing(line, event)
+            elif (heard := await self._take(line, event)) is not None:
+                if heard.then in (Then.END, Then.RETRY):
+                    self._say(heard.state, heard.reason)
+                    return heard
+                patience_s = _PATIENCE_S if heard.then in (Then.WAIT, Then.PAIRED) else None
 
     async def _take(self, line: Line, event: Any) -> News | None:
-        """Act on an event of the library; return its news."""
+        """Act on an event of the library; return its news.
+
+        Raises: SessionLostError, and what ended our own work.
+        """
+        if isinstance(event, Exception | Ended):
+            return _over(event)
         if deaf(event):
             self._host.undecryptable()
         elif isinstance(event, wa.Message):
@@ -371,6 +362,30 @@ class WhatsAppTransport:
         if self._said != (state, reason):
             self._said = (state, reason)
             self._host.state(state, reason=reason)
+
+
+async def _next(line: Line, patience_s: float | None) -> Any:
+    """Return what the library says next; None if it says nothing for so long, in seconds."""
+    try:
+        async with asyncio.timeout(patience_s):
+            while True:
+                event = await line.events.get()
+                if not isinstance(event, Ended) or event.number == line.number:
+                    return event  # else it is the last connection's, which we let go
+    except TimeoutError:
+        return None
+
+
+def _over(event: Exception | Ended) -> News:
+    """Return what the end of a connection means.
+
+    Raises: SessionLostError, and what ended our own work.
+    """
+    if isinstance(event, Exception):
+        raise event
+    if event.damaged:
+        raise SessionLostError(f"{DATABASE} is damaged")
+    return News(Then.RETRY, "offline", f"no connection: {event.why}")
 
 
 def _account(mine: Device) -> str:

@@ -57,6 +57,7 @@ class Code:
 class Ended:
     """The library's connection is over, or never began. `why` is safe to show."""
 
+    number: int  # of the connection
     why: str
     damaged: bool = False  # the database is to blame
 
@@ -76,6 +77,7 @@ class Line:
         self.events: asyncio.Queue[Any] = asyncio.Queue()
         #: Whether the library is connecting, where it can't be interrupted.
         self.dialing = False
+        self.number = 0  # of the connection
         self.device_id = device_id
         self._proxy = proxy
         # The library puts the path into a URI as it is.
@@ -90,9 +92,11 @@ class Line:
     async def connect(self) -> None:
         """Begin to connect; what comes of it is in `events`, an `Ended` in the end."""
         self.dialing = True
+        self.number += 1
+        number = self.number
         proxy = ProxySettings(self._proxy) if self._proxy else None
         task = await self._client.connect(proxy)
-        task.add_done_callback(self._on_end)
+        task.add_done_callback(lambda done: self._on_end(done, number))
 
     async def reachable(self) -> str:
         """Return an empty text if WhatsApp (or the proxy) accepts a connection, else why not.
@@ -139,7 +143,7 @@ class Line:
             return ""
 
     async def stop(self) -> None:
-        """Let go of a connection that ended, before the next `connect`."""
+        """Let go of a connection, before the next `connect`. While it dials that takes a minute."""
         await self._client.stop()
 
     async def disconnect(self, timeout_s: float) -> None:
@@ -158,12 +162,12 @@ class Line:
         self.dialing = isinstance(event, wa.Disconnected)  # then it dials again by itself
         self.events.put_nowait(event)
 
-    def _on_end(self, task: "asyncio.Task[None]") -> None:
-        self.dialing = False
+    def _on_end(self, task: "asyncio.Task[None]", number: int) -> None:
+        self.dialing = self.dialing and number != self.number
         problem = None if task.cancelled() else task.exception()
         text = str(problem) if problem is not None else "the connection ended"
         damaged = any(word in text for word in ("malformed", "not a database", "key length"))
-        self.events.put_nowait(Ended(_last(text), damaged))
+        self.events.put_nowait(Ended(number, _last(text), damaged))
 
 
 def quiet(level: str = "") -> None:

@@ -122,8 +122,7 @@ class Mail:
         """Wait until all that came is answered, if that can be."""
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
-                while self._inbox or (self._up and not self._idle.is_set()):
-                    await self._idle.wait()
+                await self._idle.wait()
 
     async def send(self, message_id: str, chat: str, text: str) -> None:
         """Send a message; return when it is sent, or nobody knows. The same id twice is one."""
