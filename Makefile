@@ -81,8 +81,8 @@ build/bots/.ready: tests/bots/package.json
 	@touch $@
 
 $(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
-	@echo 'setup: stillhere and the tools that test it (once; about twenty seconds)'
-	@$(PIP) install --editable '.[bot,dev]'
+	@echo 'setup: stillhere and the tools that test it (once; about half a minute)'
+	@$(PIP) install --editable '.[bot,dev,whatsapp]'
 	@touch $@ $(VENV)/.ready
 
 clean:
