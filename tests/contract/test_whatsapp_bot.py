@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.boxkit import needs_root
-from tests.unit.bot.botkit import PATIENCE_S, ROOT, World, world
+from tests.unit.bot.botkit import PATIENCE_S, ROOT, Proc, World, world
 from tests.whatsapp import SilentPeer, add_device, database, dead_proxy, needs_neonize
 
 
@@ -20,9 +20,9 @@ def _here() -> Iterator[World]:
         yield made
 
 
-def whatsapp(proxy: str) -> dict[str, str]:
-    """Return the environment of a bot on WhatsApp."""
-    return {"BOT_TRANSPORT": "whatsapp", "BOT_WHATSAPP_PROXY": proxy}
+def started(here: World, proxy: str) -> Proc:
+    """Start a bot on WhatsApp, cold."""
+    return here.bot(BOT_TRANSPORT="whatsapp", BOT_WHATSAPP_PROXY=proxy)
 
 
 def linked(here: World) -> Path:
@@ -45,8 +45,12 @@ def test_a_standby_touches_neither_session_nor_network(here: World) -> None:
     before = sorted(path.name for path in here.session.iterdir())
     ours, theirs = os.pipe()
     with SilentPeer() as peer:
-        more = whatsapp(peer.proxy) | {"STILLHERE_STANDBY_FD": str(ours)}
-        bot = here.start("bot", pass_fds=(ours,), env=more)
+        env = {
+            "BOT_TRANSPORT": "whatsapp",
+            "BOT_WHATSAPP_PROXY": peer.proxy,
+            "STILLHERE_STANDBY_FD": str(ours),
+        }
+        bot = here.start("bot", pass_fds=(ours,), env=env)
         os.close(ours)
         bot.ear.until("X_STILLHERE_STANDBY", "1")
         maps = Path(f"/proc/{bot.pid}/maps").read_text()
@@ -63,9 +67,9 @@ def test_it_leaves_while_the_library_is_stuck_and_is_alone(here: World) -> None:
     """A peer that never answers blocks the library, not the bot; a second bot is refused."""
     linked(here)
     with SilentPeer() as peer:
-        bot = here.bot(**whatsapp(peer.proxy))
+        bot = started(here, peer.proxy)
         peer.visited()
-        second = here.bot(**whatsapp(peer.proxy))
+        second = started(here, peer.proxy)
         assert second.popen.wait(PATIENCE_S) == 1
         said = second.ear.until("X_STILLHERE_SESSION", "conflict")
         assert "another process uses this session" in said["X_STILLHERE_REASON"]
@@ -81,7 +85,7 @@ def test_it_leaves_while_the_library_is_stuck_and_is_alone(here: World) -> None:
 def test_a_network_that_refuses_is_offline(here: World) -> None:
     """Nothing is lost, nothing is linked anew; the session stays as it is."""
     path = linked(here)
-    bot = here.bot(**whatsapp(dead_proxy()))
+    bot = started(here, dead_proxy())
     said = bot.ear.until("X_STILLHERE_SESSION", "offline")
     assert "refused" in said["X_STILLHERE_REASON"]
     assert bot.stop() == 0
@@ -100,7 +104,7 @@ def test_an_emptied_database_is_lost_and_left(here: World) -> None:
     """The library would make a new device of it, and show a QR code."""
     path = linked(here)
     path.write_bytes(b"")
-    bot = here.bot(**whatsapp(dead_proxy()))
+    bot = started(here, dead_proxy())
     said = bot.ear.until("X_STILLHERE_SESSION", "lost")
     assert said["X_STILLHERE_REASON"] == "whatsapp.db is empty"
     assert bot.popen.wait(PATIENCE_S) == 1
