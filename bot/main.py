@@ -9,20 +9,12 @@ import os
 import signal
 import sqlite3
 import sys
-from collections.abc import Callable
 
 from bot.app import App, warm
 from bot.link import Link
-from bot.protocol import DEFAULT_ACCOUNT, data_dir
+from bot.protocol import DEFAULT_ACCOUNT
 from bot.session import SessionLostError
-from bot.transports import InUseError, Transport
-from bot.transports.local import LocalTransport
-
-CAPS = "standby checkpoint:SIGUSR2"
-
-
-class SetupError(Exception):
-    """The bot's environment asks for what can't be had. It says what to do."""
+from bot.transports import InUseError, SetupError, choose
 
 
 async def run(link: Link) -> int:
@@ -30,7 +22,8 @@ async def run(link: Link) -> int:
     loop = asyncio.get_running_loop()
     stop = asyncio.Event()
     app = App(link)
-    transport_of, caps = chosen(app)  # its imports too come before the session
+    chosen = choose.transport(app)  # its libraries are imported while another bot is online
+    app.scan_hint = chosen.scan_hint
     tasks: set[asyncio.Task[None]] = set()
 
     def background(coroutine: asyncio.Task[None]) -> None:
@@ -40,7 +33,7 @@ async def run(link: Link) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     loop.add_signal_handler(signal.SIGUSR2, lambda: background(loop.create_task(app.checkpoint())))
-    link.caps(caps)
+    link.caps(chosen.caps)
     if link.watchdog_s:
         background(loop.create_task(_beat(link, link.watchdog_s / 3)))
     warm()
@@ -55,7 +48,7 @@ async def run(link: Link) -> int:
     if (folder := activation.result()) is None:
         return 0  # the bot before us stays: we were not needed
 
-    transport = transport_of()
+    transport = chosen.make()
     app.start(folder, transport)
     serving = loop.create_task(transport.run())
     work = (stopped, serving, app.broken)
@@ -86,26 +79,6 @@ async def _close(link: Link, app: App) -> None:
     if closed:
         app.trace("released")
         link.released()  # else our end, which follows at once, is the word
-
-
-def chosen(app: App) -> tuple[Callable[[], Transport], str]:
-    """Return what makes the transport that BOT_TRANSPORT names, and what the bot can do with it.
-
-    Raises: SetupError.
-    """
-    name = os.environ.get("BOT_TRANSPORT") or "local"
-    if name == "local":
-        app.scan_hint = ": python -m bot.phone scan"
-        return lambda: LocalTransport(app, data_dir()), CAPS
-    if name != "whatsapp":
-        raise SetupError(f"BOT_TRANSPORT={name!r} is unknown: local or whatsapp")
-    try:
-        from bot.transports.whatsapp import Settings, WhatsAppTransport  # noqa: PLC0415 (an extra)
-    except ModuleNotFoundError as problem:
-        hint = "pip install 'stillhere[whatsapp]'"
-        raise SetupError(f"BOT_TRANSPORT=whatsapp needs {problem.name}: {hint}") from None
-    settings = Settings.read(os.environ)
-    return lambda: WhatsAppTransport(app, settings), settings.caps(CAPS)
 
 
 async def _beat(link: Link, every_s: float) -> None:

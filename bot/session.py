@@ -209,6 +209,18 @@ class Store:
         row = self._db.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
         return str(row[0]) if row else "0"
 
+    def kept(self, name: str) -> str:
+        """Return what the transport kept under this name; an empty text if nothing."""
+        sql = "SELECT value FROM meta WHERE name = ?"
+        row = self._db.execute(sql, (f"transport.{name}",)).fetchone()
+        return str(row[0]) if row else ""
+
+    async def keep(self, name: str, value: str) -> None:
+        """Keep a text for the transport."""
+        async with self.transaction():
+            sql = "INSERT OR REPLACE INTO meta VALUES (?, ?)"
+            self._db.execute(sql, (f"transport.{name}", value))
+
     def linked_at(self) -> float:
         """Return when the session was made, in seconds since 1970."""
         return float(self._meta("linked_at"))

@@ -15,6 +15,10 @@ class InUseError(Exception):
     """Another process has the session. It says what to do."""
 
 
+class SetupError(Exception):
+    """The bot's environment asks for what can't be had. It says what to do."""
+
+
 class Host(Protocol):
     """What a transport may ask of the bot."""
 
