@@ -93,7 +93,7 @@ class Device(AsyncClient):  # type: ignore[misc] # the library has no types
         self.new_keys: set[str] = set()  # the room keys that came since the start, by session id
         self.moved = False  # keys that an older copy of the session would lack
         self.writing = asyncio.Lock()  # one message at a time: the room's key is given out first
-        self._nonce = ""
+        self._asked, self._nonce = "", ""  # outside and inside of our message to ourselves
         self.probe: bool | None = None  # whether our message to ourselves could be opened
 
     @classmethod
@@ -218,7 +218,7 @@ class Device(AsyncClient):  # type: ignore[misc] # the library has no types
         ):
             self.probe = False  # what is published for us is not signed by our key
             return
-        self._nonce = keys.token()
+        self._asked, self._nonce = keys.token(), keys.token()
         payload = {
             "type": "m.dummy",
             "content": {"stillhere": self._nonce},
@@ -231,6 +231,7 @@ class Device(AsyncClient):  # type: ignore[misc] # the library has no types
         session = OutboundSession(self.olm.account, ours["curve25519"], key["key"])
         kind, body = session.encrypt(Api.to_json(payload)).to_parts()
         content = {
+            "stillhere": self._asked,
             "algorithm": "m.olm.v1.curve25519-aes-sha2",
             "sender_key": ours["curve25519"],
             "ciphertext": {ours["curve25519"]: {"type": kind, "body": _base64(body)}},
@@ -252,15 +253,16 @@ class Device(AsyncClient):  # type: ignore[misc] # the library has no types
         ours = self.olm.account.identity_keys["curve25519"]
         if not isinstance(event, OlmEvent) or event.sender_key != ours:
             return False
-        plain = ""
+        # One of an earlier start may come again, if that was killed before it noted the sync.
+        now = bool(self._asked) and event.source["content"].get("stillhere") == self._asked
         try:
             message = vodozemac.PreKeyMessage.from_base64(event.ciphertext[ours]["body"])
             plain = InboundSession(self.olm.account, message, ours).decrypt(message)
             self.olm.save_account()
         except _UNDECRYPTABLE:
-            self.probe = False
-        if self._nonce and self._nonce in plain:
-            self.probe = True
+            plain = ""
+        if now:
+            self.probe = self._nonce in plain
         return True
 
     # --- what moves forward, in the account's own data ---
