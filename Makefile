@@ -13,14 +13,16 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 WORKERS ?= 3
 PEERS := build/bench/peers
+SYNAPSE := build/synapse
 
-.PHONY: help dev scan chat test soak bench format check clean
+.PHONY: help dev scan chat test test-matrix soak bench format check clean
 
 help:
 	@echo 'make dev    run the bot that ships: it links once and survives every save'
 	@echo 'make scan   link it: be the phone that scans the QR code'
 	@echo 'make chat   talk to it'
 	@echo 'make test   format, lint, types and tests'
+	@echo 'make test-matrix  the bot on Matrix, against a real homeserver (minutes)'
 	@echo 'make soak   the tests that take minutes'
 	@echo 'make bench  our restarts beside nodemon, pm2, watchfiles, ..., our store beside rsync, restic, ...'
 	@echo 'make clean  remove the environment (sessions and snapshots stay)'
@@ -37,6 +39,11 @@ chat: $(VENV)/.ready
 test: check
 	@echo 'test: the tests, on $(WORKERS) workers (about three minutes)'
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+# A server of its own, on loopback, that the tests start: the default tests need none.
+test-matrix: $(VENV)/.ready-for-matrix $(SYNAPSE)/.ready
+	@echo 'test-matrix: the bot on a real homeserver (some minutes)'
+	@$(BIN)/python -m pytest -m matrix tests/matrix
 
 soak: $(VENV)/.ready-for-tests
 	@echo 'soak: the tests that take minutes'
@@ -80,10 +87,19 @@ build/bots/.ready: tests/bots/package.json
 	@npm install --silent --prefix build/bots
 	@touch $@
 
+$(VENV)/.ready-for-matrix: pyproject.toml $(VENV)/.ready-for-tests
+	@echo 'setup: what the bot needs on Matrix (once)'
+	@$(PIP) install --editable '.[bot,dev,whatsapp,matrix]'
+	@touch $@
+
+$(SYNAPSE)/.ready: tests/matrix/install-synapse | $(VENV)/bin/python
+	@echo 'setup: a Matrix homeserver to test with, in $(SYNAPSE)/ (once; a minute)'
+	@tests/matrix/install-synapse $(SYNAPSE) $(BIN)/python
+
 $(VENV)/.ready-for-tests: pyproject.toml | $(VENV)/bin/python
 	@echo 'setup: stillhere and the tools that test it (once; about half a minute)'
 	@$(PIP) install --editable '.[bot,dev,whatsapp]'
 	@touch $@ $(VENV)/.ready
 
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build/bench build/bots
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis build/bench build/bots $(SYNAPSE)

@@ -52,14 +52,14 @@ root: {{level: WARNING, handlers: [file]}}
 class Homeserver:
     """One homeserver. It may be stopped and started again: its data stay."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, more: str = "") -> None:
         self.root = root
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._process: subprocess.Popen[bytes] | None = None
         root.mkdir(parents=True, exist_ok=True)
         values = {"root": root, "port": self.port, "secret": SECRET, "unlimited": UNLIMITED}
-        (root / "homeserver.yaml").write_text(CONFIG.format(**values))
+        (root / "homeserver.yaml").write_text(CONFIG.format(**values) + more)
         (root / "log.yaml").write_text(LOG.format(root=root))
         self._run("--generate-keys").wait(START_S)
 

@@ -26,7 +26,7 @@ def talking(folder: MatrixFolder) -> Iterator[tuple[Running, Person]]:
 
 def published(folder: MatrixFolder, person: Person) -> dict[str, Any]:
     """Return the keys that the server has of the bot's devices."""
-    asked = {"device_keys": {folder.bot: []}}
+    asked: dict[str, dict[str, list[str]]] = {"device_keys": {folder.bot: []}}
     answer = folder.server.call("POST", "/_matrix/client/v3/keys/query", asked, person.token)
     keys: dict[str, Any] = answer["device_keys"].get(folder.bot, {})
     return {device: sorted(one["keys"].items()) for device, one in keys.items()}

@@ -11,9 +11,10 @@ import pytest
 pytest.importorskip("nio", reason="matrix-nio is not installed: `make test-matrix` does it")
 
 from tests.matrix.conftest import MatrixFolder
+from tests.matrix.homeserver import Homeserver
 from tests.matrix.marks import owner_of, published, talking
 from tests.matrix.person import Person
-from tests.system.harness import PHONE, Running, running
+from tests.system.harness import PHONE, Running, end_all, running
 from tests.system.sessions import delete, empty, truncate
 
 pytestmark = pytest.mark.matrix
@@ -68,6 +69,11 @@ def test_the_bot_itself_refuses_what_is_not_its_device(
         assert "online" not in said.stdout
         assert published(folder, person) == key
         assert {path.name: path.read_bytes() for path in folder.session.iterdir()} == left
+
+
+def token_of(folder: MatrixFolder) -> str:
+    """Return the token that the bot's session holds."""
+    return str(json.loads((folder.session / "creds.json").read_text())["token"])
 
 
 def by_hand(folder: MatrixFolder) -> "subprocess.CompletedProcess[str]":
@@ -131,8 +137,7 @@ def test_a_device_logged_out_on_the_server_is_never_restored(folder: MatrixFolde
     with talking(folder) as (supervisor, _person):
         old = folder.info()
         mark = supervisor.mark_now()
-        token = json.loads((folder.session / "creds.json").read_text())["token"]
-        folder.server.call("POST", "/_matrix/client/v3/logout", {}, token)
+        folder.server.call("POST", "/_matrix/client/v3/logout", {}, token_of(folder))
         lost = supervisor.wait("session_state", mark, state="lost")
         assert lost["reason"].startswith("401 M_UNKNOWN_TOKEN")
         supervisor.wait("snapshot_taken", mark, bot="echo")
@@ -151,8 +156,7 @@ def test_without_a_password_a_logged_out_device_stays_out(folder: MatrixFolder) 
         folder.write(".env", "")
         with running(folder) as again:
             assert again.restarted(0)["proof"] == "roundtrip"
-            token = json.loads((folder.session / "creds.json").read_text())["token"]
-            folder.server.call("POST", "/_matrix/client/v3/logout", {}, token)
+            folder.server.call("POST", "/_matrix/client/v3/logout", {}, token_of(folder))
             again.shows("a first login needs BOT_MATRIX_PASSWORD")
             assert not again.seen("session_restored")
         assert folder.devices() == []
@@ -194,3 +198,28 @@ def test_the_first_login_waits_for_a_server_that_is_down(folder: MatrixFolder) -
                 assert person.ask("!ping") == "pong"
     finally:
         folder.server.start()
+
+
+def test_a_token_that_ends_is_renewed_by_the_same_device(
+    tmp_path: Path, bytecode_cache: Path
+) -> None:
+    """A server may let tokens end and keep the device (a soft logout): that is no lost session."""
+    server = Homeserver(tmp_path / "homeserver", "session_lifetime: 20s\n")
+    server.start()
+    try:
+        folder = MatrixFolder(tmp_path / "project", bytecode_cache, server)
+        with running(folder) as supervisor:
+            supervisor.wait("snapshot_taken", bot="echo")
+            identity = supervisor.status()["session"]["identity"]
+            first = token_of(folder)
+            supervisor.until(lambda: token_of(folder) != first, "a new token", 60.0)
+            mark = supervisor.mark_now()
+            folder.stillhere("restart", "echo")
+            assert supervisor.restarted(mark)["proof"] == "roundtrip"
+            session = supervisor.status()["session"]
+            assert (session["identity"], session["link_count"]) == (identity, 1)
+            assert not supervisor.seen("session_state", state="lost")
+            assert folder.devices() == [identity.partition(":")[0]]
+    finally:
+        server.stop()
+        end_all(folder)

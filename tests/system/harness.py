@@ -242,9 +242,9 @@ class Running:
             self.process_waits()
         return console
 
-    def until(self, true: Callable[[], bool], words: str = "it") -> None:
+    def until(self, true: Callable[[], bool], words: str = "it", timeout_s: float = WAIT_S) -> None:
         """Wait for what no event tells of."""
-        end = time.monotonic() + WAIT_S
+        end = time.monotonic() + timeout_s
         while not true():
             assert time.monotonic() < end, f"never {words}:\n{self.console[-4000:]}"
             self.process_waits()
