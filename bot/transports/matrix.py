@@ -108,7 +108,7 @@ class MatrixTransport:
             await self._up.wait()
             device, store = self._device, self._host.store
             if device is not None and store is not None:
-                with contextlib.suppress(aiohttp.ClientError, OSError, ServerError):
+                with contextlib.suppress(aiohttp.ClientError, OSError, ServerError, LoggedOutError):
                     return await put(device, store.kept("room"), message_id, text)
             self._up.clear()  # the connection is ending: `run` finds the same
 

@@ -42,6 +42,8 @@ def test_a_first_login_makes_a_device_and_its_owner_is_answered(folder: MatrixFo
         assert folder.devices() == [session["identity"].partition(":")[0]]
         assert (folder.session / "creds.json").stat().st_mode & 0o077 == 0
         assert (folder.session / "crypto.db").stat().st_mode & 0o077 == 0
+        assert person.ask("!remind 1s tea") == "I will remind you in 1 s."
+        assert person.reply("") == "Reminder: tea"  # it answers no message
 
 
 def test_twenty_saves_and_every_message_is_answered_once(folder: MatrixFolder) -> None:
@@ -105,3 +107,17 @@ def test_a_second_supervisor_is_refused(folder: MatrixFolder) -> None:
         assert str(supervisor.process.pid) in refused.stderr + refused.stdout
         assert person.ask("!ping") == "pong"
         assert len(folder.devices()) == 1
+
+
+def test_more_than_one_page_came_while_the_bot_was_away(folder: MatrixFolder) -> None:
+    """A sync shows a room's last hundred events; the older ones are fetched, and answered too."""
+    with talking(folder) as (supervisor, person):
+        identity = supervisor.status()["session"]["identity"]
+        assert supervisor.stop() == 0
+        asked = [person.send(f"!note {n}") for n in range(1, 131)]
+        with running(folder) as again:
+            again.restarted(0)
+            for n, one in enumerate(asked[:100], 1):
+                assert person.reply(one) == f"Noted ({n})."  # in their order
+            answered_once(folder, person, asked)
+            same_device(again, identity)
