@@ -26,7 +26,8 @@ from bot.keys import BoxKey
 from bot.session import SessionLostError, Store
 from bot.transports import Host
 from bot.transports.matrix_config import Settings
-from bot.transports.matrix_device import Device, LoggedOutError, RefusedError, ServerError, must
+from bot.transports.matrix_device import Device
+from bot.transports.matrix_errors import LoggedOutError, RefusedError, ServerError, must
 from bot.transports.matrix_inbox import Inbox, put
 from bot.transports.matrix_session import (
     KEYS,
@@ -41,6 +42,7 @@ from bot.transports.matrix_session import (
 _POLL_MS = 30_000
 _FIRST_S = 30.0  # for the first sync, which may be long
 _PROBE_S = 3.0
+_RETRY_S = 1.0  # for a message on our own account that was not accepted
 _FINISH_S = 3.0  # for the message in hand when the bot stops
 _GOODBYE_S = 0.5
 _BACKOFF_S = (0.2, 10.0)
@@ -110,7 +112,7 @@ class MatrixTransport:
             if device is not None and store is not None:
                 with contextlib.suppress(aiohttp.ClientError, OSError, ServerError, LoggedOutError):
                     return await put(device, store.kept("room"), message_id, text)
-            self._up.clear()  # the connection is ending: `run` finds the same
+            await asyncio.sleep(_RETRY_S)
 
     async def close(self) -> None:
         """Finish the message in hand, close the connection."""

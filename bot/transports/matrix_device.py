@@ -31,6 +31,7 @@ from nio.crypto.sessions import InboundSession, OutboundSession
 from nio.event_builders import ToDeviceMessage
 
 from bot import keys
+from bot.transports.matrix_errors import RefusedError, ServerError, must
 from bot.transports.matrix_session import KEYS, Creds
 
 _REQUEST_S = 10.0
@@ -46,45 +47,13 @@ _UNDECRYPTABLE = (
 logging.getLogger("nio").setLevel(logging.CRITICAL + 1)
 
 
-class LoggedOutError(Exception):
-    """The server does not know this device's token any more."""
-
-    def __init__(self, said: str, *, soft: bool) -> None:
-        super().__init__(said)
-        self.soft = soft  # the device is still there: a login by password brings it back
-
-
-class RefusedError(Exception):
-    """The server says no to this request, and will say no again."""
-
-
-class ServerError(Exception):
-    """The server can't do it now. The session is not to blame."""
-
-
-def must(response: Any) -> Any:
-    """Return the response if it is none of an error.
-
-    Raises: LoggedOutError, RefusedError, ServerError.
-    """
-    if not isinstance(response, ErrorResponse):
-        return response
-    status = getattr(response.transport_response, "status", 0)
-    words = f"{response.status_code or status} {response.message}"[:300]
-    if response.status_code == "M_UNKNOWN_TOKEN":
-        raise LoggedOutError(words, soft=bool(response.soft_logout))
-    if 400 <= status < 500 and status not in (401, 408, 429):  # noqa: PLR2004 (HTTP)
-        raise RefusedError(words)
-    raise ServerError(words)
-
-
 class Device(AsyncClient):  # type: ignore[misc] # the library has no types
     """One device, logged in or about to be."""
 
     def __init__(self, folder: Path, server: str, user: str, pickle: str) -> None:
         config = AsyncClientConfig(
             max_timeouts=0,  # each error is ours to judge: the library would try for ever
-            max_limit_exceeded=0,
+            max_limit_exceeded=5,  # as long as the server asks for, each
             request_timeout=_REQUEST_S,
             store_name=KEYS,
             pickle_key=pickle,

@@ -12,7 +12,8 @@ from nio import Event, MegolmEvent, MessageDirection, RoomMemberEvent, RoomMessa
 from bot.keys import derived_id
 from bot.session import Store
 from bot.transports import Host
-from bot.transports.matrix_device import Device, RefusedError, must
+from bot.transports.matrix_device import Device
+from bot.transports.matrix_errors import RefusedError, must
 
 _WAITING = 100  # messages whose key has not come yet
 _PAGE = 100

@@ -17,13 +17,8 @@ pytest.importorskip(
 import nio
 
 from bot.session import SessionLostError
-from bot.transports.matrix_device import (
-    Device,
-    LoggedOutError,
-    RefusedError,
-    ServerError,
-    must,
-)
+from bot.transports.matrix_device import Device
+from bot.transports.matrix_errors import LoggedOutError, RefusedError, ServerError, must
 from bot.transports.matrix_inbox import Inbox
 from bot.transports.matrix_session import (
     CREDS,
