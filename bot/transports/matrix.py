@@ -136,7 +136,11 @@ class MatrixTransport:
         folder = self._host.folder
         creds = load_creds(folder)
         if creds is None:
-            device, creds = await self._link()
+            self._idle.clear()  # a stop waits: the server may have made the device already
+            try:
+                device, creds = await self._link()
+            finally:
+                self._idle.set()
             self._kind = "linked"
         else:
             check_keys(folder, creds)

@@ -162,6 +162,17 @@ def test_without_a_password_a_logged_out_device_stays_out(folder: MatrixFolder) 
         assert folder.devices() == []
 
 
+def test_a_wrong_password_makes_no_device(folder: MatrixFolder) -> None:
+    """It is said, without the password, and tried with pauses until it is given up."""
+    folder.write(".env", "BOT_MATRIX_PASSWORD=not-the-one\n")
+    with running(folder, "run") as supervisor:
+        supervisor.shows("the login was refused: M_FORBIDDEN")
+        supervisor.wait("failed", 0, 60.0)
+        assert "not-the-one" not in supervisor.console
+        assert folder.devices() == []
+        assert not supervisor.seen("snapshot_taken")
+
+
 def test_a_server_that_is_down_is_offline_and_never_a_restore(folder: MatrixFolder) -> None:
     """At the start, and later; the same generation is back as the same device by itself."""
     with talking(folder) as (supervisor, person):
