@@ -43,7 +43,7 @@ test: check
 # A server of its own, on loopback, that the tests start: the default tests need none.
 test-matrix: $(VENV)/.ready-for-matrix $(SYNAPSE)/.ready
 	@echo 'test-matrix: the bot on a real homeserver (some minutes)'
-	@$(BIN)/python -m pytest -m matrix tests/matrix
+	@$(BIN)/python -m pytest -m 'matrix or not long' tests/matrix tests/unit/bot/test_bot_matrix.py
 
 soak: $(VENV)/.ready-for-tests
 	@echo 'soak: the tests that take minutes'
