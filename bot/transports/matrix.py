@@ -114,17 +114,18 @@ class MatrixTransport:
                     return await put(device, store.kept("room"), message_id, text)
             await asyncio.sleep(_RETRY_S)
 
-    async def close(self) -> None:
-        """Finish the message in hand, close the connection."""
+    async def close(self) -> bool:
+        """Finish the message in hand, close the connection; whether nothing is written after it."""
         self._stop.set()
         task = self._task
         if task is None or task.done():
-            return
+            return True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_FINISH_S):
                 await self._idle.wait()
         task.cancel()
         await asyncio.wait({task}, timeout=_GOODBYE_S)
+        return task.done()
 
     # --- one connection ---
 

@@ -144,5 +144,5 @@ def test_without_the_library_it_says_what_to_install(here: World) -> None:
         check=False,
     )
     assert done.returncode == 1
-    assert "pip install 'stillhere[whatsapp]'" in done.stderr
+    assert "pip install -e '.[bot,whatsapp]'" in done.stderr
     assert not (here.folder / "sessions" / "session-whatsapp" / "whatsapp.db").exists()

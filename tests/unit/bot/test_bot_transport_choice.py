@@ -2,8 +2,8 @@
 
 import pytest
 
-from bot.transports import choose
-from bot.transports.matrix_config import SetupError, settings
+from bot.transports import SetupError, choose
+from bot.transports.matrix_config import settings
 
 TOLD = {
     "BOT_MATRIX_SERVER": "https://matrix.example.org/",
@@ -16,7 +16,7 @@ TOLD = {
 def test_a_network_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     """With those that are."""
     monkeypatch.setenv("BOT_TRANSPORT", "smoke signals")
-    with pytest.raises(SystemExit, match=r"'smoke signals': there are local"):
+    with pytest.raises(SetupError, match=r"'smoke signals' is unknown: local"):
         choose.transport(None)  # type: ignore[arg-type] # it is not reached
 
 
