@@ -32,7 +32,9 @@ from bot.transports.whatsapp_events import address
 from bot.transports.whatsapp_line import _jid
 from tests.unit.bot.test_whatsapp_events import NODE, REASON, info, jid, message
 
-PATIENCE_S = 6.0
+PATIENCE_S = 20.0
+# A client of the library that is collected stops whoever has its name by then: the next test's.
+_KEPT: list["Scene"] = []
 USER = DEVICE.partition(":")[0]
 
 
@@ -128,6 +130,7 @@ async def scene(folder: Path, **settings: Any) -> AsyncIterator[Scene]:
         dispatcher.event_global_loop = None  # the library keeps the first loop it sees
         bot = Bot(folder)
         made = Scene(bot, WhatsAppTransport(bot, Settings(proxy=peer.proxy, **settings)), peer)
+        _KEPT.append(made)
         try:
             yield made
         finally:
