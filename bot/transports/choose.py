@@ -55,9 +55,11 @@ def _matrix(host: Host) -> Chosen:
 
 def _whatsapp(host: Host) -> Chosen:
     try:
-        from bot.transports.whatsapp import Settings, WhatsAppTransport  # noqa: PLC0415 (an extra)
+        from bot.transports.whatsapp import WhatsAppTransport  # noqa: PLC0415 (an extra)
     except ModuleNotFoundError as missing:
         raise _lacks("whatsapp", missing) from None
+    from bot.transports.whatsapp_settings import Settings  # noqa: PLC0415 (the same)
+
     given = Settings.read(os.environ)
     return Chosen(lambda: WhatsAppTransport(host, given), given.caps(CAPS))
 

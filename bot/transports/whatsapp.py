@@ -14,8 +14,6 @@ import contextlib
 import random
 import sqlite3
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from neonize.proto import Neonize_pb2 as wa
@@ -35,6 +33,7 @@ from bot.transports.whatsapp_guards import (
 )
 from bot.transports.whatsapp_line import Code, Ended, Line, Own, quiet
 from bot.transports.whatsapp_mail import Mail, NotSentError, UnsureError
+from bot.transports.whatsapp_settings import Settings
 
 _BACKOFF_S = (1.0, 60.0)
 _PATIENCE_S = 15.0  # silence that is worth saying
@@ -44,33 +43,6 @@ _FINISH_S = 3.0  # for the messages in hand when the bot stops
 _GOODBYE_S = 1.0
 _QUIET_S = 0.02  # what the library still had in hand has arrived
 _SEAL_S = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What the bot's environment says. `phone` and `allowed` are digits."""
-
-    phone: str = ""
-    allowed: frozenset[str] = frozenset()
-    self_test: bool = False
-    proxy: str = ""
-    log: str = ""
-
-    @classmethod
-    def read(cls, environ: Mapping[str, str]) -> "Settings":
-        """Read BOT_PAIR_PHONE, BOT_ALLOW, BOT_SELF_TEST, BOT_WHATSAPP_PROXY, BOT_WHATSAPP_LOG."""
-        allowed = (_digits(one) for one in environ.get("BOT_ALLOW", "").split(","))
-        return cls(
-            phone=_digits(environ.get("BOT_PAIR_PHONE", "")),
-            allowed=frozenset(one for one in allowed if one),
-            self_test=environ.get("BOT_SELF_TEST", "") == "1",
-            proxy=environ.get("BOT_WHATSAPP_PROXY", ""),
-            log=environ.get("BOT_WHATSAPP_LOG", ""),
-        )
-
-    def caps(self, base: str) -> str:
-        """Return what the bot can do: a round trip only where the user allows the message."""
-        return f"{base} roundtrip" if self.self_test else base
 
 
 class WhatsAppTransport:
@@ -396,7 +368,3 @@ def _account_of(device_id: str) -> str:
     """Return the account's address: a device's, without the device."""
     user, _, server = device_id.rpartition("@")
     return f"{user.partition(':')[0].partition('.')[0]}@{server}"
-
-
-def _digits(text: str) -> str:
-    return "".join(c for c in text if c in "0123456789")

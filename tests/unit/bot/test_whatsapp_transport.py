@@ -27,9 +27,10 @@ from neonize.events import EVENT_TO_INT
 from neonize.proto import Neonize_pb2 as wa
 
 from bot.transports import whatsapp
-from bot.transports.whatsapp import Settings, WhatsAppTransport
+from bot.transports.whatsapp import WhatsAppTransport
 from bot.transports.whatsapp_events import address
 from bot.transports.whatsapp_line import _jid
+from bot.transports.whatsapp_settings import Settings
 from tests.unit.bot.test_whatsapp_events import NODE, REASON, info, jid, message
 
 PATIENCE_S = 20.0
