@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from bot.session import SessionLostError, Store
+from bot.session import SessionLostError
 from bot.transports.whatsapp_guards import DATABASE, MARKER
 from tests.whatsapp import DEVICE, LACKING, SilentPeer, add_device, database
 
@@ -31,66 +31,13 @@ from bot.transports.whatsapp import WhatsAppTransport
 from bot.transports.whatsapp_events import address
 from bot.transports.whatsapp_line import _jid
 from bot.transports.whatsapp_settings import Settings
+from tests.unit.bot.noting_bot import Bot
 from tests.unit.bot.test_whatsapp_events import NODE, REASON, info, jid, message
 
 PATIENCE_S = 20.0
 # A client of the library that is collected stops whoever has its name by then: the next test's.
 _KEPT: list["Scene"] = []
 USER = DEVICE.partition(":")[0]
-
-
-class Bot:
-    """The bot, as the transport sees it: it notes all that it is told."""
-
-    generation = 1
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.store: Store | None = None
-        self.told: list[tuple[Any, ...]] = []
-        self._more = asyncio.Event()
-
-    def _tell(self, *words: Any) -> None:
-        self.told.append(words)
-        self._more.set()
-
-    async def until(self, *words: Any) -> tuple[Any, ...]:
-        """Return what was told, once it begins with these words."""
-        while True:
-            for one in self.told:
-                if one[: len(words)] == words:
-                    return one
-            self._more.clear()
-            await self._more.wait()
-
-    def state(self, state: str, identity: str = "", reason: str = "") -> None:
-        """Note it."""
-        self._tell("state", state, reason, identity)
-
-    def online(self, state: str, identity: str, *, proved: bool | None) -> None:
-        """Note it."""
-        self._tell("online", state, identity, proved)
-
-    def proved(self) -> None:
-        """Note it."""
-        self._tell("proved")
-
-    def undecryptable(self) -> None:
-        """Note it."""
-        self._tell("undecryptable")
-
-    def qr(self, payload: str, ttl_s: float) -> None:
-        """Note it."""
-        self._tell("qr", payload, ttl_s)
-
-    def code(self, code: str) -> None:
-        """Note it."""
-        self._tell("code", code)
-
-    async def answer(self, message_id: str, text: str) -> str:
-        """Note it."""
-        self._tell("ran", text, message_id)
-        return f"answer to {text}"
 
 
 class Scene:
