@@ -55,6 +55,7 @@ BOT = {
     "session_path": Key(kinds.MAYBE_PATH, ""),
     "session_files": Key(kinds.NAMES, []),
     "watch": Key(kinds.PATHS, ["."]),
+    "watch_only": Key(kinds.PATTERNS, []),
     "watch_in_service": Key(kinds.BOOLEAN, default=False),
     "ignore": Key(kinds.PATTERNS, ["*.log"]),
     "preset": Key(kinds.TEXT, "auto"),

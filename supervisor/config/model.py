@@ -134,6 +134,7 @@ class BotConfig:
     session_path: Path | None
     session_files: tuple[str, ...]
     watch: tuple[Path, ...]
+    watch_only: tuple[str, ...]
     watch_in_service: bool
     ignore: tuple[str, ...]
     preset: str

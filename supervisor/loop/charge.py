@@ -143,6 +143,7 @@ class Charge:
             self.bot.watch,
             base=self._house.config.root,
             ignore=self.bot.ignore,
+            only=self.bot.watch_only,
             never=never,
             among=among,
             on_problem=lambda text: self.report("watch_degraded", why=text),

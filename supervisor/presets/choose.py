@@ -20,8 +20,24 @@ from supervisor.presets.source import Project
 from supervisor.session.proof.profile import KNOWN as KINDS
 
 AUTO = "auto"
-# What bots write beside their source, and people rarely by hand.
-DATA = ("*.json", "*.jsonl", "*.csv", "*.db", "*.db-*", "*.sqlite*")
+# What people write by hand: bots put their data beside it, all the time.
+WRITTEN = (
+    *(f"*{suffix}" for suffix in source.SUFFIXES),
+    *("*.go", "*.rs", "*.rb", "*.php", "*.java", "*.kt", "*.cs", "*.lua", "*.pl", "*.ex", "*.exs"),
+    *(
+        "*.sh",
+        "*.html",
+        "*.css",
+        "*.ejs",
+        "*.hbs",
+        "*.sql",
+        "*.graphql",
+        "*.toml",
+        "*.yaml",
+        "*.yml",
+    ),
+    *("package.json", "tsconfig*.json", ".env"),
+)
 _GLOB = "*?["
 _NAMED_MAX = 6
 
@@ -101,9 +117,10 @@ def _settled(bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool) -> B
     assumed = [f"{preset.about}{f': {why}' if why else ''}"] if told else []
     if generic and not alone:
         return replace(bot, library=preset)  # all else is as the config says, or by default
-    bot = replace(
-        bot, library=preset, ignore=(*bot.ignore, *preset.process.ignore, *(DATA if alone else ()))
-    )
+    bot = replace(bot, library=preset, ignore=(*bot.ignore, *preset.process.ignore))
+    if not {"watch", "watch_only"} & bot.given and (alone or not preset.process.speaks):
+        program = (Path(word).name for word in bot.command if (bot.cwd / word).is_file())
+        bot = replace(bot, watch_only=(*WRITTEN, *program))
     if "ready" not in bot.given:
         bot = replace(bot, ready=_ready(preset))
     if not {"session_path", "session_files"} & bot.given:

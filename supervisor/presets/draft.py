@@ -37,6 +37,8 @@ def _bot(bot: BotConfig, config: Config) -> Iterator[str]:
     yield ""
     yield "# A save of these restarts it, in `stillhere dev`; never one of its session."
     yield 'watch = ["."]'
+    if bot.watch_only:
+        yield f"watch_only = {_list(bot.watch_only)}"
     yield f"ignore = {_list(bot.ignore)}"
 
 

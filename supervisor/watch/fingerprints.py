@@ -81,7 +81,10 @@ class Diff:
 
 
 class Tree:
-    """The files under some roots, minus what is ignored and what must never be looked at."""
+    """The files under some roots, minus what is ignored and what must never be looked at.
+
+    `only`: patterns of the names that count in a walked folder; () is all.
+    """
 
     def __init__(
         self,
@@ -91,7 +94,9 @@ class Tree:
         ignore: Sequence[str],
         never: Sequence[Path],
         among: Sequence[tuple[Path, tuple[str, ...]]] = (),
+        only: Sequence[str] = (),
     ) -> None:
+        self._only = _any_of(only)
         self.base = os.path.abspath(base)
         self.roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
         self._never: tuple[str, ...] = ()
@@ -124,6 +129,12 @@ class Tree:
         relative = self._paths and os.path.relpath(path, self.base)
         return bool(self._paths and relative and self._paths.match(relative))
 
+    def counts(self, path: str) -> bool:
+        """Return whether a file is meant by its name, or is named itself."""
+        if self._only is None or self._only.match(os.path.basename(path)):
+            return True
+        return path in self.roots
+
     def interesting(self, path: str) -> bool:
         """Return whether an event at `path` may mean a change of a watched file."""
         return any(
@@ -144,7 +155,8 @@ class Tree:
             at = os.path.join(at, name)
             if self.ignores(at, name):
                 return False
-        return True
+        # What a bot writes all the time beside its source is worth no look.
+        return self.counts(path) or not os.path.isfile(path)  # noqa: PTH113 - each event
 
 
 class _Walk:
@@ -233,7 +245,7 @@ class _Walk:
                 self._file(path, status, real)
 
     def _file(self, path: str, status: os.stat_result, real: str | None) -> None:
-        if not stat.S_ISREG(status.st_mode):
+        if not stat.S_ISREG(status.st_mode) or not self._tree.counts(path):
             return
         self._found.files[path] = stamp_of(status)
         if real is not None:

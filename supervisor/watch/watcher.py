@@ -60,6 +60,7 @@ class Change:
 class Watcher:
     """Watches `roots`; `run` it as a task, and `check` right before a start.
 
+    `only`: patterns of the names that count; () is all.
     `never`: the session's files, wherever they lie; `among`: those that lie among others, as a
     folder and the patterns of their names in it. `quiet_s`: how long nothing must move before
     a change is told, at most `quiet_cap_s` after it began; see `Quiet`. `on_problem` is told what
@@ -72,6 +73,7 @@ class Watcher:
         *,
         base: Path,
         ignore: Sequence[str] = (),
+        only: Sequence[str] = (),
         never: Sequence[Path] = (),
         among: Sequence[tuple[Path, tuple[str, ...]]] = (),
         quiet_s: float = 0.06,
@@ -82,7 +84,7 @@ class Watcher:
     ) -> None:
         self.ready = asyncio.Event()
         self._watch = watch or Watch(notify)
-        self._tree = Tree(roots, base=base, ignore=ignore, never=never, among=among)
+        self._tree = Tree(roots, base=base, ignore=ignore, never=never, among=among, only=only)
         self._looks = Looks(self._tree, self._problem)
         self._quiet = Quiet(quiet_s)
         self._quiet_s = quiet_s

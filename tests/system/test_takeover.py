@@ -38,7 +38,7 @@ def gate(phase: str) -> None:
 """
 # Where the shipped bot waits if there is a gate: file, the line, the phase.
 GATES = (
-    ("bot/main.py", '    link.caps(chosen.caps)\n', "standby"),
+    ("bot/main.py", "    link.caps(chosen.caps)\n", "standby"),
     ("bot/main.py", "    link.stopping()\n", "stopping"),
     ("bot/app.py", "        self._link.checkpointed()\n", "checkpointing"),
 )

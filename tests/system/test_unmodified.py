@@ -135,6 +135,26 @@ def snapshots(supervisor: Running) -> list[tuple[str, str]]:
     return [(each["reason"], each["verdict"]) for each in found]
 
 
+def test_what_a_bot_writes_beside_its_source_restarts_nothing(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """Data, caches and logs change all the time; a save of its source is still seen."""
+    folder = new_folder("")
+    folder.command = ["sh", "bot.sh"]
+    folder.write(
+        "bot.sh",
+        "n=0\nwhile :; do n=$((n+1)); echo $n > cache.txt; echo '{}' > data.json; mkdir -p m$n;"
+        " echo $n > m$n/x; [ $n = 20 ] && echo bot is ready; sleep 0.01; done\n",
+    )
+    with running(folder) as supervisor:
+        supervisor.wait("verified")
+        assert not supervisor.seen("changed")
+        mark = supervisor.mark_now()
+        with (folder.root / "bot.sh").open("a") as file:
+            file.write("# saved\n")
+        assert supervisor.restarted(mark, BACK_S, bot="project")["changed"] == ["bot.sh"]
+
+
 @pytest.mark.parametrize(
     "bot", [pytest.param(SHELL, id="shell"), pytest.param(TELETHON, id="telethon")]
 )

@@ -43,6 +43,7 @@ session = "971505760056"
 session_path = ".wwebjs_auth/session-x"
 session_files = ["creds.json", "*.session"]
 watch   = ["bot", "../lib/x.py"]
+watch_only = ["*.py"]
 watch_in_service = true
 ignore  = ["*.tmp"]
 preset  = "whatsapp-web.js"
@@ -121,6 +122,7 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         session_path=tmp_path / ".wwebjs_auth" / "session-x",
         session_files=("creds.json", "*.session"),
         watch=(tmp_path / "bot", tmp_path.parent / "lib" / "x.py"),
+        watch_only=("*.py",),
         watch_in_service=True,
         ignore=("*.tmp",),
         preset="whatsapp-web.js",
@@ -181,6 +183,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
         session_path=None,
         session_files=(),
         watch=(tmp_path,),
+        watch_only=(),
         watch_in_service=False,
         ignore=("*.log",),
         preset="auto",

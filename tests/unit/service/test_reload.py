@@ -30,6 +30,7 @@ OTHER: dict[str, Any] = {
     "session_path": Path("/other"),
     "session_files": ("*.session",),
     "watch": (Path("/other"),),
+    "watch_only": ("*.x",),
     "watch_in_service": True,
     "ignore": ("*.x",),
     "preset": "other",
