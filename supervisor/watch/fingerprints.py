@@ -131,7 +131,7 @@ class Tree:
 
     def counts(self, path: str) -> bool:
         """Return whether a file is meant by its name, or is named itself."""
-        if self._only is None or self._only.match(os.path.basename(path)):
+        if self._only is None or self._only.match(path.rpartition("/")[2]):
             return True
         return path in self.roots
 
