@@ -169,7 +169,9 @@ class Console:
         self._paired.add(bot)
         self._asking.pop(bot, None)
         talk = " (talk to it: make chat)" if bot in self._scan else ""
-        return [Line("good", f"linked: device {get(event, 'identity')}{talk}")]
+        whose = get(event, "identity")
+        which = f"device {whose}" if whose else "whose device it is it does not say"
+        return [Line("good", f"linked: {which}{talk}")]
 
     def _adopted(self, bot: str, event: Event) -> list[Line]:
         if event.get("instead_of"):

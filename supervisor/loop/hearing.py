@@ -10,6 +10,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from supervisor.config import BotConfig
@@ -103,6 +104,7 @@ class Hearing:
         listener = _Listener(child, Ear(output))
         # The line that is waited for may stand in a flood.
         child.speech.may_drop = not output.ready
+        child.speech.on_code = partial(self._code_told, listener)
         self._of[child.generation] = listener
         return listener
 
@@ -149,6 +151,11 @@ class Hearing:
             self._drawn(listener)
         if words:
             self._take(listener, words)
+
+    def _code_told(self, listener: _Listener, code: str) -> None:
+        """It prints what a QR code must encode, for whoever draws it: we do."""
+        if listener.listens:
+            self._take(listener, {**listener.ear.code_shown(), "X_STILLHERE_QR": code})
 
     def _drawn(self, listener: _Listener) -> None:
         if listener.listens and listener.ear.picture.code:

@@ -50,6 +50,8 @@ _KEY_LINE = re.compile(rb"(?![0-9a-fA-F]+$)[A-Za-z0-9+/]+={0,2}")
 
 # What WhatsApp's QR codes encode, and a line of the rest where a bot wraps it.
 _PAYLOAD = re.compile(rb"\b2@[A-Za-z0-9+/=,_-]{20,}")
+# And Telegram's: https://core.telegram.org/api/qr-login
+_CODES = re.compile(_PAYLOAD.pattern + rb"|\btg://login\?token=[A-Za-z0-9+/=_-]{16,}")
 _GOES_ON = re.compile(rb"\s*[A-Za-z0-9+/=,_-]{20,}\s*")
 # Any payload that the bot told us: so many bytes of it in a line are a piece of it.
 _PIECE_BYTES = 16
@@ -179,6 +181,14 @@ class Codes:
             return text
         first, self._drawing = not self._drawing, True
         return QR_CODE if first else None
+
+
+def payload(line: bytes) -> str:
+    """Return what a QR code must encode, where a line says it; "" for other lines."""
+    if b"2@" not in line and b"tg://" not in line:
+        return ""
+    match = _CODES.search(line)
+    return "" if match is None else match[0].decode()
 
 
 def drawn(text: str) -> bool:

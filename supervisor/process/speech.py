@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from supervisor.process import output
 from supervisor.process.carried import Reading
-from supervisor.process.masks import Masks
+from supervisor.process.masks import Masks, payload
 
 STREAMS = ("stdout", "stderr")
 
@@ -33,6 +33,8 @@ class Speech:
         uid: int | None,
     ) -> None:
         self.may_drop = True  # lines of a flood; not while one of them is waited for
+        # Is told what a QR code must encode, where a line says it: before that is blotted out.
+        self.on_code: Callable[[str], None] | None = None
         self._on_line = on_line
         self._on_prompt = on_prompt
         self._on_drop = on_drop
@@ -76,6 +78,8 @@ class Speech:
             masks.go_by(more)
 
     def _line(self, stream: str, line: bytes) -> None:
+        if self.on_code is not None and (code := payload(line)):
+            self.on_code(code)
         self._on_line(stream, self._masks[stream].blot(self._blot(line)))
 
     def _prompt(self, stream: str, begun: bytes) -> None:

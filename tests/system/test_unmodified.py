@@ -128,11 +128,42 @@ def kept_over(supervisor: Running, bot: Bot, restarts: int) -> None:
     assert len(supervisor.seen("pairing")) == 1
 
 
+def counted(supervisor: Running) -> tuple[int, int]:
+    """Return how many codes were shown, and how many links there were."""
+    info = supervisor.status("project")["session"]
+    return info["qr_count"], info["link_count"]
+
+
 def snapshots(supervisor: Running) -> list[tuple[str, str]]:
     """Stop it, and return what is thought of each of its snapshots."""
     assert supervisor.stop() == 0
     found = supervisor.folder.json("session", "info")["snapshots"]
     return [(each["reason"], each["verdict"]) for each in found]
+
+
+def test_a_code_that_is_printed_as_text_is_drawn_and_told_to_nobody_else(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """As in the first example of whatsapp-web.js: what `link` shows is in no log and no journal."""
+    folder = new_folder("")
+    folder.command = ["sh", "bot.sh"]
+    code = "2@" + "AbC1" * 40 + ",xyz="
+    folder.write(
+        "bot.sh",
+        'echo "QR RECEIVED $CODE"; while [ ! -e code ]; do sleep 0.02; done; mkdir session\n'
+        "echo key > session/key; echo bot is ready; sleep 60\n",
+    )
+    with running(folder, CODE=code) as supervisor:
+        supervisor.wait("pairing")
+        shown = supervisor.client.stream("link", bot="project")
+        assert next(item for item in shown if "qr" in item)["qr"] == code
+        (folder.root / "code").touch()
+        supervisor.wait("linked")
+        supervisor.wait("verified")
+        supervisor.until(lambda: counted(supervisor) == (1, 1), "counted")
+        shown_to_all = supervisor.shows("QR RECEIVED [QR code]")
+        told = json.dumps([supervisor.events, list(supervisor.client.stream("logs"))])
+    assert code[:40] not in shown_to_all + told
 
 
 def test_what_a_bot_writes_beside_its_source_restarts_nothing(
