@@ -81,6 +81,7 @@ def test_a_block_is_counted_once_and_whole() -> None:
     assert len(differing(before, before + b"x")) == PAGE_BYTES
 
 
+@pytest.mark.long  # `make bench` itself is no part of the usual run either
 @pytest.mark.parametrize("kind", HERE, ids=lambda kind: kind.name)
 def test_each_tool_copies_and_brings_back(kind: type[Peer], project: Path) -> None:
     """What is timed is a real copy: after a change and a second one all bytes come back."""

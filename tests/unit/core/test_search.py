@@ -301,9 +301,10 @@ def leading_to(graph: Graph, phases: set[str]) -> set[int]:
 
 
 # Each on its own takes up to half a minute; a few at every test, all of them in `make soak`.
-USUAL = [(SERVICE, HURRY), (DEV, HURRY)]
+USUAL = [(SERVICE, HURRY)]
 REST = [
     *((p, (*a, *MOVING)) for p in (DEV, SERVICE, COMPANION) for a in (HURRY, PAUSE, OPERATE)),
+    (DEV, HURRY),
     (YOUNG, PAUSE),
 ]
 LONG = (pytest.mark.long, pytest.mark.timeout(600))  # a busy machine takes minutes

@@ -168,6 +168,7 @@ def test_a_file_that_shrinks_during_the_copy_is_said(
     assert not path.read_bytes().strip(b"x")
 
 
+@pytest.mark.long
 def test_ten_thousand_entries_in_one_folder(place: Place) -> None:
     """All of them, each with its content."""
     manager = place.linked()
