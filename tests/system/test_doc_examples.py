@@ -52,11 +52,11 @@ def example(new_folder: Callable[..., Folder], text: str, language: str, name: s
     return folder
 
 
-def saved(supervisor: Running, name: str) -> Event:
+def saved(supervisor: Running, name: str, line: str = "# saved") -> Event:
     """Save a file with one more line, and return the record of the restart that follows."""
     mark = supervisor.mark_now()
     path = supervisor.folder.root / name
-    supervisor.folder.replace(name, path.read_text() + "\n# saved\n")
+    supervisor.folder.replace(name, path.read_text() + f"\n{line}\n")
     bot = str(supervisor.wait("changed", mark, PATIENCE_S)["bot"])
     return supervisor.restarted(mark, PATIENCE_S, bot)
 
@@ -195,24 +195,64 @@ def test_the_contract_s_python_example_knows_a_conflict(speaker: Folder) -> None
         assert network.hellos == [None]
 
 
-def test_the_contract_s_shell_example_stands_by(
-    new_folder: Callable[..., Folder], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
-    """A bot in a few lines of shell has the short gap and the same device, too."""
+@pytest.fixture
+def notify_tool(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Have a systemd-notify, also where there is none."""
     if shutil.which("systemd-notify") is None:
         tool = tmp_path / "bin" / "systemd-notify"
         tool.parent.mkdir()
         tool.write_text(STAND_IN)
         tool.chmod(0o755)
         monkeypatch.setenv("PATH", f"{tool.parent}:{os.environ['PATH']}")
-    folder = example(new_folder, section(CONTRACT, "## And in a shell"), "sh", "bot.sh")
+
+
+def stands_by(folder: Folder, bot: str, save: Callable[[Running], Event]) -> None:
+    """Run an example: after a save the new code has waited beside the old: the same device."""
     with running(folder) as supervisor:
         supervisor.wait("snapshot_taken", 0, PATIENCE_S)
-        before = supervisor.status("shell")["session"]["identity"]
+        before = supervisor.status(bot)["session"]["identity"]
         assert before.startswith("device-")
-        record = saved(supervisor, "bot.sh")
+        record = save(supervisor)
         assert (record["mode"], record["proof"]) == ("standby", "identity")
-        assert supervisor.status("shell")["session"]["identity"] == before
+        assert supervisor.status(bot)["session"]["identity"] == before
+        assert not supervisor.seen("trespass")
+
+
+@pytest.mark.usefixtures("notify_tool")
+def test_the_contract_s_shell_example_stands_by(new_folder: Callable[..., Folder]) -> None:
+    """A bot in a few lines of shell has the short gap and the same device, too."""
+    folder = example(new_folder, section(CONTRACT, "## And in a shell"), "sh", "bot.sh")
+    stands_by(folder, "shell", lambda supervisor: saved(supervisor, "bot.sh"))
+
+
+@pytest.mark.usefixtures("notify_tool")
+@pytest.mark.skipif(
+    shutil.which("node") is None, reason="Node is not installed: nodejs would run it"
+)
+def test_the_contract_s_node_example_stands_by(new_folder: Callable[..., Folder]) -> None:
+    """And one in Node."""
+    folder = example(new_folder, section(CONTRACT, "## In Node"), "js", "bot.mjs")
+    stands_by(folder, "node", lambda supervisor: saved(supervisor, "bot.mjs", "// saved"))
+
+
+@pytest.mark.long  # the compiler takes its time
+@pytest.mark.skipif(shutil.which("go") is None, reason="Go is not installed: golang would run it")
+def test_the_contract_s_go_example_stands_by(new_folder: Callable[..., Folder]) -> None:
+    """And one in Go, which is saved by its compiler."""
+    folder = example(new_folder, section(CONTRACT, "## In Go"), "go", "main.go")
+
+    def built(more: str = "") -> None:
+        folder.write("main.go", (folder.root / "main.go").read_text() + more)
+        command = ["go", "build", "-o", "bot", "main.go"]
+        subprocess.run(command, cwd=folder.root, env=folder.environment(), check=True)
+
+    def save(supervisor: Running) -> Event:
+        mark = supervisor.mark_now()
+        built("\nvar saved = 1\n")
+        return supervisor.restarted(mark, PATIENCE_S, "go")
+
+    built()
+    stands_by(folder, "go", save)
 
 
 def phone(folder: Folder, *words: str, typed: str = "") -> list[str]:
