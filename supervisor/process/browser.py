@@ -33,6 +33,9 @@ from supervisor.session.files import read_file
 from supervisor.session.sight import looked
 
 CLOSE_S = 2.0
+# A browser that listens has still to write down where.
+_JUST_STARTED_S = 0.3
+_LOOK_S = 0.02
 
 _HOST = "127.0.0.1"
 _PORT_FILE = "DevToolsActivePort"
@@ -213,14 +216,21 @@ def _address(browser: Browser, until: float) -> tuple[int, str]:
         return browser.port, _checked(_path_told(browser.port, until))
     if browser.profile is None:
         raise SupervisorError("it chose a port, and has no folder to write it down in")
-    try:
-        text = read_file(browser.profile / _PORT_FILE, _PORT_FILE_BYTES).decode()
-    except FileNotFoundError:
-        raise SupervisorError(f"there is no {_PORT_FILE} in its profile") from None
+    text = _written(browser.profile / _PORT_FILE, min(until, time.monotonic() + _JUST_STARTED_S))
     port, _, path = text.strip().partition("\n")
     if not _PORT.fullmatch(port) or int(port) not in _listens_on(browser):
         raise SupervisorError(f"its {_PORT_FILE} names a port that it does not listen on")
     return int(port), _checked(path)
+
+
+def _written(path: Path, until: float) -> str:
+    """Return what is in a file that a browser writes as it starts. Raises: as `_address`."""
+    while True:
+        with suppress(FileNotFoundError):
+            return read_file(path, _PORT_FILE_BYTES).decode()
+        if time.monotonic() > until:
+            raise SupervisorError(f"there is no {path.name} in its profile")
+        time.sleep(_LOOK_S)
 
 
 def _checked(path: str) -> str:

@@ -93,7 +93,7 @@ def test_a_code_that_a_bot_draws_is_kept_nowhere(new_folder: Callable[..., Folde
         printed = supervisor.console
     kept = [line.split(" ", 2)[2] for line in tail(folder.root / "logs", "codes", 1000)]
     told = [line for line in kept if set(line) - set(" █▀INFO|")]  # the frame
-    assert told == ["scan this:", "[QR code]", "[QR code]", "[masked]", "waiting"]
+    assert told == ["scan this:", "[QR code]", "[QR code]", "[QR code]", "waiting"]
     files = [path for path in folder.root.rglob("*") if path.is_file() and path.name != "payload"]
     said = [path.read_bytes() for path in files]
     for text in (shown.encode(), printed.encode(), *said):
