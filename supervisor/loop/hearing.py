@@ -36,6 +36,7 @@ class _Listener:
     up: bool = False
     explained: bool = False
     asked: bool = False  # a person, for a line
+    vouched: bool = False  # its files are being asked
     before: str | None = None  # whose device the files named when a code was shown
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
 
@@ -137,7 +138,10 @@ class Hearing:
     def line(self, generation: int, text: str) -> None:
         """Take a line that it printed."""
         listener = self._of.get(generation)
-        if listener is None or not listener.listens:
+        if listener is None:
+            return
+        if not listener.listens:
+            listener.child.speech.may_drop = True  # no line of it is waited for
             return
         if listener.asked:
             listener.asked = False
@@ -164,7 +168,7 @@ class Hearing:
 
     def _take(self, listener: _Listener, words: Words) -> None:
         if "READY" in words:
-            self._task(self._vouch(listener, words))
+            self._seen_up(listener, words)
             return
         state = words.get("X_STILLHERE_SESSION")
         if state in _EXPLAINS:
@@ -177,12 +181,23 @@ class Hearing:
 
     # Whether it is up.
 
+    def _seen_up(self, listener: _Listener, words: Words) -> None:
+        """Ask its files whose device it is, once: what says that it is up may come all the time."""
+        news = listener.explained or listener.ear.paired or not listener.up
+        if news and not listener.vouched:
+            listener.vouched = True
+            self._task(self._vouch(listener, words))
+
     async def _vouch(self, listener: _Listener, words: Words) -> None:
         """Say that it is up, and as which device by its files."""
-        identity = await self._whose()
+        try:
+            identity = await self._whose()
+        finally:
+            listener.vouched = False
         if not listener.listens:
             return
         listener.up = listener.child.speech.may_drop = True
+        listener.explained = False
         self._never(listener, "alive", "look")
         known = identity or words.get("X_STILLHERE_IDENTITY", "")
         listener.child.interpret({**words, **listener.ear.up(known)})
@@ -193,7 +208,7 @@ class Hearing:
         self._report(
             "ready_assumed", generation=listener.child.generation, after_s=self._bot.ready.value
         )
-        self._task(self._vouch(listener, {}))
+        self._seen_up(listener, {})
 
     async def _probe(self, listener: _Listener, since_ns: int) -> None:
         child = listener.child
