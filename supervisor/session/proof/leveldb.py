@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import reduce
 from pathlib import Path
 from struct import Struct
 from typing import NamedTuple
@@ -26,6 +27,8 @@ FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 _READ_MAX_BYTES = 64 << 20
 _SUMMED_MAX_BYTES = 4 << 20
 _TRIES = 3
+# Chromium opens these alone with `paranoid_checks`, and deletes one that does not pass.
+_STRICT = ".indexeddb.leveldb"
 
 _MANIFEST = re.compile(r"MANIFEST-\d{6,}")
 _DATA = re.compile(r"\d{6,}\.(ldb|sst|log)")
@@ -179,7 +182,7 @@ def _prove_logs(
     for name in sorted(filter(is_log, there)):
         number = int(name.removesuffix(".log"))
         if number >= first or number == state.previous_log:
-            where = lost_in_the_middle(read(folder, name))
+            where = lost_in_the_middle(read(folder, name), strict=folder.endswith(_STRICT))
             if where is not None:
                 raise Damaged(f"{name} is torn at byte {where}, and goes on after it")
 
@@ -238,22 +241,38 @@ def physical(data: bytes, summed_bytes: int) -> Iterator[Physical]:
             at = end
 
 
-def lost_in_the_middle(data: bytes) -> int | None:
+def lost_in_the_middle(data: bytes, *, strict: bool = False) -> int | None:
     """Return where a log is broken though whole records come later, or None.
 
     LevelDB drops what is broken; at the end, that is no more than what a crash may leave. Broken
-    in the middle, it loses what it had, or refuses to open (`paranoid_checks`).
+    in the middle, it loses what it had, or refuses to open (`strict`: with `paranoid_checks`).
+    What was written behind a torn end (`reuse_logs`) it drops up to the block's end each time.
     """
     broken: int | None = None
     for record in physical(data, _SUMMED_MAX_BYTES):
         if record.kind:
             if broken is not None:
                 return broken
-        elif broken is None:
+        elif broken is None and (strict or not _taken_up_again(data, record.at)):
             broken = record.at
-            if any(later.kind for later in physical(record.body, BLOCK_BYTES)):
+            if strict or any(later.kind for later in physical(record.body, BLOCK_BYTES)):
                 return broken
     return None
+
+
+def _taken_up_again(data: bytes, at: int) -> bool:
+    """Return whether the record at `at` was never finished, and another begins in its place.
+
+    With the right checksum up to there it was finished: then its length has changed since.
+    """
+    stored, length, _kind = HEADER.unpack_from(data, at)
+    block_end = at - at % BLOCK_BYTES + BLOCK_BYTES
+    for start in range(at + 1, min(at + HEADER.size + length, block_end)):
+        if data[start + 6 : start + 7] in (b"\1", b"\2"):  # FULL or FIRST
+            following = next(physical(data[start:block_end], BLOCK_BYTES), None)
+            if following and following.kind:
+                return unmasked(stored) != crc32c(data[at + 6 : start])
+    return False
 
 
 def manifest_records(data: bytes, name: str, *, deep: bool) -> Iterator[bytes]:
@@ -267,12 +286,11 @@ def manifest_records(data: bytes, name: str, *, deep: bool) -> Iterator[bytes]:
             raise Damaged(f"{name} is torn at byte {record.at}")
         if record.kind > LAST:
             raise NotOurs
-        if record.kind in (FULL, FIRST):
-            if any(parts):
-                raise Damaged(f"{name} is torn before byte {record.at}")
-            parts = []
-        elif not parts:
+        begins = record.kind in (FULL, FIRST)
+        if any(parts) if begins else not parts:
             raise Damaged(f"{name} is torn before byte {record.at}")
+        if begins:
+            parts = []
         parts.append(record.body)
         if record.kind in (FULL, LAST):
             yield b"".join(parts)
@@ -364,17 +382,10 @@ def _new_file(words: Words, new: dict[int, int]) -> None:
 
 # --- crc32c: util/crc32c.cc, RFC 3720 B.4 --------------------------------------------------
 
-
-def _table() -> tuple[int, ...]:
-    values = []
-    for value in range(256):
-        for _bit in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)  # noqa: PLW2901 - shifted through
-        values.append(value)
-    return tuple(values)
-
-
-_TABLE = _table()
+_TABLE = tuple(
+    reduce(lambda value, _bit: value >> 1 ^ (0x82F63B78 if value & 1 else 0), range(8), byte)
+    for byte in range(256)
+)
 
 
 def crc32c(data: bytes) -> int:

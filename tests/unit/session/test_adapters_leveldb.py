@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.session.proof import leveldb
-from supervisor.session.proof.leveldb import BLOCK_BYTES, HEADER, crc32c, problem, unmasked
+from supervisor.session.proof.leveldb import BLOCK_BYTES, FULL, HEADER, crc32c, problem, unmasked
 from tests.unit.session.leveldbkit import Edit, Set, log_of, masked, physical, table
 from tests.unit.session.sessionkit import ID, Place, write_key
 
@@ -132,6 +132,30 @@ def test_a_log_broken_in_its_middle_is_damage(whole: Path) -> None:
     assert problem(str(whole)) == "", "its last record alone: a crash may leave that"
     path.write_bytes(content + bytes(4000))
     assert problem(str(whole)) == "", "zeros are space that was reserved"
+
+
+@pytest.mark.parametrize("kept", [1, 4, 6, 7, 8, 500, 899, 906])
+def test_a_log_that_was_torn_and_taken_up_again_is_none(tmp_path: Path, kept: int) -> None:
+    """A killed browser leaves a half record, and its next run goes on behind it.
+
+    LevelDB drops that block's rest and opens, for ever: a session that the browser accepts is not
+    to be taken from it. But IndexedDB's sets are opened strictly, and deleted if that fails.
+    """
+    torn = physical(FULL, b"d" * 900)[:kept]
+    content = log_of([b"b" * 30])[0] + torn + physical(FULL, b"e" * 12) + physical(FULL, b"f" * 950)
+    content += bytes(-len(content) % BLOCK_BYTES) + physical(FULL, b"g" * 40)
+    for name, strict in (("leveldb", False), ("https_x_0.indexeddb.leveldb", True)):
+        whole = Set().write(tmp_path / name)
+        (whole / "000008.log").write_bytes(content)
+        assert bool(problem(str(whole))) == strict
+
+
+def test_a_length_that_changed_in_the_middle_of_a_log_is_damage(whole: Path) -> None:
+    """It looks as if the next record began within this one; but this one is finished."""
+    content = bytearray(log_of([b"b" * 300, b"c" * 300, b"d" * 40_000])[0])
+    content[4] ^= 64
+    (whole / "000008.log").write_bytes(content)
+    assert "000008.log is torn at byte 0" in problem(str(whole))
 
 
 def test_a_tables_index_with_a_flipped_bit_is_damage(whole: Path) -> None:
