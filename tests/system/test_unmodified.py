@@ -1,104 +1,12 @@
 """Bots that nobody adapted, without a config: one command, one link, the same device for good."""
 
 import json
-import shutil
-import subprocess
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
-import segno
 
-from tests.bots import nodekit
-from tests.bots.chat import chatting
 from tests.system.harness import Folder, Running, running
-
-BOTS = Path(__file__).parents[1] / "bots"
-BACK_S = 60.0
-
-
-@dataclass(frozen=True)
-class Bot:
-    """`proof`: the best that this one can give. `source`: what is saved to restart it."""
-
-    name: str
-    command: tuple[str, ...]
-    source: str
-    preset: str
-    proof: str = "identity"
-    depends: str = ""
-
-
-TELETHON = Bot("telethon_bot", ("python", "main.py"), "main.py", "telethon")
-NIO = Bot("nio_bot", ("python", "main.py"), "main.py", "matrix-nio")
-SHELL = Bot("shell_bot", ("./bot.sh",), "bot.sh", "generic")
-GO = Bot("go_bot", ("./bot",), "main.go", "generic", proof="ready")
-BAILEYS = Bot(
-    "baileys_bot", ("node", "baileys_bot.mjs"), "blocks.mjs", "baileys", depends="baileys"
-)
-BROWSER = Bot(
-    "browser_bot", ("node", "browser_bot.mjs"), "blocks.mjs", "chromium", "ready",
-    depends="playwright-core",
-)  # fmt: skip
-
-needs_go = pytest.mark.skipif(
-    shutil.which("go") is None, reason="Go is not installed: golang would run this"
-)
-LONG = [
-    pytest.param(TELETHON, id="telethon"),
-    pytest.param(NIO, id="nio"),
-    pytest.param(SHELL, id="shell"),
-    pytest.param(GO, id="go", marks=needs_go),
-    pytest.param(BAILEYS, id="baileys", marks=nodekit.needs_node),
-    pytest.param(
-        BROWSER,
-        id="browser",
-        marks=[
-            nodekit.needs_node,
-            nodekit.needs_browser,
-            nodekit.needs_packages("playwright-core"),
-        ],
-    ),
-]
-
-
-@contextmanager
-def linked(new_folder: Callable[..., Folder], bot: Bot) -> Iterator[Running]:
-    """Run a bot by one command, and link it as a person would."""
-    folder = new_folder("")
-    folder.command = list(bot.command)
-    with ExitStack() as stack:
-        if bot.depends:
-            chat = stack.enter_context(chatting())
-            nodekit.bot_project(folder.root, bot.name, chat)
-            listed = {"name": "a-bot", "type": "module", "dependencies": {bot.depends: "*"}}
-            folder.write("package.json", json.dumps(listed))
-        else:
-            shutil.copytree(BOTS / bot.name, folder.root, dirs_exist_ok=True)
-            folder.write("picture", picture())
-        if bot is GO:
-            built = ["go", "build", "-o", "bot", "main.go"]
-            subprocess.run(built, cwd=folder.root, check=True, env=folder.environment(GOFLAGS=""))
-        supervisor = stack.enter_context(running(folder))
-        supervisor.wait("pairing", timeout_s=BACK_S)
-        if bot.depends:
-            chat.scan()
-        else:
-            (folder.root / "code").touch()
-        supervisor.wait("linked", timeout_s=BACK_S)
-        supervisor.wait("verified", timeout_s=BACK_S)
-        yield supervisor
-
-
-def picture() -> str:
-    """Return a QR code as terminals show it."""
-    import io  # noqa: PLC0415 - here alone
-
-    out = io.StringIO()
-    segno.make("2@" + "a" * 120).terminal(out, compact=True)
-    return out.getvalue()
+from tests.system.unmodifiedkit import BACK_S, EACH, SHELL, TELETHON, Bot, linked
 
 
 def kept_over(supervisor: Running, bot: Bot, restarts: int) -> None:
@@ -201,7 +109,7 @@ def test_one_command_is_enough(new_folder: Callable[..., Folder], bot: Bot) -> N
 
 @pytest.mark.long
 @pytest.mark.timeout(600)
-@pytest.mark.parametrize("bot", LONG)
+@pytest.mark.parametrize("bot", EACH)
 def test_twenty_restarts_of_a_bot_that_nobody_adapted(
     new_folder: Callable[..., Folder], bot: Bot
 ) -> None:
