@@ -14,7 +14,10 @@ from supervisor.session.names import shown
 from supervisor.session.proof import checks, sight
 from supervisor.session.proof.against import overwritten_page
 from supervisor.session.proof.journaled import has_journals, played_back_identity
+from supervisor.session.proof.leveldb import is_member
+from supervisor.session.proof.opaque import opaque_problems
 from supervisor.session.proof.profile import (
+    GENERIC,
     Profile,
     expected_identity,
     identity_of,
@@ -186,7 +189,7 @@ class Checks(Quarantined):
         formats = checks.formats_of(live.folder, live.found.seen, live.profile, known, told)
         # What changed is looked at first: that is where damage is, as a rule.
         trusted = self._proved(live, good)
-        why = self._lost(live, known)
+        why = self._lost(live, known) + self._cut(live, formats)
         why += self._shallow(live, formats, told, trusted)
         gone = sight.gone(live.found.seen, live.profile, known)
         why += identity_problems(live.profile, live.identity, live.then, gone)
@@ -206,6 +209,26 @@ class Checks(Quarantined):
             gone = sight.seal_problems(seen, profile, self._entries(live.sealed))
             why += [problem for problem in gone if problem not in why]
         return why
+
+    def _cut(self, live: Live, formats: Mapping[str, str]) -> list[str]:
+        """Return which files of no known format an accident has changed since the seal.
+
+        A kind that is known says itself which of its files matter.
+        """
+        if live.sealed is None or not live.at_rest or live.profile.name != GENERIC.name:
+            return []
+        sealed = self._entries(live.sealed)
+        journals = {path + end for path in formats for end in JOURNALS}
+        leveldbs = {path for path in live.found.seen if is_member(Path(path).name)}
+        return list(
+            opaque_problems(
+                live.folder,
+                live.found.seen,
+                sealed,
+                {*formats, *journals, *leveldbs},
+                lambda entry: self._bytes_of(entry, for_good=False),
+            )
+        )
 
     def _shallow(
         self,
