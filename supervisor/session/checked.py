@@ -158,7 +158,7 @@ class Checks(Quarantined):
         if why:
             _nothing_lost_behind(found.barred)
         if unread and not why:
-            _nothing_empty(live, unread)
+            _nothing_untold(live, unread, self._entries(newest))
         check = Check(
             verdict="damaged" if why else "passed",
             why="; ".join(dict.fromkeys(why)),
@@ -324,15 +324,21 @@ def _nothing_lost_behind(barred: Mapping[str, str]) -> None:
         raise barred_from(what)
 
 
-def _nothing_empty(live: Live, unread: str) -> None:
-    """Raise UnreadableBlob if a file is empty, and what it held can't be read now.
+def _nothing_untold(live: Live, unread: str, known: Mapping[str, Entry]) -> None:
+    """Raise UnreadableBlob if a file is empty or no JSON, and what it was can't be read now.
 
     Bots make new devices of emptied databases; of what is whole an older list tells enough.
     """
-    for path in sight.all_empty(live.found.seen, live.profile):
+    seen = live.found.seen
+    for path in sight.all_empty(seen, live.profile):
         raise UnreadableBlob(
             f"{path} is empty, and whether it held something is not known: {unread}", MEND
         )
+    formats = checks.formats_of(live.folder, seen, live.profile, {})
+    named = {path: form for path, form in formats.items() if form.startswith("json")}
+    for path, text, _barred in checks.content_problems(live.folder, seen, named, trusted=known):
+        if seen[path].size:
+            raise UnreadableBlob(f"{text}, and whether it was JSON is not known: {unread}", MEND)
 
 
 def _device(profile: Profile, newest: Manifest | None, record: Record, away: str) -> str | None:

@@ -10,7 +10,7 @@ import pytest
 from supervisor.cli.session_check import told
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
-from supervisor.session.model import NothingToRestore, SnapshotFailed
+from supervisor.session.model import NothingToRestore, SnapshotFailed, UnreadableBlob
 from tests.unit.session.auditkit import checked
 from tests.unit.session.damagekit import drop, empty, tear
 from tests.unit.session.sessionkit import ID, Place, fill, tree, with_snapshots, write_key
@@ -77,6 +77,25 @@ def test_who_gives_it_up_links_anew(place: Place) -> None:
     place.state.unlink()
     with pytest.raises(NothingToRestore):
         place.manager().restore(ID)
+
+
+def test_what_is_no_json_waits_for_the_store(place: Place) -> None:
+    """Nothing tells any more whether it was JSON: nobody starts with half a login for that."""
+    path = place.live / "session.json"
+    path.parent.mkdir(parents=True)
+    path.write_text('{"device": "4711", "key": "0123456789"}')
+    manager = place.manager()
+    manager.note_linked(ID, None)
+    assert manager.backup(ID).verdict == "good"
+    away(place)
+    whole = path.read_bytes()
+    assert place.manager().restore(ID).action == "kept"
+    path.write_bytes(whole[:20])
+    with pytest.raises(UnreadableBlob, match=r"session.json .* whether it was JSON is not known"):
+        place.manager().restore(ID)
+    back(place)
+    assert place.manager().restore(ID).action == "restored"
+    assert path.read_bytes() == whole
 
 
 def test_a_whole_session_begins_anew_with_higher_numbers(place: Place) -> None:
