@@ -242,6 +242,8 @@ def _is_cpython(bot: BotConfig) -> bool:
 
 
 def _wants_browser(bot: BotConfig, root: Path) -> bool:
+    if bot.library.process.close == "browser":
+        return True
     if _BROWSERS.search(" ".join((bot.preset, *bot.command))):
         return True
     for folder in {root, bot.cwd}:

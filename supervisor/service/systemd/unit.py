@@ -278,6 +278,7 @@ def _print_of(config: Config) -> str:
     bots = [
         (
             (bot.name, bot.command, bot.cwd, bot.session_path, bot.session is None, bot.preset),
+            (bot.session_files, bot.library.name),
             (bot.user, bot.stop_timeout_s, bot.start_timeout_s, bot.checkpoint_timeout_s),
             bot.snapshots.freeze_timeout_ms,
         )
