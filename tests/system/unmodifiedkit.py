@@ -51,7 +51,7 @@ GO = Bot(
 )
 BAILEYS = Bot(
     "baileys_bot", ("node", "baileys_bot.mjs"), "blocks.mjs", "baileys", ("auth_info_baileys",),
-    depends="baileys",
+    "auth_info_baileys/creds.json", depends="baileys",
 )  # fmt: skip
 BROWSER = Bot(
     "browser_bot", ("node", "browser_bot.mjs"), "blocks.mjs", "chromium",
