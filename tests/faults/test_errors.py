@@ -38,7 +38,10 @@ def test_every_error_at_every_call_is_said_and_survived(name: str) -> None:
     assert set(result["ended"]) == {"done", "refused"}
 
 
-def test_a_read_that_fails_once_condemns_nothing() -> None:
+@pytest.mark.parametrize(
+    "name", ["restore-absent", pytest.param("restore-pending", marks=pytest.mark.long)]
+)
+def test_a_read_that_fails_once_condemns_nothing(name: str) -> None:
     """The snapshot that could not be read now is as good as it was when it can be read again."""
-    args = ("--strict", "--kind", "pread64", "restore-absent", "restore-pending")
+    args = ("--strict", "--kind", "pread64", name)
     assert run("errors", *args, timeout_s=110)["problems"] == []
