@@ -2,6 +2,7 @@
 
 from supervisor.cli import words
 from supervisor.cli.tell import Event, Line, Teller, detail, info, warn
+from supervisor.cli.words import get
 
 
 def _assumed(_bot: str, event: Event) -> list[Line]:
@@ -13,6 +14,15 @@ def _ready_assumed(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"taken to be up: it has run for {after} and said nothing that is known",
         'if there is a sign that it is, say so in the config: ready = { log = "logged in" }',
+    )
+
+
+def _loss_doubted(_bot: str, event: Event) -> list[Line]:
+    restarts = event.get("restarts") is True
+    then = "it is restarted: if that is true, it says so again" if restarts else "nothing is done"
+    return warn(
+        f"its output says that the link is lost ({get(event, 'reason')}), while it is up;"
+        f" a message to it may say that, too: {then}"
     )
 
 
@@ -42,5 +52,6 @@ PRESETS: dict[str, Teller] = {
     "assumed": _assumed,
     "ready_assumed": _ready_assumed,
     "session_unseen": _session_unseen,
+    "loss_doubted": _loss_doubted,
     "browser_closed": _browser_closed,
 }

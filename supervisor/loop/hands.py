@@ -80,6 +80,7 @@ class Hands:
             tools.bot,
             task=self.jobs.task,
             whose=partial(self.jobs.result, self.session.whose),
+            restart=partial(tools.post, ev.RestartRequested()),
             report=tools.report,
             on_code=tools.on_qr,
             prefix=self.starts.prefix,

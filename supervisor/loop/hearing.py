@@ -6,6 +6,7 @@ believed, and not listened to.
 """
 
 import asyncio
+import math
 import re
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
@@ -23,6 +24,8 @@ from supervisor.process.output import asks
 _DRAWN_S = 0.15
 # How often the files are asked whether somebody has scanned the code, and whether the bot lives.
 _LOOK_S = 1.0
+# How often a doubt is worth a restart: who writes to the bot may say it all day.
+_DOUBT_AGAIN_S = 600.0
 # So long a person may think about what a bot asks: 10 min.
 _PATIENCE_USEC = "600000000"
 # What it says of itself that explains why it is not up: that it runs is no sign any more.
@@ -48,8 +51,9 @@ class _Listener:
 class Hearing:
     """Listens to the generations of one bot. Only in the loop's thread.
 
-    `task` runs a coroutine; `whose` reads from the session's files whose device it is; `on_code`:
-    a drawn code came; `prefix`: executes a probe's command as the bot's own user.
+    `task` runs a coroutine; `whose` reads from the session's files whose device it is; `restart`
+    asks for one; `on_code`: a drawn code came; `prefix`: executes a probe's command as the bot's
+    own user.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Hearing:
         *,
         task: Callable[[Coroutine[Any, Any, None]], None],
         whose: Callable[[], Awaitable[str]],
+        restart: Callable[[], None],
         report: Callable[..., None],
         on_code: Callable[[], None],
         prefix: Sequence[str],
@@ -65,6 +70,8 @@ class Hearing:
         self._bot = bot
         self._task = task
         self._whose = whose
+        self._restart = restart
+        self._doubted_at = -math.inf
         self._report = report
         self._on_code = on_code
         self._prefix = prefix
@@ -171,6 +178,9 @@ class Hearing:
             self._seen_up(listener, words)
             return
         state = words.get("X_STILLHERE_SESSION")
+        if state == "lost" and listener.up:
+            self._doubt(listener, words)
+            return
         if state in _EXPLAINS:
             listener.explained = True
             self._never(listener, "alive")
@@ -178,6 +188,21 @@ class Hearing:
             listener.before = None
             self._later(listener, "look", 0.0, self._look)
         listener.child.interpret(words)
+
+    def _doubt(self, listener: _Listener, words: Words) -> None:
+        """Look into a lost link that is told while it is up: a stranger's message may say so.
+
+        Before a bot is up nobody can write to it. So a start tells: what is true is said again.
+        """
+        now = time.monotonic()
+        looks = now - self._doubted_at >= _DOUBT_AGAIN_S
+        reason = listener.child.speech.clean(words.get("X_STILLHERE_REASON", ""))
+        self._report(
+            "loss_doubted", generation=listener.child.generation, reason=reason, restarts=looks
+        )
+        if looks:
+            self._doubted_at = now
+            self._restart()
 
     # Whether it is up.
 

@@ -49,6 +49,38 @@ def snapshots(supervisor: Running) -> list[tuple[str, str]]:
     return [(each["reason"], each["verdict"]) for each in found]
 
 
+def test_what_others_write_ends_no_link(new_folder: Callable[..., Folder]) -> None:
+    """A logout in a library's own words, while the bot is up: a restart tells that it is none.
+
+    Said at a start, before anybody can write to the bot, it is believed.
+    """
+    folder = new_folder("")
+    folder.command = ["sh", "bot.sh"]
+    said = "SessionRevokedError: The authorization has been invalidated, because of the user"
+    folder.write("main.py", "import telethon\n")
+    folder.write(
+        "bot.sh",
+        "mkdir -p session; echo key > x.session; [ -e gone ] && cat words\n"
+        "echo '(Press Ctrl+C to stop this)'; while [ ! -e say ]; do sleep 0.02; done\n"
+        "rm say; cat words; sleep 60\n",
+    )
+    folder.write("words", f"{said} terminating all sessions\n")
+    with running(folder) as supervisor:
+        supervisor.wait("verified")
+        mark = supervisor.mark_now()
+        (folder.root / "say").touch()
+        assert supervisor.wait("loss_doubted", mark)["restarts"] is True
+        record = supervisor.restarted(mark, bot="project")
+        assert record["verified"]
+        assert not supervisor.seen("epoch_closed")
+        mark = supervisor.mark_now()
+        (folder.root / "say").touch()  # once more: no restart for each message
+        assert supervisor.wait("loss_doubted", mark)["restarts"] is False
+        (folder.root / "gone").touch()
+        supervisor.client.call("restart", bot="project")
+        supervisor.wait("epoch_closed", mark)
+
+
 def test_a_code_that_is_printed_as_text_is_drawn_and_told_to_nobody_else(
     new_folder: Callable[..., Folder],
 ) -> None:
