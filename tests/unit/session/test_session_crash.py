@@ -16,7 +16,7 @@ SCENARIOS = (
 )
 
 
-@pytest.mark.parametrize("every", [5, pytest.param(1, marks=pytest.mark.long)])
+@pytest.mark.parametrize("every", [7, pytest.param(1, marks=pytest.mark.long)])
 @pytest.mark.parametrize(("scenario", "at_least"), SCENARIOS)
 def test_a_crash_anywhere_is_recovered(scenario: str, at_least: int, every: int) -> None:
     """The process ends before a call that changes something; `make soak` visits each of them."""
