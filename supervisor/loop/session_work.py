@@ -4,6 +4,7 @@ Methods with a `ticket` run in the session's thread and return the event that an
 """
 
 import asyncio
+import time
 from dataclasses import asdict
 from typing import Any, Literal, Unpack
 
@@ -16,6 +17,10 @@ from supervisor.session.leftovers import clear_leftovers
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToRestore, Restored
 from supervisor.session.state import Record
+
+# A file that is written in place is whole again within milliseconds.
+_ASKED_AGAIN_S = 0.25
+_LOOK_S = 0.01
 
 
 class SessionWork(Copier):
@@ -70,8 +75,20 @@ class SessionWork(Copier):
         return ev.SessionRestored(ticket)
 
     def whose(self) -> str:
-        """Return whose device the live session is by its files; "" where they do not say."""
-        return (self._manager.identity_at_rest(self.id) or "") if self.id else ""
+        """Return whose device the live session is by its files; "" where they do not say.
+
+        Its bot runs, and may be about to write the very file that says it: where that was said
+        before, it is asked again for a moment.
+        """
+        if not self.id:
+            return ""
+        until = time.monotonic() + _ASKED_AGAIN_S
+        while not (identity := self._manager.identity_at_rest(self.id)):
+            known = self._manager.record(self.id).identity
+            if not known or time.monotonic() > until:
+                break
+            time.sleep(_LOOK_S)
+        return identity or ""
 
     def _report_restored(self, restored: Restored) -> None:
         if restored.flaw:

@@ -8,6 +8,9 @@ import pytest
 from tests.system.harness import Folder, Running, running
 from tests.system.unmodifiedkit import BACK_S, EACH, SHELL, TELETHON, Bot, linked
 
+JUST_NOW_S = 5.0
+TWO_GOOD = 2  # so many always stay
+
 
 def kept_over(supervisor: Running, bot: Bot, restarts: int) -> None:
     """Save so many times: each time the same device is back, and nobody is asked again."""
@@ -31,8 +34,11 @@ def kept_over(supervisor: Running, bot: Bot, restarts: int) -> None:
     now = supervisor.status(name)["session"]
     assert (now["qr_count"], now["link_count"]) == (1, 1)
     assert now["identity"] == first["identity"]
-    assert not now["rollback_count"]
-    assert not supervisor.seen("session_restored")
+    # A file that the bot itself tore as it ended is brought back from a moment before its stop.
+    mended = supervisor.seen("session_restored")
+    assert now["rollback_count"] == len(mended)
+    assert bot.tears or not mended
+    assert all(event["age_s"] < JUST_NOW_S for event in mended)
     assert len(supervisor.seen("pairing")) == 1
 
 
@@ -149,5 +155,6 @@ def test_twenty_restarts_of_a_bot_that_nobody_adapted(
     with linked(new_folder, bot) as supervisor:
         kept_over(supervisor, bot, 20)
         judged = snapshots(supervisor)
-        young = [verdict for reason, verdict in judged if verdict != "good"]
-        assert not young, judged
+        # What was copied in the middle of a write is known to be torn, and displaces nothing.
+        good = [reason for reason, verdict in judged if verdict == "good"]
+        assert len(good) == len(judged) or (bot.tears and len(good) >= TWO_GOOD), judged

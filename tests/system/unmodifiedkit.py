@@ -26,6 +26,7 @@ class Bot:
     """`proof`: the best that this one can give. `source`: what is saved to restart it.
 
     `session`: where it keeps what it is, from its folder. `key`: the file that says which device.
+    `tears`: it ends at SIGTERM in the middle of a write, as Baileys' writes are not atomic.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Bot:
     key: str = ""
     proof: str = "identity"
     depends: str = ""
+    tears: bool = False
 
 
 TELETHON = Bot(
@@ -51,7 +53,7 @@ GO = Bot(
 )
 BAILEYS = Bot(
     "baileys_bot", ("node", "baileys_bot.mjs"), "blocks.mjs", "baileys", ("auth_info_baileys",),
-    "auth_info_baileys/creds.json", depends="baileys",
+    "auth_info_baileys/creds.json", depends="baileys", tears=True,
 )  # fmt: skip
 BROWSER = Bot(
     "browser_bot", ("node", "browser_bot.mjs"), "blocks.mjs", "chromium",
