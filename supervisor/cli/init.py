@@ -32,7 +32,7 @@ def init(ctx: click.Context, *, only_print: bool) -> int:
         return 0
     path = here / target.FILE_NAME
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except FileExistsError:
         raise SupervisorError(
             f"{path} is there already, and is not touched", "stillhere init --print shows another"

@@ -24,20 +24,9 @@ AUTO = "auto"
 WRITTEN = (
     *(f"*{suffix}" for suffix in source.SUFFIXES),
     *("*.go", "*.rs", "*.rb", "*.php", "*.java", "*.kt", "*.cs", "*.lua", "*.pl", "*.ex", "*.exs"),
-    *(
-        "*.sh",
-        "*.html",
-        "*.css",
-        "*.ejs",
-        "*.hbs",
-        "*.sql",
-        "*.graphql",
-        "*.toml",
-        "*.yaml",
-        "*.yml",
-    ),
-    *("package.json", "tsconfig*.json", ".env"),
-)
+    *("*.sh", "*.sql", "*.graphql", "*.html", "*.css", "*.ejs", "*.hbs"),
+    *("*.toml", "*.yaml", "*.yml", "package.json", "tsconfig*.json", ".env"),
+)  # fmt: skip
 _GLOB = "*?["
 _NAMED_MAX = 6
 
@@ -59,14 +48,29 @@ def settled(config: Config, *, alone: bool = False) -> Config:
     """
     # A person's own ones are tried first, and may replace one of ours.
     presets = {**config.presets, **{n: p for n, p in known().items() if n not in config.presets}}
-    problems = [*_unknown_presets(config, presets), *_unknown_kinds(config.presets)]
+    problems = [*_unknown_presets(config, presets), *_unknown_kinds(config)]
     if problems:
         raise ConfigError(problems, f"The file is {config.path}.")
-    bots = {name: _settled(bot, presets, alone=alone) for name, bot in config.bots.items()}
+    bots = {
+        name: _settled(bot, presets, alone=alone, usual=_is_filled(config, bot))
+        for name, bot in config.bots.items()
+    }
     config = replace(config, bots=bots)
     if problems := [f"{config.path.name}: {problem}" for problem in places.problems(config)]:
         raise ConfigError(problems, f"Say where it lies, in {config.path}.")
     return config
+
+
+def _is_filled(config: Config, bot: BotConfig) -> bool:
+    """Return whether something lies where a session lies by default."""
+    if bot.session is None:
+        return False
+    try:
+        return any((config.sessions / f"session-{bot.session}").iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True  # it may be: then it is not looked for elsewhere
 
 
 def _unknown_presets(config: Config, presets: Mapping[str, Preset]) -> list[str]:
@@ -78,11 +82,11 @@ def _unknown_presets(config: Config, presets: Mapping[str, Preset]) -> list[str]
     ]
 
 
-def _unknown_kinds(presets: Mapping[str, Preset]) -> list[str]:
+def _unknown_kinds(config: Config) -> list[str]:
     return [
-        f"preset.{name}.session.kind: found {preset.session.kind!r}, needs one of "
-        + ", ".join(KINDS)
-        for name, preset in presets.items()
+        f"{config.path.name}: preset.{name}.session.kind: found {preset.session.kind!r}, "
+        f"needs one of {', '.join(KINDS)}"
+        for name, preset in config.presets.items()
         if preset.session.kind not in KINDS
     ]
 
@@ -103,7 +107,10 @@ def recognised(project: Project, presets: Mapping[str, Preset]) -> tuple[Preset,
     return presets[GENERIC.name], ""
 
 
-def _settled(bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool) -> BotConfig:
+def _settled(
+    bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool, usual: bool
+) -> BotConfig:
+    """Return one bot as its library has it; `usual`: its session lies where it does by default."""
     if bot.session is None:
         return bot
     given = presets.get(bot.preset, GENERIC).session
@@ -117,18 +124,22 @@ def _settled(bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool) -> B
     assumed = [f"{preset.about}{f': {why}' if why else ''}"] if told else []
     if generic and not alone:
         return replace(bot, library=preset)  # all else is as the config says, or by default
-    bot = replace(bot, library=preset, ignore=(*bot.ignore, *preset.process.ignore))
+    bot = replace(bot, library=preset, ignore=_together(bot.ignore, preset.process.ignore))
     if not {"watch", "watch_only"} & bot.given and (alone or not preset.process.speaks):
         program = (Path(word).name for word in bot.command if (bot.cwd / word).is_file())
         bot = replace(bot, watch_only=(*WRITTEN, *program))
     if "ready" not in bot.given:
         bot = replace(bot, ready=_ready(preset))
-    if not {"session_path", "session_files"} & bot.given:
+    if not usual and not {"session_path", "session_files"} & bot.given:
         bot, where = _with_session(bot, preset.session, project)
         assumed += [where] if where else []
     if bot.settle_s is None:
         bot = replace(bot, settle_s=KINDS[preset.session.kind].settle_s or None)
     return replace(bot, assumed=tuple(assumed))
+
+
+def _together(*several: Sequence[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(each for some in several for each in some))
 
 
 def _ready(preset: Preset) -> ReadyCheck:

@@ -92,10 +92,10 @@ _ANSWERS: Mapping[str, Callable[[Ear, re.Match[str]], Words]] = {
     "logged_out": _state("lost", _LOGGED_OUT),
     "conflict": _state("conflict", _REPLACED),
     "lost": _state("lost"),
-    "pairing": Ear._pairing,  # noqa: SLF001 - its own
-    "linked": Ear._linked,  # noqa: SLF001
-    "ready": Ear._ready,  # noqa: SLF001
-    "undecryptable": Ear._undecryptable,  # noqa: SLF001
+    "pairing": Ear._pairing,  # noqa: SLF001 - the class's own table
+    "linked": Ear._linked,  # noqa: SLF001 - the same
+    "ready": Ear._ready,  # noqa: SLF001 - the same
+    "undecryptable": Ear._undecryptable,  # noqa: SLF001 - the same
     "offline": _state("offline"),
     "connecting": _state("connecting"),
 }

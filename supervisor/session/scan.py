@@ -276,7 +276,7 @@ def leading_out(root: Path, found: Scan, names: Names | None = None) -> list[str
         within = end.is_relative_to(real)
         if within and names is not None:
             within = names.has(str(end.relative_to(real)))
-        if not within and os.path.exists(end):  # noqa: PTH110
+        if not within and os.path.exists(end):  # noqa: PTH110 - as said above
             where = found.seen[path].target
             notes.append(
                 f"what {path} leads to, out of the session ({where}): only the link is kept"

@@ -205,7 +205,7 @@ def unpacked(data: bytes) -> bytes:
                 size = (tag >> 2 & 7) + 4
                 back = tag >> 5 << 8 | words.take(1)[0]
             else:
-                back = int.from_bytes(words.take(2 if kind == 2 else 4), "little")  # noqa: PLR2004
+                back = int.from_bytes(words.take(2 if kind == 2 else 4), "little")  # noqa: PLR2004 - a copy's kind
             if not 0 < back <= len(out):
                 raise NotOurs
             start = len(out) - back
