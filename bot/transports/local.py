@@ -8,7 +8,6 @@ session after the server said that the device was removed or replaced.
 import asyncio
 import contextlib
 import os
-import random
 import time
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from bot.keys import BadKeyError, BoxKey, Identity
 from bot.protocol import REPLACED, Frame, ProtocolError, box, number, part, read_address, text
 from bot.session import Creds, SessionLostError, Store, load_creds
 from bot.transports import Host
+from bot.transports.backoff import Backoff
 from bot.transports.local_line import ClosedError, Line
 from bot.transports.local_pairing import pair
 
@@ -48,7 +48,7 @@ class LocalTransport:
         Raises: SessionLostError if the session can't be used.
         """
         self._task = asyncio.current_task()
-        delay = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         self._say("connecting")
         while not self._stop.is_set():
             try:
@@ -60,14 +60,14 @@ class LocalTransport:
             except TimeoutError:
                 self._say("connecting", "the chat server does not answer")
             except (OSError, ProtocolError, BadKeyError) as problem:
-                delay = _BACKOFF_S[0] if self._up.is_set() else delay
+                if self._up.is_set():
+                    backoff.reset()
                 self._say("offline", f"no chat server: {problem}")
             finally:
                 self._hang_up()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay * random.uniform(0.7, 1.3)):  # noqa: S311 (jitter)
+                async with asyncio.timeout(backoff.wait_s()):
                     await self._stop.wait()
-            delay = min(delay * 2, _BACKOFF_S[1])
 
     async def send(self, message_id: str, text: str) -> None:
         """Send a message on our own account; return when the server has accepted it."""

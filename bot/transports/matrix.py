@@ -12,7 +12,6 @@ were exchanged; an older copy of the session lacks the private half.
 
 import asyncio
 import contextlib
-import random
 import sqlite3
 import time
 from dataclasses import replace
@@ -25,6 +24,7 @@ from bot import keys
 from bot.keys import BoxKey
 from bot.session import SessionLostError, Store
 from bot.transports import Host
+from bot.transports.backoff import Backoff
 from bot.transports.matrix_config import Settings
 from bot.transports.matrix_device import Device
 from bot.transports.matrix_errors import LoggedOutError, RefusedError, ServerError, must
@@ -82,7 +82,7 @@ class MatrixTransport:
         Raises: SessionLostError if the session can't be used; sqlite3.OperationalError.
         """
         self._task = asyncio.current_task()
-        delay = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         self._say("connecting")
         while not self._stop.is_set():
             try:
@@ -91,7 +91,8 @@ class MatrixTransport:
                 self._say("lost", f"401 {problem}")
                 return
             except (aiohttp.ClientError, OSError, ServerError, RefusedError) as problem:
-                delay = _BACKOFF_S[0] if self._up.is_set() else delay
+                if self._up.is_set():
+                    backoff.reset()
                 self._say("offline", f"{problem or type(problem).__name__}"[:300])
             except peewee.OperationalError as problem:
                 raise sqlite3.OperationalError(str(problem)) from problem
@@ -100,9 +101,8 @@ class MatrixTransport:
             finally:
                 await self._hang_up()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(delay * random.uniform(0.7, 1.3)):  # noqa: S311 (jitter)
+                async with asyncio.timeout(backoff.wait_s()):
                     await self._stop.wait()
-            delay = min(delay * 2, _BACKOFF_S[1])
 
     async def send(self, message_id: str, text: str) -> None:
         """Send a message on our own account; return when the network has accepted it."""

@@ -11,7 +11,6 @@ into its one file (journal_mode=delete), so there is nothing of it to flush; `st
 
 import asyncio
 import contextlib
-import random
 import sqlite3
 import time
 from typing import Any
@@ -20,6 +19,7 @@ from neonize.proto import Neonize_pb2 as wa
 
 from bot.session import SessionLostError, Store
 from bot.transports import Host
+from bot.transports.backoff import Backoff
 from bot.transports.whatsapp_events import News, Then, deaf, device, incoming, news, read_elsewhere
 from bot.transports.whatsapp_guards import (
     DATABASE,
@@ -82,7 +82,7 @@ class WhatsAppTransport:
         self._say("connecting")
         if self._device is not None:
             await self._open_store(self._device)
-        delay_s = _BACKOFF_S[0]
+        backoff = Backoff(*_BACKOFF_S)
         tried = False
         while not self._stop.is_set():
             line = self._line_of(self._device)
@@ -90,15 +90,14 @@ class WhatsAppTransport:
             if not after.reason:
                 after = await self._connected(line)
             if self._codes or self._online_at:
-                delay_s = _BACKOFF_S[0]  # it was there
+                backoff.reset()
             tried = True
             self._down()
             if after.state:
                 self._say(after.state, after.reason)
             if after.then is Then.END:
                 return
-            pause_s = max(after.pause_s, delay_s * random.uniform(0.7, 1.3))  # noqa: S311 (jitter)
-            delay_s = min(delay_s * 2, _BACKOFF_S[1])
+            pause_s = max(after.pause_s, backoff.wait_s())
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_s):
                     await self._stop.wait()
