@@ -20,6 +20,7 @@ ROOMS = (
     "service",
     "loop",
     "runner",
+    "verify",
     "cli",
 )
 # The package itself offers the Python API, and is run by name.

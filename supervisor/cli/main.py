@@ -48,6 +48,7 @@ COMMANDS = {
     "link": ("supervisor.cli.link", "Show the QR code until it is scanned."),
     "reload": ("supervisor.cli.upgrade", "Take a new config; only the bots it changes notice."),
     "upgrade": ("supervisor.cli.upgrade", "Go on by the code that is installed now."),
+    "verify": ("supervisor.cli.verify", "Try all that was promised, on a copy of your bot."),
     "alert": ("supervisor.cli.alert", "Try out how a person is told."),
     "systemd": ("supervisor.cli.systemd", "Run as a service: write its unit."),
     "session": ("supervisor.cli.session", "Look at sessions, back them up, bring them back."),

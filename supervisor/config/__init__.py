@@ -12,6 +12,7 @@ from supervisor.config.model import (
     RestartConfig,
     SnapshotsConfig,
     SystemdConfig,
+    VerifyConfig,
     interpreter,
     resolved_command,
 )
@@ -28,6 +29,7 @@ __all__ = [
     "RestartConfig",
     "SnapshotsConfig",
     "SystemdConfig",
+    "VerifyConfig",
     "default_config",
     "find",
     "interpreter",

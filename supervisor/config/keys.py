@@ -100,6 +100,12 @@ LIMITS = {
     "hang_signal": Key(kinds.SIGNAL, "SIGABRT"),
 }
 
+# How `verify` may treat it. By default a copy of a session is never used beside the original.
+VERIFY = {
+    "isolated": Key(kinds.BOOLEAN, default=False),
+    "pair": Key(kinds.MAYBE_COMMAND, []),
+}
+
 PRESET = {
     "about": Key(kinds.TEXT, "a preset of this config"),
 }
@@ -134,4 +140,4 @@ TABLES = {
     "alerts": ALERTS,
     "systemd": SYSTEMD,
 }
-BOT_TABLES = {"snapshots": SNAPSHOTS, "restart": RESTART, "limits": LIMITS}
+BOT_TABLES = {"snapshots": SNAPSHOTS, "restart": RESTART, "limits": LIMITS, "verify": VERIFY}

@@ -21,6 +21,7 @@ from supervisor.config.model import (
     RestartConfig,
     SnapshotsConfig,
     SystemdConfig,
+    VerifyConfig,
 )
 from supervisor.config.places import problems as places_problems
 from supervisor.config.preset import Output, Preset, Process, Recognise, SessionPlace
@@ -229,6 +230,7 @@ class _Reader:
             snapshots=SnapshotsConfig(keep=keep, **snapshots),
             restart=RestartConfig(**inner["restart"]),
             limits=LimitsConfig(**inner["limits"]),
+            verify=VerifyConfig(**inner["verify"]),
             given=frozenset(table),
             **values,
         )

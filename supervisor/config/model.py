@@ -75,6 +75,18 @@ class LimitsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VerifyConfig:
+    """How `stillhere verify` may treat a bot.
+
+    `isolated`: a copy of its folder reaches no network that knows the original's session. `pair`:
+    a command that scans a QR code, whose text it gets on standard input; (): only a person can.
+    """
+
+    isolated: bool
+    pair: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class LogsConfig:
     """Where the bots' output is kept, and how long. `folder` None: in no file.
 
@@ -153,6 +165,7 @@ class BotConfig:
     snapshots: SnapshotsConfig
     restart: RestartConfig
     limits: LimitsConfig
+    verify: VerifyConfig = field(compare=False)  # a bot that runs does not notice it
     given: frozenset[str] = field(default=frozenset(), compare=False)
     library: Preset = GENERIC
     assumed: tuple[str, ...] = field(default=(), compare=False)

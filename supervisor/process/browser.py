@@ -72,6 +72,14 @@ async def close_browsers(pids: Iterable[int], within_s: float = CLOSE_S) -> list
     return await asyncio.to_thread(_close_all, list(pids), time.monotonic() + within_s)
 
 
+def browser_pids(pids: Iterable[int]) -> list[int]:
+    """Return which of these processes are browsers' main processes."""
+    browsers = _found(list(pids))
+    for each in browsers:
+        os.close(each.pidfd)
+    return [each.pid for each in browsers]
+
+
 def _close_all(pids: list[int], until: float) -> list[str]:
     browsers = _found(pids)
     if not browsers:

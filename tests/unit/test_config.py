@@ -19,6 +19,7 @@ from supervisor.config import (
     ReadyCheck,
     RestartConfig,
     SnapshotsConfig,
+    VerifyConfig,
     default_config,
     find,
     interpreter,
@@ -82,6 +83,10 @@ alive = { tcp = "localhost:80" }
 alive_every_s = 4
 alive_misses = 5
 hang_signal = "SIGQUIT"
+
+[bot.echo.verify]
+isolated = true
+pair = ["./scan"]
 
 [logs]
 folder = "logs"
@@ -153,7 +158,9 @@ def test_every_key_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             alive_misses=5,
             hang_signal=signal.SIGQUIT,
         ),
+        verify=VerifyConfig(isolated=True, pair=("./scan",)),
     )
+    assert echo.verify == VerifyConfig(isolated=True, pair=("./scan",))
     assert config.logs == LogsConfig(
         folder=tmp_path / "logs", rotate_mb=1, rotate_hours=2, keep_files=3, mask=("a+",)
     )
@@ -214,6 +221,7 @@ def test_everything_has_a_default(tmp_path: Path) -> None:
             alive_misses=3,
             hang_signal=signal.SIGABRT,
         ),
+        verify=VerifyConfig(isolated=False, pair=()),
     )
     assert config.logs == LogsConfig(
         folder=None, rotate_mb=10, rotate_hours=24, keep_files=7, mask=()
@@ -242,6 +250,7 @@ def test_the_table_of_keys_and_the_types_name_the_same(tmp_path: Path) -> None:
     assert set(keys.ALERTS) == fields(AlertsConfig)
     assert set(keys.RESTART) == fields(RestartConfig)
     assert set(keys.LIMITS) == fields(LimitsConfig)
+    assert set(keys.VERIFY) == fields(VerifyConfig)
     kept = {f"keep_{age}" for age in fields(Keep)}
     assert set(keys.SNAPSHOTS) == fields(SnapshotsConfig) - {"keep"} | kept
     for table in (*keys.TABLES.values(), keys.BOT, *keys.BOT_TABLES.values()):

@@ -1,0 +1,172 @@
+"""A copy of the bot's folder in which anything may be done to it. The original is only read.
+
+Left out: the session (unless it is wanted), snapshots, folders with a dot before their name, and
+what is made from the source. Environments and node_modules are linked, not copied.
+"""
+
+import os
+import shutil
+import tempfile
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomli_w
+
+from supervisor.config import FILE_NAME, BotConfig, Config
+from supervisor.core.errors import SupervisorError
+from supervisor.presets.choose import load
+from supervisor.presets.draft import draft
+
+ROOM_BYTES = 2 << 30
+_LINKED = ("node_modules", ".venv", "venv")
+_MADE = ("__pycache__", "build", "dist")
+# Of a supervisor, not of a bot: each would reach out of the copy.
+_OURS = ("alerts", "metrics", "systemd", "logs", "web")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scratch:
+    """The copy: `folder` is removed as a whole, `root` in it is the project."""
+
+    folder: Path
+    root: Path
+    config: Config
+    bot: BotConfig
+    with_session: bool
+
+    def remove(self) -> None:
+        """Remove all of it."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def make(config: Config, bot: BotConfig, *, with_session: bool) -> Scratch:
+    """Copy the folder of a bot. `with_session`: its session, too.
+
+    Raises: SupervisorError where the copy would reach the original, or is too large.
+    """
+    _refuse_outside(config, bot)
+    folder = Path(tempfile.mkdtemp(prefix="stillhere-verify-"))  # 0700
+    try:
+        root = folder / config.root.name
+        _copy(config, bot, root, with_session=with_session)
+        (root / FILE_NAME).write_text(_config_text(config, bot, root), "utf-8")
+        copied = load(root / FILE_NAME)
+        return Scratch(
+            folder=folder,
+            root=root,
+            config=copied,
+            bot=copied.bots[bot.name],
+            with_session=with_session,
+        )
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+
+
+def _refuse_outside(config: Config, bot: BotConfig) -> None:
+    places = {"cwd": bot.cwd, "session": config.session_dir(bot)}
+    for name, path in places.items():
+        if not _inside(path, config.root):
+            raise SupervisorError(
+                f"bot.{bot.name}: its {name} ({path}) lies outside of {config.root}, and a copy "
+                "of the folder would use the original",
+                "try the live bot instead: stillhere verify --live",
+            )
+
+
+def _inside(path: Path, root: Path) -> bool:
+    return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(root))
+
+
+def _copy(config: Config, bot: BotConfig, root: Path, *, with_session: bool) -> None:
+    """Copy what is the bot's, no more than `ROOM_BYTES`."""
+    named = {bot.cwd, *bot.watch, config.session_dir(bot)}
+    root.mkdir(mode=0o700)
+    room_bytes = ROOM_BYTES
+    waiting = [config.root]
+    while waiting:
+        for entry in os.scandir(waiting.pop()):
+            source = Path(entry.path)
+            target = root / source.relative_to(config.root)
+            if _left_out(source, config, bot, with_session=with_session):
+                continue
+            if entry.name in _LINKED:
+                target.symlink_to(source.resolve())
+            elif entry.is_symlink():
+                target.symlink_to(source.readlink())
+            elif entry.is_dir():
+                if not _is_made(entry.name) or _leads(source, named):
+                    target.mkdir(mode=0o700)
+                    waiting.append(source)
+            elif entry.is_file():
+                room_bytes -= entry.stat().st_size
+                if room_bytes < 0:
+                    raise SupervisorError(
+                        f"{config.root} holds more than {ROOM_BYTES >> 30} GB, too much to copy",
+                        "try the live bot instead: stillhere verify --live",
+                    )
+                shutil.copy2(source, target)
+
+
+def _is_made(name: str) -> bool:
+    """Say whether a folder of that name is made from the source, or is of some tool."""
+    return name in _MADE or name.startswith(".")
+
+
+def _left_out(source: Path, config: Config, bot: BotConfig, *, with_session: bool) -> bool:
+    """Say whether this is a session that is not wanted, or what we keep of one."""
+    if source in (config.snapshots, config.state):
+        return True
+    for each in config.bots.values():
+        if each.session is None or (with_session and each.name == bot.name):
+            continue
+        place = config.session_dir(each)
+        if not each.session_files and source == place:
+            return True
+        if source.parent == place and any(source.match(name) for name in each.session_files):
+            return True
+    return False
+
+
+def _leads(source: Path, named: set[Path]) -> bool:
+    """Say whether something that the config names lies there."""
+    return any(path.is_relative_to(source) for path in named)
+
+
+def _config_text(config: Config, bot: BotConfig, root: Path) -> str:
+    """Return the copy's config: this bot and its companions, and nothing that reaches out."""
+    text = config.path.read_text("utf-8-sig") if config.path.is_file() else draft(config)
+    document: dict[str, Any] = _moved(tomllib.loads(text), str(config.root), str(root))
+    for name in _OURS:
+        document.pop(name, None)
+    document["supervisor"] = _places(config)
+    document["bot"] = {
+        name: {key: value for key, value in table.items() if key != "user"}
+        for name, table in document["bot"].items()
+        if name == bot.name or config.bots[name].session is None
+    }
+    return tomli_w.dumps(document)
+
+
+def _places(config: Config) -> dict[str, str]:
+    """Return where the copy keeps its things: where the original does, if that is inside."""
+    usual = {"sessions": "sessions", "snapshots": ".session-cache", "state": "session-state.json"}
+    return {
+        key: str(path.relative_to(config.root)) if _inside(path, config.root) else usual[key]
+        for key in usual
+        if isinstance(path := getattr(config, key), Path)
+    }
+
+
+def _moved(value: Any, old: str, new: str) -> Any:
+    """Return a TOML value in which the copy's folder stands for the original's."""
+    if isinstance(value, str):
+        return value.replace(old, new)
+    if isinstance(value, Mapping):
+        return {key: _moved(item, old, new) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_moved(item, old, new) for item in value]
+    return value

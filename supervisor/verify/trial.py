@@ -1,0 +1,274 @@
+"""A run in progress: the bot that is tried, its supervisor, and what every row asks of them."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from supervisor.config import BotConfig, Config
+from supervisor.core.errors import SupervisorError
+from supervisor.session.manager import SessionManager
+from supervisor.session.state import Record
+from supervisor.verify.model import Mode, Outcome, Restarted
+from supervisor.verify.pairing import Pairing
+from supervisor.verify.watched import Event, Own, Watched
+
+# How a start or restart may end, beside "restarted": each is told with a reason.
+_BAD_ENDS = {
+    "pairing": "it asked for a QR code",
+    "failed": "it failed",
+    "held": "it was not restarted",
+    "refused": "its session is another process's",
+    "session_refused": "its session was refused",
+    "finished": "it ended by itself, and stays down",
+}
+_LINK_ENDS = {"restarted", "pairing", "failed", "finished"}
+# Beside a bot's own deadlines: what a loaded machine takes for the rest.
+_SPARE_S = 10.0
+_SCANS = 3
+_WRITTEN_S = 5.0
+
+
+class NotSteady(SupervisorError):  # noqa: N818 - it names a state of the world
+    """The bot is not up, and could not be brought up: nothing can be learnt now."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Back:
+    """How a start or restart ended. `why`: "" if the same device is back, asked for nothing."""
+
+    why: str = ""
+    record: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def took(self) -> float:
+        """Seconds from its cause until the bot was ready."""
+        return float(self.record.get("save_to_ready_s") or 0.0)
+
+    @property
+    def gap(self) -> float:
+        """Seconds for which the bot was offline."""
+        return float(self.record.get("gap_s") or 0.0)
+
+    @property
+    def proof(self) -> str:
+        """What proved it: `roundtrip`, `identity` or `ready`."""
+        return str(self.record.get("proof") or "nothing")
+
+
+@dataclass(slots=True, kw_only=True)
+class Trial:
+    """What the rows share. `identity`: the device that has to be back each time.
+
+    `restarts`, `rest_s`: how many in a row, and how long it is left alone. `notes`: for a person.
+    """
+
+    config: Config
+    bot: BotConfig
+    mode: Mode
+    watched: Watched
+    pairing: Pairing | None
+    fresh: bool  # it begins without a session
+    restarts: int = 5
+    rest_s: float = 5.0
+    identity: str | None = None
+    row: str = ""
+    backs: list[Back] = field(default_factory=list)
+    told: list[Restarted] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    facts: dict[str, Any] = field(default_factory=dict)  # what one row learnt for another
+    edited: dict[str, bytes] = field(default_factory=dict)  # the source as it was, by path
+
+    @property
+    def session(self) -> str:
+        """The session's id."""
+        return str(self.bot.session)
+
+    @property
+    def patience_s(self) -> float:
+        """How long one start or restart may take, all its own deadlines included."""
+        return self.bot.start_timeout_s + self.bot.stop_timeout_s + _SPARE_S
+
+    def own(self) -> Own:
+        """Return the supervisor, where it is ours. Raises: NotSteady: it is not."""
+        if isinstance(self.watched, Own):
+            return self.watched
+        raise NotSteady("it would stop the supervisor of the live bot")
+
+    def manager(self) -> SessionManager:
+        """Return the session's manager, to look with."""
+        return SessionManager(
+            sessions=self.config.sessions,
+            snapshots=self.config.snapshots,
+            state=self.config.state,
+            paths=self.config.sessions_elsewhere(),
+            parts=self.config.session_parts(),
+            keep=self.bot.snapshots.keep,
+        )
+
+    def record(self) -> Record:
+        """Return what the state file says of the session."""
+        return self.manager().record(self.session)
+
+    def status(self) -> dict[str, Any]:
+        """Return what `status --json` says of the bot."""
+        return self.watched.status(self.bot.name)
+
+    def seen(self, after: int = 0) -> list[Event]:
+        """Return the bot's events from a place on."""
+        return self.watched.seen(after, self.bot.name)
+
+    def wait(self, wanted: Callable[[Event], bool], after: int, within_s: float) -> Event | None:
+        """Return the bot's first event that is wanted."""
+        name = self.bot.name
+        return self.watched.wait(lambda e: e.get("bot") == name and wanted(e), after, within_s)
+
+    def back(self, after: int, *, within_s: float | None = None) -> Back:
+        """Wait until a start or restart has come to something, and judge it."""
+        ends = {"restarted", *_BAD_ENDS}
+        patience_s = self.patience_s if within_s is None else within_s
+        event = self.wait(lambda e: e["event"] in ends, after, patience_s)
+        if event is None:
+            return Back(why=f"nothing came of it within {patience_s:.0f} s{self._last(after)}")
+        if event["event"] != "restarted":
+            why = event.get("why")
+            return Back(why=_BAD_ENDS[event["event"]] + (f": {why}" if why else ""))
+        record = dict(event["record"])
+        self.told.append(Restarted(row=self.row, t=str(event["t"]), record=record))
+        back = replace(Back(record=record), why=self._wrong(record, after))
+        if not back.why:
+            self.backs.append(back)
+        return back
+
+    def _wrong(self, record: dict[str, Any], after: int) -> str:
+        """Say why a finished restart is not the same device, back unasked; "" if it is."""
+        asked = sum(1 for e in self.seen(after) if e["event"] == "pairing")
+        if asked:
+            return f"it asked for a QR code{f' {asked} times' if asked > 1 else ''}"
+        if not record.get("verified"):
+            return "it was not verified"
+        verified = [e for e in self.seen(after) if e["event"] == "verified"]
+        whose = str(verified[-1].get("identity") or "") if verified else ""
+        if self.identity and whose and whose != self.identity:
+            return f"another device is back: {whose}, not {self.identity}"
+        return ""
+
+    def _last(self, after: int) -> str:
+        """Say what was heard of it last."""
+        told = [e for e in self.seen(after) if e.get("why")]
+        return f"; the last: {told[-1]['event']}, {told[-1]['why']}" if told else ""
+
+    def last_line(self) -> str:
+        """Return the last line that the bot printed, to be put behind a reason; "" for none."""
+        lines = [
+            str(each.get("line", ""))
+            for each in self.watched.client.stream("logs", bot=self.bot.name, follow=False, lines=1)
+        ]
+        return f": {lines[-1]}" if lines and lines[-1] else ""
+
+    def pair(self, after: int) -> tuple[int, Back]:
+        """Have the QR code scanned; return how often it was asked for, and how it ended.
+
+        Raises: SupervisorError where the scan itself fails.
+        """
+        if self.pairing is None:
+            raise NotSteady("nobody can scan its QR code (see [bot.NAME.verify] pair)")
+        asked, links = 0, self.record().link_count
+        for _try in range(_SCANS):
+            if self.wait(lambda e: e["event"] == "pairing", after, self.patience_s) is None:
+                return asked, Back(why=f"it never asked for a QR code{self._last(after)}")
+            asked += 1
+            self.pairing.scan(self.watched, self.bot.name)
+            place = self._behind(after, "pairing")
+            event = self.wait(lambda e: e["event"] in _LINK_ENDS, place, self.patience_s)
+            if event is None:
+                return asked, Back(why=f"it was scanned, and nothing came of it{self._last(after)}")
+            if event["event"] == "restarted":
+                record = dict(event["record"])
+                self.told.append(Restarted(row=self.row, t=str(event["t"]), record=record))
+                self.identity = self.device()
+                self._until(lambda: self.record().link_count > links)
+                why = "" if record.get("verified") else "it was not verified"
+                return asked, Back(why=why, record=record)
+            after = place
+        return asked, Back(why=f"it asked for a QR code again after each of {asked} scans")
+
+    def _until(self, true: Callable[[], bool]) -> None:
+        """Wait, not for long, for what is written down a moment after its event."""
+        until = time.monotonic() + _WRITTEN_S
+        while not true() and time.monotonic() < until:
+            self.watched.wait(lambda _event: False, 0, 0.05)
+
+    def _behind(self, after: int, kind: str) -> int:
+        """Return the place behind the first event of a kind."""
+        events = self.watched.seen(after)
+        for offset, event in enumerate(events):
+            if event["event"] == kind and event.get("bot") == self.bot.name:
+                return after + offset + 1
+        return after + len(events)
+
+    def device(self) -> str | None:
+        """Return whose device it is now, as far as that is known."""
+        found = self.status().get("session") or {}
+        return str(found["identity"]) if found.get("identity") else None
+
+    def steady(self) -> None:
+        """See to it that the bot is up before a row begins. Raises: NotSteady."""
+        if not self.watched.alive:
+            self.own().start()
+        after = self.watched.mark()
+        phase = str(self.status()["phase"])
+        if phase == "up":
+            return
+        if phase in ("down", "failed", "backoff"):
+            self.watched.client.call("start", bot=self.bot.name)
+        if phase == "pairing":
+            self._pair_again()
+            return
+        until = time.monotonic() + self.patience_s
+        while (phase := str(self.status()["phase"])) != "up" and time.monotonic() < until:
+            if phase in ("pairing", "failed", "refused"):
+                break
+            self.wait(lambda _event: True, after, 0.2)
+        if phase == "pairing":
+            self._pair_again()
+        elif phase != "up":
+            why = self.status().get("why") or self._last(after).removeprefix("; ")
+            raise NotSteady(f"the bot is not up ({phase}{f': {why}' if why else ''})")
+
+    def _pair_again(self) -> None:
+        """Link it anew, as another device, so that the other rows can be tried all the same."""
+        if self.pairing is None:
+            raise NotSteady("the bot asks for a QR code, and nobody can scan it")
+        events = self.watched.seen(0)
+        asked = [
+            place
+            for place, event in enumerate(events)
+            if event["event"] == "pairing" and event.get("bot") == self.bot.name
+        ]
+        _asked, back = self.pair(asked[-1] if asked else 0)
+        if back.why:
+            raise NotSteady(f"the bot could not be linked again: {back.why}")
+
+
+def passed(did: str, measured: str) -> Outcome:
+    """Return that a row is as it should be."""
+    return Outcome(verdict="pass", did=did, measured=measured)
+
+
+def failed(did: str, why: str, measured: str = "") -> Outcome:
+    """Return that a row is not as it should be, and why."""
+    return Outcome(verdict="fail", did=did, measured=measured, why=why)
+
+
+def not_applicable(why: str) -> Outcome:
+    """Return that a row says nothing of this bot, and why."""
+    return Outcome(verdict="n/a", why=why)
+
+
+def judged(did: str, back: Back) -> Outcome:
+    """Return what a single start or restart came to."""
+    if back.why:
+        return failed(did, back.why)
+    gap = f", offline {back.gap:.2f} s" if back.record.get("gap_s") is not None else ""
+    return passed(did, f"back in {back.took:.2f} s{gap} ({back.proof})")
