@@ -123,6 +123,7 @@ def _page_path(path: Path | None) -> Path | None:
 @click.argument("bot", required=False)
 @click.option("--only", multiple=True, metavar="TEST", help="This test, and what it needs.")
 @click.option("--restarts", type=click.IntRange(1, 1000), default=5, show_default=True)
+@click.option("--rest", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True)
 @click.option("--live", is_flag=True, help="Try the bot that runs, not a copy of it.")
 @click.option("--scan", is_flag=True, help="Link the copy as a new device: you scan its QR code.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
@@ -136,6 +137,7 @@ def verify(
     bot: str | None,
     only: tuple[str, ...],
     restarts: int,
+    rest: float,
     html: Path | None,
     *,
     live: bool,
@@ -163,7 +165,7 @@ def verify(
     how = _how(one, live=live, scan=scan, yes=yes)
     shown = _Shown(quiet=as_json)
     with ground.prepared(config, one, how, show=shown.code, keep=keep) as trial:
-        trial.restarts = restarts
+        trial.restarts, trial.rest_s = restarts, rest
         if not as_json:
             click.echo(_said(trial))
         report = course.run(trial, only, shown.telling, shown.told)

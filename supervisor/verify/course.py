@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 from supervisor.core.errors import SupervisorError
 from supervisor.core.version import VERSION
-from supervisor.verify import figures, first, recovery, restarts
+from supervisor.verify import counted, figures, first, recovery, restarts
 from supervisor.verify.model import Outcome, Report, Result, Row
 from supervisor.verify.rows import BY_KEY, chosen
 from supervisor.verify.trial import NotSteady, Trial, failed
@@ -50,7 +50,7 @@ def run(trial: Trial, only: tuple[str, ...], telling: Telling, told: Told) -> Re
         began_at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
     )
     begin = time.monotonic()
-    figures.baseline(trial)
+    counted.baseline(trial)
     outcomes: dict[str, Outcome] = {}
     for key in keys:
         row = BY_KEY[key]

@@ -1,11 +1,9 @@
 """The rows and the metrics that are computed: times, sizes, counters. They change nothing."""
 
-import json
 import statistics
-import time
 from pathlib import Path
-from typing import Any
 
+from supervisor.verify.counted import COUNTERS, counted, settled
 from supervisor.verify.model import Metric, Outcome, Verdict
 from supervisor.verify.rest import rested
 from supervisor.verify.trial import Trial, failed, not_applicable, passed
@@ -13,9 +11,7 @@ from supervisor.verify.trial import Trial, failed, not_applicable, passed
 _MIB = 1 << 20
 BACKUP_BYTES = 50 * _MIB
 SUPERVISOR_BYTES, SUPERVISOR_CPU, BOT_CPU = 64 * _MIB, 0.05, 0.9
-_WRITTEN_S = 5.0
 _KEPT = 3
-_COUNTERS = ("link_count", "qr_count", "restore_count", "rollback_count")
 
 
 def restore_time(trial: Trial) -> Outcome:
@@ -79,58 +75,9 @@ def resources(trial: Trial) -> Outcome:
 def state(trial: Trial) -> Outcome:
     """Row 9: session-state.json, against what was counted here from the first event on."""
     did = f"compared {trial.config.state.name} with the events of this run"
-    seen = _counted(trial)
-    until = time.monotonic() + _WRITTEN_S
-    while (wrong := _differs(trial, seen)) and time.monotonic() < until:
-        trial.watched.wait(lambda _event: False, 0, 0.1)  # it is written a moment later
-    counted = ", ".join(f"{key.removesuffix('_count')} {seen[key]}" for key in _COUNTERS)
-    return failed(did, "; ".join(wrong), counted) if wrong else passed(did, counted)
-
-
-def baseline(trial: Trial) -> None:
-    """Remember the counters as they are before the first row."""
-    trial.facts["baseline"] = _record(trial) or {}
-
-
-def _counted(trial: Trial) -> dict[str, int]:
-    before = trial.facts.get("baseline") or {}
-    counts = {key: int(before.get(key) or 0) for key in _COUNTERS}
-    for event in trial.seen():
-        kind = event["event"]
-        if kind == "linked":
-            counts["link_count"] += 1
-        elif kind == "pairing":
-            counts["qr_count"] += 1
-        elif kind == "verified" and not event.get("fresh"):
-            counts["restore_count"] += 1
-        elif kind == "session_restored" and event.get("action") != "kept":
-            counts["rollback_count"] += 1
-    return counts
-
-
-def _record(trial: Trial) -> dict[str, Any] | None:
-    try:
-        found = json.loads(trial.config.state.read_bytes())["sessions"][trial.session]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def _differs(trial: Trial, seen: dict[str, int]) -> list[str]:
-    """Return in words where the state file says something else than what was seen."""
-    record = _record(trial)
-    if record is None:
-        return [f"{trial.config.state.name} can't be read, or does not know the session"]
-    wrong = [
-        f"{key} is {record.get(key)}, seen {seen[key]}"
-        for key in _COUNTERS
-        if record.get(key) != seen[key]
-    ]
-    if trial.identity and record.get("identity") != trial.identity:
-        wrong.append(f"its device is {record.get('identity')}, seen {trial.identity}")
-    if record.get("state") != "linked":
-        wrong.append(f"its state is {record.get('state')}, and the bot is linked")
-    return wrong
+    wrong, seen = settled(trial), counted(trial)
+    said = ", ".join(f"{key.removesuffix('_count')} {seen[key]}" for key in COUNTERS)
+    return failed(did, "; ".join(wrong), said) if wrong else passed(did, said)
 
 
 def metrics(trial: Trial) -> list[Metric]:
@@ -221,6 +168,8 @@ def _between(key: str, name: str, value: int, least: int, most: int) -> Metric:
 def _said(value: float, unit: str) -> str:
     if unit == "bytes":
         return _size(int(value))
+    if unit == "s" and value < 0.1:  # noqa: PLR2004 - hundredths would say nothing
+        return f"{value * 1000:.0f} ms"
     return f"{value:.2f} {unit}".strip() if unit else f"{value:.0f}"
 
 

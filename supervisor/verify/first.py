@@ -37,7 +37,8 @@ def start_up(trial: Trial) -> Outcome:
     if event["event"] == "pairing":
         return passed(did, f"asks for its QR code after {took_s:.2f} s")
     why = event.get("why") or _STARTS[event["event"]]
-    return failed(did, f"{why}{trial.last_line()}")
+    said = trial.last_line()
+    return failed(did, f"{why}: {said}" if said else why)
 
 
 def _already_up(trial: Trial) -> Outcome:

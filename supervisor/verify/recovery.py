@@ -15,6 +15,7 @@ from supervisor.process.tree import with_descendants
 from supervisor.session.model import Snapshot
 from supervisor.session.proof.profile import KNOWN
 from supervisor.session.scan import matches
+from supervisor.verify.counted import settled
 from supervisor.verify.model import Outcome
 from supervisor.verify.trial import Trial, failed, judged, not_applicable, passed
 
@@ -191,6 +192,7 @@ def supervisor_crash(trial: Trial) -> Outcome:
     own = trial.own()
     did = "SIGKILL to the supervisor, then started another one"
     before = int(trial.status()["pid"])
+    settled(trial)  # a counter that is not written down yet would be lost with it
     own.kill()
     after = len(own.events)
     own.start()

@@ -99,7 +99,7 @@ ROWS = (
         group="recovery",
         name="manual clear, then pairing",
         target="a QR code, one scan, a new device; the old session kept",
-        needs=("first-session",),
+        needs=("first-session", "backups"),
     ),
     Row(
         number=13,

@@ -19,10 +19,10 @@ _BAD_ENDS = {
     "failed": "it failed",
     "held": "it was not restarted",
     "refused": "its session is another process's",
-    "session_refused": "its session was refused",
     "finished": "it ended by itself, and stays down",
 }
-_LINK_ENDS = {"restarted", "pairing", "failed", "finished"}
+_ASKED = {"pairing", "failed", "finished", "refused"}
+_LINK_ENDS = {"restarted", *_ASKED}
 # Beside a bot's own deadlines: what a loaded machine takes for the rest.
 _SPARE_S = 10.0
 _SCANS = 3
@@ -131,14 +131,22 @@ class Trial:
         if event is None:
             return Back(why=f"nothing came of it within {patience_s:.0f} s{self._last(after)}")
         if event["event"] != "restarted":
-            why = event.get("why")
-            return Back(why=_BAD_ENDS[event["event"]] + (f": {why}" if why else ""))
+            return Back(why=self._bad_end(event, after))
         record = dict(event["record"])
         self.told.append(Restarted(row=self.row, t=str(event["t"]), record=record))
         back = replace(Back(record=record), why=self._wrong(record, after))
         if not back.why:
             self.backs.append(back)
         return back
+
+    def _bad_end(self, event: Event, after: int) -> str:
+        """Say how something ended, why, and what the bot itself said at last."""
+        why = f": {event['why']}" if event.get("why") else ""
+        told = [e for e in self.seen(after) if e.get("tail")]
+        last = _last_line(told[-1]["tail"]) if told else ""
+        if event["event"] == "failed":
+            last = last or self.last_line()
+        return _BAD_ENDS[event["event"]] + why + (f": {last}" if last else "")
 
     def _wrong(self, record: dict[str, Any], after: int) -> str:
         """Say why a finished restart is not the same device, back unasked; "" if it is."""
@@ -159,12 +167,9 @@ class Trial:
         return f"; the last: {told[-1]['event']}, {told[-1]['why']}" if told else ""
 
     def last_line(self) -> str:
-        """Return the last line that the bot printed, to be put behind a reason; "" for none."""
-        lines = [
-            str(each.get("line", ""))
-            for each in self.watched.client.stream("logs", bot=self.bot.name, follow=False, lines=1)
-        ]
-        return f": {lines[-1]}" if lines and lines[-1] else ""
+        """Return the last line that the bot printed; "" for none."""
+        lines = self.watched.client.stream("logs", bot=self.bot.name, follow=False, lines=1)
+        return _last_line([str(each.get("line", "")) for each in lines])
 
     def pair(self, after: int) -> tuple[int, Back]:
         """Have the QR code scanned; return how often it was asked for, and how it ended.
@@ -173,39 +178,37 @@ class Trial:
         """
         if self.pairing is None:
             raise NotSteady("nobody can scan its QR code (see [bot.NAME.verify] pair)")
-        asked, links = 0, self.record().link_count
-        for _try in range(_SCANS):
-            if self.wait(lambda e: e["event"] == "pairing", after, self.patience_s) is None:
-                return asked, Back(why=f"it never asked for a QR code{self._last(after)}")
-            asked += 1
+        links = self.record().link_count
+        event = self.wait(lambda e: e["event"] in _ASKED, after, self.patience_s)
+        if event is None:
+            return 0, Back(why=f"it never asked for a QR code{self._last(after)}")
+        if event["event"] != "pairing":
+            return 0, Back(why=self._bad_end(event, after))
+        for asked in range(1, _SCANS + 1):
+            after = self._behind(event, after)
             self.pairing.scan(self.watched, self.bot.name)
-            place = self._behind(after, "pairing")
-            event = self.wait(lambda e: e["event"] in _LINK_ENDS, place, self.patience_s)
+            event = self.wait(_ends_link, after, self.patience_s)
             if event is None:
                 return asked, Back(why=f"it was scanned, and nothing came of it{self._last(after)}")
             if event["event"] == "restarted":
-                record = dict(event["record"])
-                self.told.append(Restarted(row=self.row, t=str(event["t"]), record=record))
                 self.identity = self.device()
-                self._until(lambda: self.record().link_count > links)
+                self.until(lambda: self.record().link_count > links)
+                record = dict(event["record"])
                 why = "" if record.get("verified") else "it was not verified"
                 return asked, Back(why=why, record=record)
-            after = place
-        return asked, Back(why=f"it asked for a QR code again after each of {asked} scans")
+            if event["event"] not in ("pairing", "session_state"):
+                return asked, Back(why=self._bad_end(event, after))
+        return _SCANS, Back(why=f"it asked for a QR code again after each of {_SCANS} scans")
 
-    def _until(self, true: Callable[[], bool]) -> None:
+    def until(self, true: Callable[[], bool]) -> None:
         """Wait, not for long, for what is written down a moment after its event."""
         until = time.monotonic() + _WRITTEN_S
         while not true() and time.monotonic() < until:
             self.watched.wait(lambda _event: False, 0, 0.05)
 
-    def _behind(self, after: int, kind: str) -> int:
-        """Return the place behind the first event of a kind."""
-        events = self.watched.seen(after)
-        for offset, event in enumerate(events):
-            if event["event"] == kind and event.get("bot") == self.bot.name:
-                return after + offset + 1
-        return after + len(events)
+    def _behind(self, event: Event, after: int) -> int:
+        """Return the place behind an event that came after a place."""
+        return after + self.watched.seen(after).index(event) + 1
 
     def device(self) -> str | None:
         """Return whose device it is now, as far as that is known."""
@@ -249,6 +252,19 @@ class Trial:
         _asked, back = self.pair(asked[-1] if asked else 0)
         if back.why:
             raise NotSteady(f"the bot could not be linked again: {back.why}")
+
+
+def _ends_link(event: Event) -> bool:
+    """Say whether a scan has come to something, be it another QR code."""
+    again = event["event"] == "session_state" and event.get("state") == "pairing"
+    return again or event["event"] in _LINK_ENDS
+
+
+def _last_line(tail: object) -> str:
+    """Return the last line that says something, of what an event or the log has."""
+    lines = tail if isinstance(tail, list) else str(tail or "").splitlines()
+    said = [str(line).strip() for line in lines if str(line).strip()]
+    return said[-1] if said else ""
 
 
 def passed(did: str, measured: str) -> Outcome:
