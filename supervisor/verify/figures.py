@@ -87,7 +87,9 @@ def metrics(trial: Trial) -> list[Metric]:
     sizes = trial.facts.get("sizes")
     pairings = sum(1 for event in trial.seen() if event["event"] == "pairing")
     expected = int(trial.facts.get("expected_pairings", 0))
-    links = int(trial.facts.get("links", trial.record().link_count))
+    links: int | None = trial.facts.get("links", trial.record().link_count)
+    if not links and not trial.fresh:
+        links = None  # it was linked before we came
     target_s = trial.bot.restore_timeout_s
     slowest = max(times, default=None)
     backup = max((each.duration_s for each in kept), default=None)
@@ -139,14 +141,14 @@ def _metric(
     )
 
 
-def _exactly(key: str, name: str, wanted: int, value: int) -> Metric:
-    verdict: Verdict = "pass" if value == wanted else "fail"
+def _exactly(key: str, name: str, wanted: int, value: int | None) -> Metric:
+    verdict: Verdict = "n/a" if value is None else "pass" if value == wanted else "fail"
     return Metric(
         key=key,
         name=name,
         target=str(wanted),
-        measured=str(value),
-        value=float(value),
+        measured="not measured" if value is None else str(value),
+        value=None if value is None else float(value),
         unit="",
         verdict=verdict,
     )

@@ -61,16 +61,18 @@ def _live(config: Config, bot: BotConfig) -> Iterator[Trial]:
         yield trial
     finally:
         watched.close()
-        for name, content in trial.edited.items():
-            _put_back(Path(name), content)
+        _take_back(trial.added)
 
 
-def _put_back(path: Path, content: bytes) -> None:
-    """Give a source file back what it held, at once as a whole; what we did not add stays."""
-    if not path.read_bytes().startswith(content):
-        return  # somebody edited it meanwhile: theirs is worth more than our comment's end
-    beside = path.with_name(f".{path.name}.stillhere~")
-    handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, path.stat().st_mode & 0o777)
-    with os.fdopen(handle, "wb") as file:
-        file.write(content)
-    beside.replace(path)
+def _take_back(added: list[tuple[Path, bytes]]) -> None:
+    """Take our comments out of the source again; whatever else was changed meanwhile stays."""
+    for path in dict.fromkeys(path for path, _ in added):
+        content = path.read_bytes()
+        for each, comment in added:
+            if each == path:
+                content = content.replace(comment, b"")
+        beside = path.with_name(f".{path.name}.stillhere~")
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        beside.replace(path)

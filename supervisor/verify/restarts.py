@@ -89,11 +89,12 @@ def by_hand(trial: Trial) -> Back:
 def saved(trial: Trial, path: Path) -> Back:
     """Change a file, and see the bot restart."""
     after = trial.watched.mark()
-    trial.edited.setdefault(str(path), path.read_bytes())
     number = int(trial.facts.get("saves", 0)) + 1
     trial.facts["saves"] = number
-    with path.open("a", encoding="utf-8") as file:
-        file.write(f"\n{_COMMENT[path.suffix]} stillhere verify: save {number}\n")
+    comment = f"\n{_COMMENT[path.suffix]} stillhere verify: save {number}\n".encode()
+    trial.added.append((path, comment))
+    with path.open("ab") as file:
+        file.write(comment)
     name = trial.bot.name
     if trial.watched.wait(
         lambda e: e.get("bot") == name and e["event"] in ("changed", "held"), after, _SEEN_S

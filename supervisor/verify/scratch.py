@@ -1,7 +1,7 @@
 """A copy of the bot's folder in which anything may be done to it. The original is only read.
 
-Left out: the session (unless it is wanted), snapshots, folders with a dot before their name, and
-what is made from the source. Environments and node_modules are linked, not copied.
+Left out: the session with all folders that have a dot before their name (unless it is wanted), the
+snapshots, and what is made from the source. Environments and node_modules are linked, not copied.
 """
 
 import os
@@ -23,6 +23,7 @@ from supervisor.presets.draft import draft
 ROOM_BYTES = 2 << 30
 _LINKED = ("node_modules", ".venv", "venv")
 _MADE = ("__pycache__", "build", "dist")
+_TOOLS = (".git", ".cache", ".idea", ".vscode", ".tox", ".nox", ".hypothesis")
 # Of a supervisor, not of a bot: each would reach out of the copy.
 _OURS = ("alerts", "metrics", "systemd", "logs", "web")
 
@@ -98,7 +99,8 @@ def _copy(config: Config, bot: BotConfig, root: Path, *, with_session: bool) -> 
             elif entry.is_symlink():
                 target.symlink_to(source.readlink())
             elif entry.is_dir():
-                if not _is_made(entry.name) or _leads(source, named):
+                made = _is_made(entry.name, hidden=not with_session)
+                if not made or _leads(source, named):
                     target.mkdir(mode=0o700)
                     waiting.append(source)
             elif entry.is_file():
@@ -111,9 +113,14 @@ def _copy(config: Config, bot: BotConfig, root: Path, *, with_session: bool) -> 
                 shutil.copy2(source, target)
 
 
-def _is_made(name: str) -> bool:
-    """Say whether a folder of that name is made from the source, or is of some tool."""
-    return name in _MADE or name.startswith(".")
+def _is_made(name: str, *, hidden: bool) -> bool:
+    """Say whether a folder of that name is made from the source, or is of some tool.
+
+    `hidden`: each with a dot before its name is. Beside a copied session it may be what that
+    session belongs to.
+    """
+    tool = name in _TOOLS or name.endswith("_cache")
+    return name in _MADE or (name.startswith(".") and (hidden or tool))
 
 
 def _left_out(source: Path, config: Config, bot: BotConfig, *, with_session: bool) -> bool:

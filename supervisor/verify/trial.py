@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from supervisor.config import BotConfig, Config
@@ -77,7 +78,7 @@ class Trial:
     told: list[Restarted] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: dict[str, Any] = field(default_factory=dict)  # what one row learnt for another
-    edited: dict[str, bytes] = field(default_factory=dict)  # the source as it was, by path
+    added: list[tuple[Path, bytes]] = field(default_factory=list)  # to source files, by us
 
     @property
     def session(self) -> str:
@@ -287,4 +288,5 @@ def judged(did: str, back: Back) -> Outcome:
     if back.why:
         return failed(did, back.why)
     gap = f", offline {back.gap:.2f} s" if back.record.get("gap_s") is not None else ""
-    return passed(did, f"back in {back.took:.2f} s{gap} ({back.proof})")
+    proof = "device not proved" if back.proof == "ready" else back.proof
+    return passed(did, f"back in {back.took:.2f} s{gap} ({proof})")

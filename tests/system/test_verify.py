@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.system.harness import ROOT, SHIPPED, Folder, processes_of
+from tests.system.harness import ROOT, SHIPPED, Folder, processes_of, running
 
 BOT = ROOT / "tests" / "bots" / "verify_bot"
 PAIRED = """
@@ -114,6 +114,33 @@ def test_without_a_fault_it_passes(new_folder: Callable[..., Folder]) -> None:
     folder.write("config.toml", config.replace("link.py", "bot.py"))
     code, report = verified(folder, *QUICK)
     assert (code, verdicts(report, "fail")) == (0, {})
+
+
+@pytest.mark.long
+def test_the_live_bot(linked: Folder) -> None:
+    """What would unlink or break it is left out; its source is as it was, and it runs on."""
+    source = {path: path.read_bytes() for path in (linked.root / "bot").rglob("*.py")}
+    with running(linked) as supervisor:
+        supervisor.wait("verified", bot="echo")
+        code, report = verified(linked, "--live", "--yes", *QUICK)
+        assert (code, verdicts(report, "fail"), verdicts(report, "not run")) == (0, {}, {})
+        left_out = ["first-session", "qr-once", "clear", "browser-crash", "supervisor-crash"]
+        assert sorted(verdicts(report, "n/a")) == sorted(left_out)
+        assert linked.info()["link_count"] == 1
+        assert supervisor.status()["phase"]
+    assert {path: path.read_bytes() for path in (linked.root / "bot").rglob("*.py")} == source
+
+
+@pytest.mark.long
+def test_a_copy_with_its_session(linked: Folder) -> None:
+    """An isolated bot without a phone: the copy goes on as the same device, beside the original."""
+    config = (linked.root / "config.toml").read_text()
+    linked.write("config.toml", f"{config}\n[bot.echo.verify]\nisolated = true\n")
+    before = linked.info()
+    code, report = verified(linked, *QUICK)
+    assert (code, verdicts(report, "fail"), verdicts(report, "not run")) == (0, {}, {})
+    assert sorted(verdicts(report, "n/a")) == ["browser-crash", "clear", "first-session", "qr-once"]
+    assert linked.info() == before
 
 
 def test_a_copy_of_a_known_session_is_not_run_unasked(new_folder: Callable[..., Folder]) -> None:
