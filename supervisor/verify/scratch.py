@@ -89,28 +89,43 @@ def _copy(config: Config, bot: BotConfig, root: Path, *, with_session: bool) -> 
     room_bytes = ROOM_BYTES
     waiting = [config.root]
     while waiting:
-        for entry in os.scandir(waiting.pop()):
-            source = Path(entry.path)
+        for source in sorted(waiting.pop().iterdir()):
             target = root / source.relative_to(config.root)
             if _left_out(source, config, bot, with_session=with_session):
                 continue
-            if entry.name in _LINKED:
+            if source.name in _LINKED:
                 target.symlink_to(source.resolve())
-            elif entry.is_symlink():
-                target.symlink_to(source.readlink())
-            elif entry.is_dir():
-                made = _is_made(entry.name, hidden=not with_session)
+            elif source.is_symlink() and (leads := _led(source, config.root, root)) is not None:
+                target.symlink_to(leads)
+            elif source.is_dir():  # no link: one to a folder outside was refused
+                made = _is_made(source.name, hidden=not with_session)
                 if not made or _leads(source, named):
                     target.mkdir(mode=0o700)
                     waiting.append(source)
-            elif entry.is_file():
-                room_bytes -= entry.stat().st_size
+            elif source.is_file():
+                room_bytes -= source.stat().st_size
                 if room_bytes < 0:
                     raise SupervisorError(
                         f"{config.root} holds more than {ROOM_BYTES >> 30} GB, too much to copy",
                         "try the live bot instead: stillhere verify --live",
                     )
                 shutil.copy2(source, target)
+
+
+def _led(link: Path, old: Path, new: Path) -> Path | None:
+    """Return where the copy of a link leads; None for one to a file outside, which is copied.
+
+    Raises: SupervisorError for one to a folder outside: the bot would write into the original.
+    """
+    real = Path(os.path.realpath(link))
+    if _inside(real, old):
+        return new / real.relative_to(os.path.realpath(old))
+    if real.is_dir():
+        raise SupervisorError(
+            f"{link} leads to {real}, outside of {old}, and a copy would use the original",
+            "try the live bot instead: stillhere verify --live",
+        )
+    return None if real.is_file() else link.readlink()
 
 
 def _is_made(name: str, *, hidden: bool) -> bool:
