@@ -21,9 +21,10 @@ from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
 from supervisor.loop import handoff
-from supervisor.loop.charge import Charge, House
+from supervisor.loop.charge import Charge
 from supervisor.loop.desk import Desk, own_version
 from supervisor.loop.ending import are_down, to_stop
+from supervisor.loop.house import House
 from supervisor.loop.printed import Outlets
 from supervisor.loop.reloads import Reloads
 from supervisor.loop.socket_folder import SocketFolder
@@ -222,6 +223,7 @@ class Supervisor:
             control=str(self._control_path),
             socket_dir=socket_dir,
             changed=self._stepped,
+            reread=self.request_reload,
             note=self._note,
             outlets=Outlets(
                 terminal=self.dev and os.isatty(1),

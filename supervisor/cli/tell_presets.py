@@ -17,6 +17,23 @@ def _ready_assumed(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _unheard(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"it has said nothing by the contract in {words.seconds(event.get('after_s'))}:"
+        " without its READY=1 it is started again and again",
+        "does it not speak it? then say in the config when it is up:"
+        ' ready = { log = "logged in" }, or ready = { alive_s = 3 }',
+    )
+
+
+def _watched_twice(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"it is started by {words.get(event, 'by')}, which restarts it by itself: at each save,"
+        " and for files that stillhere writes; its session is not guarded then",
+        "start the bot itself: `command` in the config, or stillhere dev -- COMMAND",
+    )
+
+
 def _loss_doubted(_bot: str, event: Event) -> list[Line]:
     restarts = event.get("restarts") is True
     then = "it is restarted: if that is true, it says so again" if restarts else "nothing is done"
@@ -52,6 +69,8 @@ PRESETS: dict[str, Teller] = {
     "assumed": _assumed,
     "ready_assumed": _ready_assumed,
     "session_unseen": _session_unseen,
+    "unheard": _unheard,
+    "watched_twice": _watched_twice,
     "loss_doubted": _loss_doubted,
     "browser_closed": _browser_closed,
 }

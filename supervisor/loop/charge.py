@@ -4,13 +4,12 @@ import asyncio
 import os
 import time
 from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from supervisor.config import BotConfig, Config
+from supervisor.config import BotConfig
 from supervisor.core import events as ev
 from supervisor.core.machine import step
 from supervisor.core.policy import Policy
@@ -19,39 +18,14 @@ from supervisor.loop import handoff
 from supervisor.loop.gauge import Gauge
 from supervisor.loop.hands import Hands, Tools
 from supervisor.loop.health import Health
+from supervisor.loop.house import House
 from supervisor.loop.jobs import in_words
-from supervisor.loop.printed import Outlets, Printed
+from supervisor.loop.printed import Printed
 from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
-from supervisor.loop.turnstile import Turnstile
 from supervisor.process.child import Child
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
-from supervisor.watch.shared import Watch
 from supervisor.watch.watcher import Change, Watcher
-
-
-@dataclass(slots=True, kw_only=True)
-class House:
-    """What all bots of a supervisor share.
-
-    `changed` is called after each step of any bot. `turn`: who has it checks a session's snapshots.
-    `turnstile`: who restarts. `watch`: the one watch of the source of all.
-    """
-
-    config: Config
-    dev: bool
-    control: str
-    socket_dir: Path
-    changed: Callable[[], None]
-    note: Callable[[str | None, str, dict[str, Any]], None]
-    outlets: Outlets
-    turn: asyncio.Lock = field(default_factory=asyncio.Lock)
-    turnstile: Turnstile = field(default_factory=Turnstile)
-    watch: Watch = field(default_factory=Watch)
-
-    def watches(self, bot: BotConfig) -> bool:
-        """Return whether changed source restarts this bot."""
-        return bot.session is not None and bool(bot.watch) and (self.dev or bot.watch_in_service)
 
 
 class Charge:
@@ -177,6 +151,11 @@ class Charge:
         if self._closed:
             self.hands.refuse(event, "the bot is being let go")
             return
+        if isinstance(event, ev.SourceChanged):
+            bots = self._house.of_a_bot(event)
+            if bots is None:
+                return
+            event = bots
         self.decided = self.decided or isinstance(event, (ev.StartRequested, ev.StopRequested))
         self._queue.append(event)
         if self._working:

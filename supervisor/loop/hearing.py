@@ -72,6 +72,7 @@ class Hearing:
         self._whose = whose
         self._restart = restart
         self._doubted_at = -math.inf
+        self._told_unheard = False
         self._report = report
         self._on_code = on_code
         self._prefix = prefix
@@ -85,11 +86,23 @@ class Hearing:
     def begin(self, child: Child, *, waits: bool) -> None:
         """Listen to a new generation; `waits`: it stands by, and must not be up yet."""
         listener = self._listen(child)
-        if listener is None or waits:
+        if waits:
+            return
+        if listener is None:
+            self._loop.call_later(self._bot.restore_timeout_s, self._unheard, child)
             return
         self._wait_and_see(listener)
         if self._bot.ready.kind not in ("alive", "log"):
             self._task(self._probe(listener, time.time_ns()))
+
+    def _unheard(self, child: Child) -> None:
+        """Say what to do of a bot that was to speak for itself, and said nothing: once."""
+        silent = child.status is None and not child.heard.spoke
+        if silent and not self._told_unheard and self._bot.ready.kind == "notify":
+            self._told_unheard = True
+            self._report(
+                "unheard", generation=child.generation, after_s=self._bot.restore_timeout_s
+            )
 
     def _wait_and_see(self, listener: _Listener) -> None:
         if isinstance(self._bot.ready.value, float) and not listener.explained:

@@ -11,6 +11,7 @@ from supervisor.core import events as ev
 from supervisor.core.state import Phase
 from supervisor.loop.charge import Charge
 from supervisor.loop.desk import all_reach
+from supervisor.watch.rivals import rival
 
 TO_BE_SPAWNED = (
     Phase.CLAIMING,
@@ -61,6 +62,8 @@ async def _start(charge: Charge, turns: asyncio.Semaphore, stopping: Callable[[]
             return
         if charge.bot.assumed:
             charge.report("assumed", what=list(charge.bot.assumed))
+        if charge.watcher is not None and (by := rival(charge.bot.command, charge.bot.cwd)):
+            charge.report("watched_twice", by=by)
         charge.post(ev.StartRequested())
         spawned = all_reach([charge], lambda state: state.phase not in TO_BE_SPAWNED)
         with suppress(TimeoutError):

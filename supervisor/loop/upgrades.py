@@ -18,7 +18,8 @@ from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase, State
 from supervisor.core.version import VERSION
 from supervisor.loop import handoff
-from supervisor.loop.charge import Charge, House
+from supervisor.loop.charge import Charge
+from supervisor.loop.house import House
 from supervisor.process import descriptors, probes, reexec
 
 if TYPE_CHECKING:

@@ -57,11 +57,11 @@ def runner(command: Sequence[str], cwd: Path) -> str | None:
         if name in _RUNNERS:
             loaders = _LOADERS if _RUNNERS[name] == "node" else ()
             return next((each for each in loaders if _loads(words, each)), _RUNNERS[name])
-        inner = _inside(name, words, cwd)
+        inner = inside(name, words, cwd)
     return None
 
 
-def _inside(name: str, words: list[str], cwd: Path) -> list[str] | None:
+def inside(name: str, words: list[str], cwd: Path) -> list[str] | None:
     """Return the command that a wrapper runs."""
     if name in _SHELLS:
         return _split(words[1]) if words[:1] == ["-c"] and len(words) > 1 else None

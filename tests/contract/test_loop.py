@@ -19,8 +19,9 @@ from supervisor.control.journal import Journal
 from supervisor.core import events as ev
 from supervisor.core.errors import SupervisorError
 from supervisor.core.state import Phase
-from supervisor.loop.charge import Charge, House
+from supervisor.loop.charge import Charge
 from supervisor.loop.desk import Desk, all_reach
+from supervisor.loop.house import House
 from supervisor.loop.jobs import Jobs
 from supervisor.loop.printed import Outlets
 from supervisor.loop.socket_folder import PREFIX as SOCKETS
@@ -70,6 +71,7 @@ class Cared:
             control="",
             socket_dir=sockets,
             changed=lambda: None,
+            reread=lambda: None,
             note=lambda _bot, event, _fields: self.events.append(event),
             outlets=Outlets(
                 terminal=False,

@@ -1,0 +1,30 @@
+"""What a stranger gets wrong is told with its next step, and a saved config is taken at once."""
+
+from collections.abc import Callable
+
+from tests.system.harness import Folder, running
+
+SILENT = """
+[bot.a]
+command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
+session = "a"
+watch = ["."]
+restore_timeout_s = 0.2
+"""
+
+
+def test_a_bot_without_a_word_is_helped_by_a_saved_config(
+    new_folder: Callable[..., Folder],
+) -> None:
+    """It never says READY=1: that is told, once. The `ready` that is saved then counts, unasked."""
+    folder = new_folder(SILENT)
+    with running(folder) as supervisor:
+        supervisor.wait("unheard", bot="a", after_s=0.2)
+        supervisor.shows("it has said nothing by the contract in 0.20 s")
+        folder.replace("config.toml", SILENT + 'ready = { log = "here" }\n')
+        assert supervisor.wait("reloaded")["restarted"] == ["a"]
+        supervisor.wait("restarted", bot="a")
+        # It is no source of the bot's.
+        assert not supervisor.seen("changed")
+        assert supervisor.stop() == 0
+        assert len(supervisor.seen("unheard")) == 1
