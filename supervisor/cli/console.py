@@ -7,6 +7,7 @@ A QR code never passes here.
 from collections.abc import Mapping
 
 from supervisor.cli import words
+from supervisor.cli.repeats import Repeats
 from supervisor.cli.tell import (
     TELL,
     Event,
@@ -58,6 +59,7 @@ class Console:
         self._explained: set[str] = set()
         self._paired: set[str] = set()
         self._swapped: set[str] = set()
+        self._repeats: dict[str, Repeats] = {}
         self._asking: dict[str, str] = {}
         self._newest: dict[str, str] = {}
         self._told: dict[str, Teller] = {
@@ -292,7 +294,19 @@ class Console:
             mode = words.clean(record.get("mode"))
             text = f"SessionManager: {self._session(bot, event)}: {how}, ready{took} ({mode})"
             lines.insert(0, Line("detail", text))
-        return lines
+        return lines + self._again(bot, event)
+
+    def _again(self, bot: str, event: Event) -> list[Line]:
+        record = words.inner(event, "record")
+        changed = record.get("changed") if record.get("reason") == "change" else None
+        again = self._repeats.setdefault(bot, Repeats())
+        if not (path := again.restarted(changed, event.get("t"))):
+            return []
+        return warn(
+            f"{path} changes again and again, and each time the bot is restarted",
+            "does the bot write it itself? then name it in the config: ignore = [...]"
+            " (stillhere init writes one)",
+        )
 
     def _device(self, bot: str, record: Event) -> tuple[Weight, str]:
         proof, late = record.get("proof"), ", late" if record.get("late") else ""

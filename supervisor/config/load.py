@@ -33,6 +33,12 @@ FILE_NAME = "config.toml"
 BOT_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 PRESET_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}")
 
+# Many bots call their own settings so.
+_OTHERS = (
+    " Is it the bot's own? Then: stillhere init --print -- COMMAND > stillhere.toml, and:"
+    " stillhere dev --config stillhere.toml"
+)
+
 
 def load(path: Path, data: bytes | None = None) -> Config:
     """Read a configuration file; `data`: what it was like, where that is known.
@@ -41,10 +47,17 @@ def load(path: Path, data: bytes | None = None) -> Config:
     """
     path = Path(os.path.abspath(path.expanduser()))  # noqa: PTH100 - a linked file keeps its own folder
     reader = _Reader(path)
-    config = reader.config(_parse(path, data))
+    document = _parse(path, data)
+    config = reader.config(document)
     if reader.problems:
-        raise ConfigError(reader.problems, f"The file is {path}.")
+        raise ConfigError(reader.problems, f"The file is {path}.{_OTHERS * _is_others(document)}")
     return config
+
+
+def _is_others(document: dict[str, Any]) -> bool:
+    """Return whether a file has not one bot of ours in it."""
+    bots = document.get("bot")
+    return not (isinstance(bots, dict) and any(isinstance(bot, dict) for bot in bots.values()))
 
 
 def find(start: Path) -> Path | None:

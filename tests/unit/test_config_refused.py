@@ -179,6 +179,23 @@ def test_a_file_of_another_shape_is_told(tmp_path: Path, text: str, told: str) -
     assert problem.startswith(f"config.toml: {told}")
 
 
+@pytest.mark.parametrize(
+    ("text", "others"),
+    [
+        ('[telegram]\ntoken = "x"\n', True),
+        ('[bot]\ntoken = "x"\n', True),
+        ('[bot.echo]\ncommand = ["x"]\n[telegram]\n', False),
+    ],
+)
+def test_a_bots_own_file_of_that_name_is_no_dead_end(
+    tmp_path: Path, text: str, *, others: bool
+) -> None:
+    """Many bots call theirs config.toml: the hint says how to have ours beside it."""
+    with pytest.raises(ConfigError) as caught:
+        read(tmp_path, text)
+    assert ("--config stillhere.toml" in str(caught.value.hint)) is others
+
+
 def test_two_bots_never_share_a_session(tmp_path: Path) -> None:
     """Neither by id, nor by folder, nor by the lock of a companion."""
     bot = '[bot.{}]\ncommand = ["x"]\nsession = {}\nsession_path = "{}"\n'
