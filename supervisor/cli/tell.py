@@ -331,8 +331,11 @@ def _preflight_skipped(_bot: str, event: Event) -> list[Line]:
     )
 
 
-def _finished(_bot: str, event: Event) -> list[Line]:
-    return info(f"finished{because(event)}")
+def _finished(bot: str, event: Event) -> list[Line]:
+    return info(
+        f"finished{because(event)}",
+        f"next: stillhere start {bot}; one that puts itself into the background must not",
+    )
 
 
 def _down(_bot: str, _event: Event) -> list[Line]:

@@ -1,6 +1,7 @@
 """One bot in our care: its state, its one deadline, its hands, its source."""
 
 import asyncio
+import math
 import os
 import time
 from collections import deque
@@ -27,6 +28,9 @@ from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.watcher import Change, Watcher
 
+# So soon after it is up a bot without a session is looked at again: a person may be linking it.
+UNSEEN_S = 5.0
+
 
 class Charge:
     """One bot in our care: its state, its deadline, its hands."""
@@ -45,6 +49,7 @@ class Charge:
         self._closed = False
         self._timer: asyncio.TimerHandle | None = None
         self._periodic: asyncio.TimerHandle | None = None
+        self._unseen_s = UNSEEN_S
         self._seed = int.from_bytes(os.urandom(3))
         self._policy = self._policy_of(bot)
         self._manager = manager
@@ -96,6 +101,7 @@ class Charge:
             retake=partial(self._snapshot, RETAKEN),
         )
         self.hands.session.judged = rounds.judged
+        self.hands.session.unseen = self._look_again
         return rounds
 
     def _policy_of(self, bot: BotConfig) -> Policy:
@@ -188,6 +194,7 @@ class Charge:
                 self.hands.spares.drop()
         if phase is Phase.UP:
             self.hands.spares.expect()
+            self._unseen_s = UNSEEN_S
             self._schedule_snapshot()
             if self.bot.session is not None and not self._house.dev:
                 self.rounds.start()
@@ -208,13 +215,20 @@ class Charge:
             tell = partial(self.post, ev.DeadlinePassed())
             self._timer = loop.call_later(wait_s, loop.call_soon, tell)
 
-    def _schedule_snapshot(self) -> None:
+    def _look_again(self) -> None:
+        """Look soon whether it has a session by now: later each time, it may never have one."""
+        if self.state.phase is Phase.UP and not self._closed:
+            self._schedule_snapshot(self._unseen_s)
+            self._unseen_s *= 2
+
+    def _schedule_snapshot(self, within_s: float = math.inf) -> None:
         if self.bot.session is None or self.bot.snapshots.every_s <= 0:
             return
         if self._periodic is not None:
             self._periodic.cancel()
         loop = asyncio.get_running_loop()
-        self._periodic = loop.call_later(self.bot.snapshots.every_s, self._snapshot_due)
+        wait_s = min(self.bot.snapshots.every_s, within_s)
+        self._periodic = loop.call_later(wait_s, self._snapshot_due)
 
     def _snapshot_due(self) -> None:
         if self.hands.jobs.idle:  # else one is on its way, or the disk hangs

@@ -34,6 +34,8 @@ class Copier(Owner):
         self._unvalidated: list[tuple[str, bool]] = []  # and whether it was copied hot
         # Gets each hot snapshot that has its verdict, in the loop's thread.
         self.judged: Callable[[Snapshot], None] | None = None
+        # Is called there when a running bot has nothing yet that could be copied.
+        self.unseen: Callable[[], None] | None = None
         self._proofs: dict[int, str] = {}
 
     def backup(self, generation: int | None) -> dict[str, Any]:
@@ -59,6 +61,8 @@ class Copier(Owner):
         except NothingToCopy:
             if reason == "linked":
                 raise
+            if self.unseen is not None:
+                self._jobs.soon(self.unseen)
             if reason == "first":
                 self._report(
                     "session_unseen", where=str(self.folder), names=self._bot.session_files

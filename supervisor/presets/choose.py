@@ -156,6 +156,10 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
         inside = [name for name in named if not name.startswith(("/", "../"))]
         names = dict.fromkeys(name.split("/")[0] for name in (*inside, *session.path))
         parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
+        if (linked := _linked(bot.cwd, parts)) is not None:
+            where, files = linked
+            told = f"its session lies in {where}"
+            return replace(bot, session_path=where, session_files=files), told
         return _with_files(bot, bot.cwd, parts), _told(bot.cwd, parts)
     # Of several that it names, one that is there.
     named.sort(key=lambda name: not (bot.cwd / name).exists())
@@ -171,6 +175,20 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
     if session.place == "file":
         return _with_files(bot, path.parent, (path.name,)), f"its session is {found[0]}"
     return replace(bot, session_path=path), f"its session lies in {found[0]}"
+
+
+def _linked(folder: Path, parts: tuple[str, ...]) -> tuple[Path, tuple[str, ...]] | None:
+    """Return where the session lies, if all that is there of it is one link to elsewhere.
+
+    A link among other files is kept as what it is: a link.
+    """
+    found = _found(folder, parts)
+    path = folder / found[0] if len(found) == 1 else folder
+    if not path.is_symlink() or folder.is_relative_to(end := Path(os.path.realpath(path))):
+        return None
+    if path.is_dir():
+        return path, ()
+    return (end.parent, (end.name,)) if path.is_file() else None
 
 
 def _told(folder: Path, parts: tuple[str, ...]) -> str:

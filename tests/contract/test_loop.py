@@ -121,6 +121,26 @@ def test_a_socket_folder_that_was_cleaned_away_is_made_again(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_a_session_that_comes_late_is_copied_soon(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A person links a bot long after it is up: not only the next periodic copy has it."""
+    monkeypatch.setattr("supervisor.loop.charge.UNSEEN_S", 0.02)
+    monkeypatch.setitem(globals(), "READY", READY.replace("keys.json", "../late.json"))
+
+    async def run() -> None:
+        async with cared(tmp_path) as bot, asyncio.timeout(15):
+            while "session_unseen" not in bot.events:
+                bot.charge.changed.clear()
+                await asyncio.to_thread(threading.get_ident)
+            assert "snapshot_taken" not in bot.events
+            (tmp_path / "sessions" / "session-x" / "keys.json").write_text("{}")
+            while "snapshot_taken" not in bot.events:
+                await asyncio.to_thread(threading.get_ident)
+
+    asyncio.run(run())
+
+
 def test_an_effect_that_fails_unforeseen_is_gone_on_from(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

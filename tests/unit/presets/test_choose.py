@@ -176,3 +176,24 @@ def test_every_preset_has_its_place_and_its_line_in_the_docs() -> None:
 def test_a_preset_says_what_it_was_read_in(name: str) -> None:
     """Its file begins with a comment, for who has to look again."""
     assert (KNOWN / f"{name}.toml").read_text().startswith("# ")
+
+
+def test_a_session_that_is_a_link_to_elsewhere_is_followed(tmp_path: Path) -> None:
+    """As with a volume: the link alone would be kept, and nothing of what it leads to."""
+    folder, volume = tmp_path / "bot", tmp_path / "volume"
+    folder.mkdir()
+    volume.mkdir()
+    (folder / "auth").symlink_to(volume)
+    (bot,) = choose.default_config(folder, ["./bot"]).bots.values()
+    assert (bot.session_path, bot.session_files) == (folder / "auth", ())
+    (folder / "auth").unlink()
+    (volume / "keys").write_text("x")
+    (folder / "session.json").symlink_to(volume / "keys")
+    (bot,) = choose.default_config(folder, ["./bot"]).bots.values()
+    assert (bot.session_path, bot.session_files) == (volume, ("keys",))
+    for target in (folder, tmp_path, "session.json", "nowhere"):  # no place of its own
+        (folder / "session.json").unlink()
+        (folder / "session.json").symlink_to(target)
+        (bot,) = choose.default_config(folder, ["./bot"]).bots.values()
+        assert bot.session_path == folder
+        assert "session.json" in bot.session_files
