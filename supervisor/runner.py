@@ -224,6 +224,7 @@ class Supervisor:
             socket_dir=socket_dir,
             changed=self._stepped,
             reread=self.request_reload,
+            look=self._reloads.request_look,
             note=self._note,
             outlets=Outlets(
                 terminal=self.dev and os.isatty(1),

@@ -17,6 +17,14 @@ def _ready_assumed(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _session_elsewhere(_bot: str, event: Event) -> list[Line]:
+    return warn(
+        f"its source names another place for its session now: {words.get(event, 'place')},"
+        f" but what is kept is {words.get(event, 'before')}",
+        "next: stillhere reload; or back to the old place, where it is the same device",
+    )
+
+
 def _unheard(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"it has said nothing by the contract in {words.seconds(event.get('after_s'))}:"
@@ -69,6 +77,7 @@ PRESETS: dict[str, Teller] = {
     "assumed": _assumed,
     "ready_assumed": _ready_assumed,
     "session_unseen": _session_unseen,
+    "session_elsewhere": _session_elsewhere,
     "unheard": _unheard,
     "watched_twice": _watched_twice,
     "loss_doubted": _loss_doubted,

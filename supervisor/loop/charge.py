@@ -284,6 +284,8 @@ class Charge:
             self.last_restart = fields["record"]
             if fields["record"]["reason"] != "start":
                 self.restarts += 1
+            if fields["record"]["reason"] == "change" and self.bot.assumed:
+                self._house.look()
         self._house.note(self.bot.name, event, fields)
 
     def status(self, record: Record | None) -> dict[str, Any]:

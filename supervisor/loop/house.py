@@ -18,9 +18,9 @@ from supervisor.watch.shared import Watch
 class House:
     """What all bots of a supervisor share.
 
-    `changed` is called after each step of any bot, `reread` when the config was saved. `turn`: who
-    has it checks a session's snapshots. `turnstile`: who restarts. `watch`: the one watch of the
-    source of all.
+    `changed` is called after each step of any bot, `reread` when the config was saved, `look` when
+    source was from which it was read where a session lies. `turn`: who has it checks a session's
+    snapshots. `turnstile`: who restarts. `watch`: the one watch of the source of all.
     """
 
     config: Config
@@ -29,6 +29,7 @@ class House:
     socket_dir: Path
     changed: Callable[[], None]
     reread: Callable[[], None]
+    look: Callable[[], None]
     note: Callable[[str | None, str, dict[str, Any]], None]
     outlets: Outlets
     turn: asyncio.Lock = field(default_factory=asyncio.Lock)

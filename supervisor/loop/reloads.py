@@ -66,6 +66,7 @@ class Reloads:
         self._turn = asyncio.Lock()
         self._task: asyncio.Task[None] | None = None
         self._again = False
+        self._looking: asyncio.Task[None] | None = None
 
     @property
     def under_way(self) -> bool:
@@ -77,6 +78,11 @@ class Reloads:
         self._again = True
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._serve())
+
+    def request_look(self) -> None:
+        """Look soon, as `look` does; one look is enough for all that is asked meanwhile."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().create_task(self.look())
 
     async def _serve(self) -> None:
         try:
@@ -93,9 +99,10 @@ class Reloads:
         with suppress(TimeoutError):
             async with asyncio.timeout(CLOSE_S), self._turn:
                 pass
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        for task in (self._task, self._looking):
+            if task is not None:
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
 
     async def reload(self) -> dict[str, Any]:
         """Take the configuration as it is now; return whom it changed, and what it could not.
@@ -124,6 +131,25 @@ class Reloads:
             done["incomplete"] = missed
             keeper.tell("reloaded", done)
             return done
+
+    async def look(self) -> None:
+        """Say where a saved source puts its session now, if that is not the place that is kept.
+
+        It is told and not done: what lies there may be another account's.
+        """
+        if self._load is None or self.under_way:
+            return
+        with suppress(SupervisorError, OSError):
+            new = await asyncio.to_thread(self._load)
+            for name, charge in self._keeper.charges.items():
+                now = new.bots.get(name, charge.bot)
+                old_place, new_place = (self._place(each) for each in (charge.bot, now))
+                if old_place != new_place:
+                    charge.report("session_elsewhere", place=new_place, before=old_place)
+
+    def _place(self, bot: BotConfig) -> str:
+        where = self._keeper.config.session_dir(bot)
+        return f"{where} ({', '.join(bot.session_files)})" if bot.session_files else str(where)
 
     async def _read(self) -> Config:
         if self._load is None or self._keeper.stopping:

@@ -72,6 +72,7 @@ class Cared:
             socket_dir=sockets,
             changed=lambda: None,
             reread=lambda: None,
+            look=lambda: None,
             note=lambda _bot, event, _fields: self.events.append(event),
             outlets=Outlets(
                 terminal=False,

@@ -28,3 +28,38 @@ def test_a_bot_without_a_word_is_helped_by_a_saved_config(
         assert not supervisor.seen("changed")
         assert supervisor.stop() == 0
         assert len(supervisor.seen("unheard")) == 1
+
+
+BOT = """
+import signal
+def TelegramClient(name): ...
+TelegramClient("one")
+print("(Press Ctrl+C to stop this)", flush=True)
+signal.pause()
+"""
+
+
+def test_a_source_that_moves_its_session_is_told(new_folder: Callable[..., Folder]) -> None:
+    """What is kept is the old place: without a word nobody would know until it is needed."""
+    folder = new_folder("")
+    folder.write("requirements.txt", "telethon\n")
+    folder.write("bot.py", BOT)
+    folder.command = ["python", "bot.py"]
+    with running(folder) as supervisor:
+        supervisor.restarted(0, bot="project")
+        mark = supervisor.mark_now()
+        folder.replace("bot.py", BOT.replace("one", "two"))
+        told = supervisor.wait("session_elsewhere", mark)
+        assert (told["before"], told["place"]) == (
+            f"{folder.root} (one.session)",
+            f"{folder.root} (two.session)",
+        )
+        supervisor.shows("next: stillhere reload")
+        mark = supervisor.mark_now()
+        assert folder.stillhere("reload").returncode == 0
+        supervisor.restarted(mark, bot="project")
+        mark = supervisor.mark_now()
+        folder.replace("bot.py", BOT.replace("one", "two") + "#\n")
+        supervisor.restarted(mark, bot="project")
+        assert supervisor.stop() == 0
+        assert len(supervisor.seen("session_elsewhere")) == 1
