@@ -3,6 +3,7 @@
 Methods with a `ticket` run in the session's thread and return the event that answers it.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from functools import partial
@@ -19,6 +20,9 @@ from supervisor.session.epochs import stronger
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import NothingToCopy, Snapshot
 from supervisor.session.scan import Scan
+
+# In less time than this nobody is frozen once more.
+_LEAST_S = 0.02
 
 
 class Copier(Owner):
@@ -80,18 +84,29 @@ class Copier(Owner):
         if same is not None and same.verdict == "good" and not stronger(proof, same.proof):
             before.spool.close()
             return self._tell_taken(same, frozen_s=0.0)
-        with frozen(members, self._bot.snapshots.freeze_timeout_ms / 1000) as freeze:
-            capture = self._manager.capture(
-                self.id,
-                reason=reason,
-                generation=generation,
-                hot=True,
-                pre=before,
-                frozen=freeze.whole,
-            )
-        if not freeze.whole:
-            self._manager.blur(capture, f"the bot was not held still: {freeze.why}")
-        return self._commit(capture, validate=validate, frozen_s=round(freeze.frozen_s, 6))
+        limit_s = self._bot.snapshots.freeze_timeout_ms / 1000
+        until, frozen_s = time.monotonic() + limit_s, 0.0
+        while True:
+            with frozen(members, limit_s) as freeze:
+                capture = self._manager.capture(
+                    self.id,
+                    reason=reason,
+                    generation=generation,
+                    hot=True,
+                    pre=before,
+                    frozen=freeze.whole,
+                )
+            frozen_s += freeze.frozen_s
+            if not freeze.whole:
+                self._manager.blur(capture, f"the bot was not held still: {freeze.why}")
+                break
+            # The bot may have been writing a file in place: then it is given the time to end that.
+            again = self._manager.once_more(capture, until - _LEAST_S)
+            limit_s = until - time.monotonic()
+            if again is None or limit_s < _LEAST_S:
+                break
+            before = again
+        return self._commit(capture, validate=validate, frozen_s=round(frozen_s, 6))
 
     def _commit(
         self, capture: Capture, *, validate: bool = False, **measured: float

@@ -10,9 +10,11 @@ from supervisor.session.copying.capture import Capture, Copies, Stored, copy_cha
 from supervisor.session.copying.hot import consistent_databases, look_through, prepare_haste
 from supervisor.session.copying.hot import mapped as mapped_by
 from supervisor.session.copying.spool import Spool
+from supervisor.session.copying.torn import come_whole, torn
 from supervisor.session.copying.writers import open_by_somebody, users
 from supervisor.session.failing import snapshot_failing
 from supervisor.session.model import (
+    DamagedBlob,
     NothingToCopy,
     Snapshot,
     UnreadableBlob,
@@ -101,6 +103,24 @@ class Snapshots(Verdicts):
             return self._capture(
                 session_id, slug(reason), generation, hot=hot, pre=pre, seals=not hot, doubt=doubt
             )
+
+    def once_more(self, capture: Capture, until: float) -> Copies | None:
+        """Wait until what a hot capture caught half written is whole; return a new head start.
+
+        None: it caught nothing of the kind, or that stays so until then, by the monotonic clock.
+        Otherwise the capture is of no use any more. Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(capture.id), snapshot_failing(capture.id):
+            folder, copies = self.folder(capture.id), capture.copies
+            look_through(copies)
+            found: list[str] = []
+            with self.store.reader() as reader, suppress(DamagedBlob):
+                was_json = partial(self._was_json, for_good=False)
+                found = torn(folder, capture.profile, copies, reader.read, was_json)
+            if not found or not come_whole(folder, found, until):
+                return None
+            prepare_haste(capture.profile, copies)
+            return copies
 
     def blur(self, capture: Capture, why: str) -> None:
         """Write into a capture that the bot was not held still to the end, and why.
