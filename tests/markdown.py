@@ -6,6 +6,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _CODE = re.compile(r"`([^`\n]+)`")
+_HEADING = re.compile(r"^#{1,6} (.+?)\s*$", re.MULTILINE)
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
 _SPLIT = re.compile(r"(?<!\\)\|")
 
 
@@ -56,4 +58,27 @@ def rows(text: str) -> list[list[str]]:
             body = True
         elif body:
             found.append([cell.strip() for cell in _SPLIT.split(line.strip()[1:-1])])
+    return found
+
+
+def links(text: str) -> list[str]:
+    """Return where a text's links lead, those to the web left out."""
+    return [target for target in _LINK.findall(prose(text)) if "://" not in target]
+
+
+def headings(text: str) -> list[str]:
+    """Return the headings, of all levels."""
+    return _HEADING.findall(prose(text))
+
+
+def anchors(text: str) -> set[str]:
+    """Return the anchors of the headings, as GitHub makes them."""
+    found: set[str] = set()
+    for heading in headings(text):
+        words = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower()
+        name = re.sub(r"[^\w\- ]", "", words).replace(" ", "-")
+        number = 0
+        while (each := f"{name}-{number}" if number else name) in found:
+            number += 1
+        found.add(each)
     return found

@@ -8,15 +8,14 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-import click
 import pytest
 
 from supervisor.cli.console import Console
 from supervisor.cli.foreground import HELP
-from supervisor.cli.main import cli
 from supervisor.config import keys, load
 from supervisor.core.state import Phase
-from tests.markdown import ROOT, blocks, code, documents, prose, rows, section
+from tests.commandline import commands, options, resolve
+from tests.markdown import ROOT, blocks, code, documents, rows, section
 from tests.test_layers import ROOMS
 
 README = ROOT / "README.md"
@@ -24,7 +23,6 @@ CONFIG = ROOT / "docs" / "config.md"
 DESIGN = ROOT / "docs" / "design.md"
 CONTRACT = ROOT / "docs" / "contract.md"
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("*.md"))
-LINK = re.compile(r"\]\(([^)\s]+)\)")
 STAMPED = re.compile(r"\d\d:\d\d:\d\d (.*)")
 # These run until they are stopped, or have a text to hand over.
 NO_JSON = {
@@ -38,36 +36,6 @@ NO_JSON = {
 }
 
 
-def commands(group: click.Command = cli, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
-    """Yield every command of the program, as the words one types."""
-    if not isinstance(group, click.Group):
-        yield above
-        return
-    context = click.Context(group)
-    for name in group.list_commands(context):
-        found = group.get_command(context, name)
-        assert found is not None
-        yield from commands(found, (*above, name))
-
-
-def resolve(words: list[str]) -> tuple[click.Command, list[str]]:
-    """Follow the words of a command line; return the command and what is left of them."""
-    found: click.Command = cli
-    rest = list(words)
-    while isinstance(found, click.Group) and rest and not rest[0].startswith("-"):
-        following = found.get_command(click.Context(found), rest[0])
-        assert following is not None, f"there is no command {' '.join(words)!r}"
-        found = following
-        del rest[0]
-    return found, rest
-
-
-def options(command: click.Command) -> set[str]:
-    """Return the options of a command, --help included."""
-    context = click.Context(command, help_option_names=["-h", "--help"])
-    return {name for param in command.get_params(context) for name in param.opts}
-
-
 def said(path: Path) -> Iterator[list[str]]:
     """Yield the words after `stillhere` wherever a document shows a command line."""
     text = path.read_text()
@@ -79,17 +47,6 @@ def said(path: Path) -> Iterator[list[str]]:
     for line in shown:
         if line.startswith("stillhere ") and not line.startswith("stillhere 0."):
             yield shlex.split(line.replace("[", " ").replace("]", " ").partition("#")[0])[1:]
-
-
-@pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))
-def test_every_link_leads_somewhere(path: Path) -> None:
-    """Relative links only to what is there."""
-    wrong = [
-        target
-        for target in LINK.findall(prose(path.read_text()))
-        if "://" not in target and not (path.parent / target.partition("#")[0]).exists()
-    ]
-    assert not wrong
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -70,7 +70,9 @@ def events(ctx: click.Context, bot: str | None, *, follow: bool, as_json: bool) 
 @click.command()
 @click.argument("bot", required=False)
 @click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
-@click.option("-n", "--lines", type=click.IntRange(0), default=100, show_default=True)
+@click.option(
+    "-n", "--lines", type=click.IntRange(0), default=100, show_default=True, help="So many lines."
+)
 @target.config_option
 @target.json_option
 @click.pass_context
