@@ -150,7 +150,7 @@ class Console:
             f"{self._session(bot, event)} from {which(event.get('snapshot'))}, "
             f"{words.span(event.get('age_s'))} old",
             "chats that moved on since may show Bad MAC"
-            + (f"; the damaged session is kept in {aside}" if aside else ""),
+            + (f"; the session before is kept in {aside}" if aside else ""),
         )
 
     def _pairing(self, bot: str, event: Event) -> list[Line]:

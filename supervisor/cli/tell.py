@@ -123,7 +123,7 @@ def _activated(_bot: str, event: Event) -> list[Line]:
 def _refused(_bot: str, event: Event) -> list[Line]:
     return bad(
         f"another supervisor (pid {get(event, 'pid') or 'unknown'}) owns this session",
-        "it does the work, and all commands reach it; or stop it first",
+        "it does the work, and session commands reach it; or stop it first",
     )
 
 
@@ -283,7 +283,11 @@ def _offline(_bot: str, _event: Event) -> list[Line]:
 
 def _conflict(_bot: str, event: Event) -> list[Line]:
     pids = words.names(event.get("pids"))
-    found = f"the other copy is pid {pids}" if pids else "the other copy is not on this machine"
+    found = (
+        f"the other copy is pid {pids}"
+        if pids
+        else "nobody else has this session open: a copy of it runs, here or on another machine"
+    )
     return bad(
         f"conflict: this device is online twice{because(event, 'reason')}",
         f"{found}; stop it, then: stillhere start",
@@ -316,7 +320,8 @@ def _backoff(_bot: str, event: Event) -> list[Line]:
 
 
 def _failed(bot: str, event: Event) -> list[Line]:
-    if get(event, "why").startswith("session "):  # no code of the bot's mends that
+    # No code of the bot's mends that, and a save would begin the fight of two copies anew.
+    if get(event, "why").startswith(("session ", "another copy ")):
         return bad(f"FAILED{because(event)}", f"next: as said above; then: stillhere start {bot}")
     return bad(
         f"FAILED{because(event)}",

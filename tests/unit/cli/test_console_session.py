@@ -41,7 +41,7 @@ def test_a_restore_says_age_and_cost() -> None:
     ) == [
         "SessionManager: session-971505760056 is damaged: session.db is empty: restore follows",
         "SessionManager: restore done in 0.12 s: session-971505760056 from s7, 3 min old",
-        "chats that moved on since may show Bad MAC; the damaged session is kept in q1",
+        "chats that moved on since may show Bad MAC; the session before is kept in q1",
     ]
 
 

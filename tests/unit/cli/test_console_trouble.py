@@ -93,6 +93,21 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             ],
         ),
         (
+            event("failed", why="another copy of this device is online (440 replaced)"),
+            [
+                "FAILED: another copy of this device is online (440 replaced)",
+                "next: as said above; then: stillhere start echo",
+            ],
+        ),
+        (
+            event("conflict", reason="440 replaced", pids=[]),
+            [
+                "conflict: this device is online twice: 440 replaced",
+                "nobody else has this session open: a copy of it runs, here or on another machine; "
+                "stop it, then: stillhere start",
+            ],
+        ),
+        (
             event("conflict", reason="440 replaced", pids=[7, 8]),
             [
                 "conflict: this device is online twice: 440 replaced",
@@ -162,7 +177,7 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             event("refused", pid=44),
             [
                 "another supervisor (pid 44) owns this session",
-                "it does the work, and all commands reach it; or stop it first",
+                "it does the work, and session commands reach it; or stop it first",
             ],
         ),
         (
