@@ -19,6 +19,7 @@ from tests.markdown import ROOT, blocks, code, documents, rows, section
 from tests.test_layers import ROOMS
 
 README = ROOT / "README.md"
+START = ROOT / "docs" / "start.md"
 CONFIG = ROOT / "docs" / "config.md"
 DESIGN = ROOT / "docs" / "design.md"
 CONTRACT = ROOT / "docs" / "contract.md"
@@ -117,13 +118,16 @@ def restarted(reason: str, ready_s: float, gap_s: float | None, bot: str = "echo
 
 
 def test_the_recording_is_what_the_console_says() -> None:
-    """The README's first run, line by line: the same events make the same words."""
+    """The first run of docs/start.md, line by line: the same events make the same words."""
     recorded = [
         found[1]
-        for block in blocks(section(README, "## A first run"), "text")
+        for heading in ("## The bot that ships", "## Save a file, break a file")
+        for block in blocks(section(START, heading), "text")
         for line in block.splitlines()
         if (found := STAMPED.fullmatch(line))
     ]
+    (excerpt,) = blocks(section(README, "## Two commands"), "text")
+    assert set(excerpt.splitlines()) <= set(START.read_text().splitlines())
     console = Console(
         {"server": None, "echo": "971505760056"}, scan={"echo": "make scan"}, has_keys=True
     )

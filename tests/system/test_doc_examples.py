@@ -20,6 +20,8 @@ from tests.markdown import ROOT, blocks, section
 from tests.system.harness import PHONE, Event, Folder, Running, running
 
 README = ROOT / "README.md"
+START = ROOT / "docs" / "start.md"
+YOUR_BOT = ROOT / "docs" / "your-bot.md"
 CONTRACT = ROOT / "docs" / "contract.md"
 PRESETS = ROOT / "docs" / "presets.md"
 # Others may be loading the machine: what is late here is not what is tested.
@@ -61,11 +63,13 @@ def saved(supervisor: Running, name: str, line: str = "# saved") -> Event:
     return supervisor.restarted(mark, PATIENCE_S, bot)
 
 
-def test_the_readme_s_bot_is_restarted_as_the_same_device(
+def test_the_bot_with_a_few_words_is_restarted_as_the_same_device(
     new_folder: Callable[..., Folder],
 ) -> None:
-    """Copied from the README, it stands by, and each start is verified by its identity."""
-    folder = example(new_folder, section(README, "## Your own bot"), "python", "bot.py")
+    """Copied from docs/your-bot.md, it stands by, and each start is verified by its identity."""
+    folder = example(
+        new_folder, section(YOUR_BOT, "## When to speak the contract"), "python", "bot.py"
+    )
     with running(folder) as supervisor:
         supervisor.wait("snapshot_taken", 0, PATIENCE_S, bot="mine")
         before = supervisor.status("mine")["session"]
@@ -271,8 +275,9 @@ def phone(folder: Folder, *words: str, typed: str = "") -> list[str]:
 
 
 def test_the_recorded_first_run_can_be_had_again(folder: Folder) -> None:
-    """The README's two terminals: the same steps give the same lines, but for what is measured."""
-    first, other, saves = blocks(section(README, "## A first run"), "text")
+    """The two terminals of docs/start.md: the same lines again, but for what is measured."""
+    first, other = blocks(section(START, "## The bot that ships"), "text")
+    (saves,) = blocks(section(START, "## Save a file, break a file"), "text")
     name = "bot/commands/ping.py"
     source = (folder.root / name).read_text()
     with running(folder) as supervisor:

@@ -103,8 +103,10 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             event("conflict", reason="440 replaced", pids=[]),
             [
                 "conflict: this device is online twice: 440 replaced",
-                "nobody else has this session open: a copy of it runs, here or on another machine; "
-                "stop it, then: stillhere start",
+                (
+                    "nobody else has this session open: a copy of it runs, here or on another"
+                    " machine; stop it, then: stillhere start"
+                ),
             ],
         ),
         (
