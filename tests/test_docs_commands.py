@@ -1,8 +1,11 @@
 """docs/commands.md says what the commands themselves say."""
 
+import re
+
 import click
 
-from tests.commandline import PAGE, commands, reference, renewed, resolve
+from tests.commandline import PAGE, commands, options, reference, renewed, resolve
+from tests.markdown import code, section
 
 RENEW = "docs/commands.md differs from --help; write it anew: .venv/bin/python -m tests.commandline"
 
@@ -24,3 +27,15 @@ def test_each_command_is_on_the_page_with_its_options() -> None:
         for param in command.params:
             if isinstance(param, click.Option):
                 assert param.help, f"{name} {param.opts[0]} has no help"
+
+
+def test_the_json_of_each_command_is_on_the_page() -> None:
+    """A command with --json has a heading for its keys, and what has none is not named there."""
+    headings = re.findall(r"^### (JSON of .+)$", section(PAGE, "## JSON"), re.MULTILINE)
+    named = [name for heading in headings for name in code(heading)]
+    there = {
+        " ".join(words) for words in commands() if "--json" in options(resolve(list(words))[0])
+    }
+    missing = sorted(there - set(named))
+    assert not missing, f"docs/commands.md: add '### JSON of `NAME`' with its keys: {missing}"
+    assert len(named) == len(set(named)) == len(there)

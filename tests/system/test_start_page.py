@@ -5,7 +5,10 @@ import shlex
 import subprocess
 from collections.abc import Callable
 
+import pytest
+
 from supervisor.cli.console import Console
+from supervisor.cli.main import execute
 from tests.markdown import ROOT, blocks, section
 from tests.system.harness import PHONE, WAIT_S, Event, Folder, Running, running
 
@@ -44,7 +47,9 @@ def ours(line: str) -> list[str]:
     return words
 
 
-def test_a_broken_session_is_back_as_the_page_says(linked: Folder) -> None:
+def test_a_broken_session_is_back_as_the_page_says(
+    linked: Folder, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Damaged by its command, whole at the next start, then put back by hand while it runs."""
     damage, start, *asked = typed("## Break the session")
     assert start == MAKE
@@ -56,13 +61,14 @@ def test_a_broken_session_is_back_as_the_page_says(linked: Folder) -> None:
         missing = [line for line in recorded("## Break the session") if line not in shown]
         assert not missing, shown
         info, check, snapshots, restore = asked
+        config = ["--config", str(linked.root / "config.toml")]
         for line in (info, check, snapshots):
-            done = linked.stillhere(*ours(line))
-            assert done.returncode == 0, done.stderr
+            assert execute([*config, *ours(line)]) == 0, capsys.readouterr().err
+        number = re.findall(r"\.(\d{6})\.", capsys.readouterr().out)[-1]
         mark = supervisor.mark_now()
-        done = linked.stillhere(*ours(restore), "--yes")
-        assert done.returncode == 0, done.stderr
-        assert "the session before is in quarantine" in done.stdout
+        words = ours(restore.replace("NUMBER", str(int(number))))
+        assert execute([*config, *words, "--yes"]) == 0, capsys.readouterr().err
+        assert "the session before is in quarantine" in capsys.readouterr().out
         assert supervisor.restarted(mark)["verified"]
 
 
