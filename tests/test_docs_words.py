@@ -8,10 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.markdown import ROOT, blocks, code, rows, section
+from supervisor.cli.console import Console
+from supervisor.core.state import Phase
+from tests.markdown import ROOT, blocks, code, documents, rows, section
 
 RECOVERY = ROOT / "docs" / "recovery.md"
 YOUR_BOT = ROOT / "docs" / "your-bot.md"
+EVENTS = ROOT / "docs" / "events.md"
 # What stands for something else in a quoted line, and is no word of the program's.
 STANDS_FOR = ("ID", "DEVICE", "WHY", "N", "PID", "TIME", "AGE", "SNAPSHOT", "NAME", "PLACE", "FILE")
 # 401, 440 and what follows are the network's words, in examples.
@@ -72,3 +75,59 @@ def test_what_one_looks_for_is_said_too(heading: str) -> None:
     for cell, *_ in rows(section(RECOVERY, heading)):
         assert code(cell)
         assert not [piece for span in code(cell) for piece in strange(span)], cell
+
+
+def reported() -> dict[str, set[str]]:
+    """Return the events that the program's source reports, with the fields that it spells out."""
+    found: dict[str, set[str]] = {}
+    for path in (ROOT / "supervisor").rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            if not (isinstance(node, ast.Call) and path.parts[-2] != "cli"):
+                continue
+            called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+            words = [a.value for a in node.args if isinstance(a, ast.Constant) and a.value]
+            if called.lstrip("_") in ("report", "tell", "note") and words:
+                fields = {keyword.arg for keyword in node.keywords if keyword.arg}
+                for given in node.args:
+                    if isinstance(given, ast.Dict):
+                        fields |= {str(k.value) for k in given.keys if isinstance(k, ast.Constant)}
+                for word in words:
+                    found.setdefault(str(word), set()).update(fields)
+    return found
+
+
+def listed() -> dict[str, set[str]]:
+    """Return the events of docs/events.md, with their fields."""
+    table = [row for row in rows(EVENTS.read_text()) if len(row) == 3]
+    found = {code(name)[0]: set(code(fields)) for name, fields, _ in table}
+    assert len(found) == len(table), "an event is listed twice"
+    return found
+
+
+def test_the_page_has_every_event_and_no_other() -> None:
+    """Those that the console has words for: there is no event without."""
+    assert sorted(listed()) == sorted(Console({})._told)
+
+
+def test_the_page_has_the_fields_of_each_event() -> None:
+    """Each that the source spells out, and none that it has nowhere."""
+    page, source = listed(), reported()
+    assert source.keys() & page.keys() >= {"restarted", "upgrading", "alert", "drill_failed"}
+    missing = {
+        name: sorted(gone)
+        for name, fields in source.items()
+        if name in page and (gone := fields - page[name])
+    }
+    assert not missing, "add these to docs/events.md"
+    known = set(said().split("\n")).union(*source.values())
+    assert {field for fields in page.values() for field in fields} <= known
+
+
+def test_what_is_called_an_event_or_a_phase_is_one() -> None:
+    """`event X` and `phase X` in the documents; the word behind is one of ours."""
+    for path in documents():
+        text = " ".join(path.read_text().split())
+        for name in re.findall(r"\bevents? `([a-z_]+)`", text):
+            assert name in Console({})._told, f"{path.name}: {name}"
+        for name in re.findall(r"\bphases? `([a-z_ ]+)`", text):
+            assert name in {phase.value for phase in Phase}, f"{path.name}: {name}"
