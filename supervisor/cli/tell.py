@@ -321,7 +321,7 @@ def _backoff(_bot: str, event: Event) -> list[Line]:
 
 def _failed(bot: str, event: Event) -> list[Line]:
     # No code of the bot's mends that, and a save would begin the fight of two copies anew.
-    if get(event, "why").startswith(("session ", "another copy ")):
+    if get(event, "why").startswith(("session ", "the session ", "another copy ")):
         return bad(f"FAILED{because(event)}", f"next: as said above; then: stillhere start {bot}")
     return bad(
         f"FAILED{because(event)}",

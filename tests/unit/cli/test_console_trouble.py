@@ -93,6 +93,13 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             ],
         ),
         (
+            event("failed", why="the session is another device's than before"),
+            [
+                "FAILED: the session is another device's than before",
+                "next: as said above; then: stillhere start echo",
+            ],
+        ),
+        (
             event("failed", why="another copy of this device is online (440 replaced)"),
             [
                 "FAILED: another copy of this device is online (440 replaced)",
