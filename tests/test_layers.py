@@ -19,6 +19,7 @@ ROOMS = (
     "control",
     "service",
     "loop",
+    "doctor",
     "runner",
     "verify",
     "cli",

@@ -37,6 +37,7 @@ COMMANDS = {
     "dev": ("supervisor.cli.dev", "Watch, restart at every save, show the console."),
     "run": ("supervisor.cli.dev", "Run as a service: no watching, no keys."),
     "init": ("supervisor.cli.init", "Look at this folder, write a config.toml for its bot."),
+    "doctor": ("supervisor.cli.doctor", "Find what is wrong, say what to type."),
     "status": ("supervisor.cli.status", "Show what runs."),
     "events": ("supervisor.cli.events", "Show what happened."),
     "logs": ("supervisor.cli.events", "Show the bots' output."),

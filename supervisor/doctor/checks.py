@@ -1,0 +1,68 @@
+"""The table of all checks: what a person sees, how it is looked for, what helps.
+
+docs/doctor.md has the same table; a test holds that.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from supervisor.config import BotConfig
+from supervisor.doctor import machine, project
+from supervisor.doctor.findings import Findings
+from supervisor.doctor.ground import Ground
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check:
+    """One check. `fine`: what is said where it finds nothing.
+
+    `whole` looks at the project as a whole, `each` at one bot; with `session`, only at those that
+    have one.
+    """
+
+    id: str
+    symptom: str
+    fine: str
+    whole: Callable[[Ground], Findings] | None = None
+    each: Callable[[Ground, BotConfig], Findings] | None = None
+    session: bool = False
+
+
+CHECKS: tuple[Check, ...] = (
+    Check(
+        id="config",
+        symptom="nothing starts: the config is refused",
+        fine="the config can be read",
+        whole=project.config,
+    ),
+    Check(
+        id="python",
+        symptom="stillhere itself fails in odd ways",
+        fine="this Python is one that it is made for",
+        whole=machine.python,
+    ),
+    Check(
+        id="inotify-watches",
+        symptom="a save is seen late, or not at all",
+        fine="there are enough inotify watches",
+        whole=machine.inotify_watches,
+    ),
+    Check(
+        id="inotify-instances",
+        symptom="a save is seen late, or not at all",
+        fine="there are enough inotify instances",
+        whole=machine.inotify_instances,
+    ),
+    Check(
+        id="disk",
+        symptom="snapshots fail, changed bots are not restarted",
+        fine="there is room on the disks",
+        whole=machine.disk,
+    ),
+    Check(
+        id="clock",
+        symptom="snapshots from the future, odd ages",
+        fine="the clock is plausible",
+        whole=machine.clock,
+    ),
+)

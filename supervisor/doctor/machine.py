@@ -1,0 +1,206 @@
+"""The machine: its Python, its limits of inotify, its disks, its clock."""
+
+import contextlib
+import os
+import stat
+import threading
+from datetime import UTC, datetime, timedelta
+from typing import NamedTuple
+
+from supervisor.doctor.findings import CannotTell, Finding, Findings, line
+from supervisor.doctor.ground import Ground
+from supervisor.session.model import since_1970
+from supervisor.watch.fingerprints import Cancelled
+
+# As pyproject.toml has it.
+OLDEST, NEWEST = (3, 11), (3, 13)
+WATCHES, INSTANCES = 524_288, 1_024
+_COUNT_S = 1.0
+# Our own watch, and what an editor or a test beside it may want.
+_SPARE_WATCHES, _SPARE_INSTANCES = 64, 2
+_MIB = 1 << 20
+_LEAST_BYTES, _LEAST_INODES = 64 * _MIB, 500
+# What two clocks may be apart, and what a timer that fires late looks like.
+_SLACK_S = 120.0
+_JUMP_S = 60.0
+# Before this was written, no clock can be right.
+_EPOCH = datetime(2025, 1, 1, tzinfo=UTC).timestamp()
+
+
+def python(ground: Ground) -> Findings:
+    """A Python that this was not made for."""
+    version = ground.world.python
+    if not OLDEST <= version[:2] <= NEWEST:
+        made_for = f"{'.'.join(map(str, OLDEST))} to {'.'.join(map(str, NEWEST))}"
+        yield Finding(
+            severity="problem",
+            seen=f"it runs on Python {'.'.join(map(str, version))}",
+            cause=f"stillhere is made for Python {made_for}",
+            fix="install it into an environment of one of these",
+            commands=("pipx install --force --python python3.13 stillhere",),
+        )
+
+
+class _Limit(NamedTuple):
+    """A limit of the kernel's, the setting that has it, and how much of it is used."""
+
+    setting: str
+    most: int
+    used: int
+
+
+def inotify_watches(ground: Ground) -> Findings:
+    """Too few watches for the folders that are watched, beside what others watch."""
+    limit = _limit(ground, "watches")
+    wanted = 0 if ground.running else _folders(ground) + _SPARE_WATCHES
+    if limit.used + wanted <= limit.most:
+        return
+    yield _raise_it(limit, WATCHES, f"{wanted} more are wanted" if wanted else "none is left")
+
+
+def inotify_instances(ground: Ground) -> Findings:
+    """Too few watchers for this user."""
+    limit = _limit(ground, "instances")
+    if limit.used + (0 if ground.running else _SPARE_INSTANCES) > limit.most:
+        yield _raise_it(limit, INSTANCES, "there is none left for us")
+
+
+def _raise_it(limit: _Limit, enough: int, why: str) -> Finding:
+    enough = max(enough, 2 * limit.most)
+    return Finding(
+        severity="problem",
+        seen=f"{limit.setting} is {limit.most}, and {limit.used} are used: {why}",
+        cause="the kernel tells of no more saves: they are seen late, by looking every 0.5 s",
+        fix="raise the limit; to keep it, put the same setting into /etc/sysctl.d/",
+        commands=(f"sudo sysctl {limit.setting}={enough}",),
+    )
+
+
+def _limit(ground: Ground, what: str) -> _Limit:
+    """Return the limit that counts, which may be a namespace's. Raises: CannotTell."""
+    found: list[tuple[int, str]] = []
+    for setting in (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}"):
+        path = ground.world.proc / "sys" / setting.replace(".", "/")
+        with contextlib.suppress(OSError, ValueError):
+            found.append((int(path.read_text()), setting))
+    if not found:
+        raise CannotTell(f"{ground.world.proc}/sys tells no limit of inotify {what}")
+    most, setting = min(found)
+    instances, watches = _used(ground)
+    return _Limit(setting, most, instances if what == "instances" else watches)
+
+
+def _used(ground: Ground) -> tuple[int, int]:
+    """Return how many inotify instances and watches our user's processes have."""
+    instances = watches = 0
+    for process in ground.world.processes():
+        with contextlib.suppress(OSError):
+            if process.stat().st_uid != ground.who:
+                continue
+            for fd in os.listdir(process / "fd"):
+                with contextlib.suppress(OSError):
+                    if os.readlink(process / "fd" / fd) != "anon_inode:inotify":  # noqa: PTH115 - no path
+                        continue
+                    instances += 1
+                    watches += (process / "fdinfo" / fd).read_text().count("inotify wd:")
+    return instances, watches
+
+
+def _folders(ground: Ground) -> int:
+    """Return how many folders are to be watched. Raises: CannotTell for more than can be seen."""
+    alarm = _alarm()
+    try:
+        return sum(len(ground.tree(bot).scan(alarm).folders) for bot in ground.bots)
+    except Cancelled:
+        raise CannotTell(f"there are more folders than can be counted in {_COUNT_S:g} s") from None
+
+
+def _alarm() -> threading.Event:
+    """Return what is set in a second: a tree is counted so long."""
+    event = threading.Event()
+    timer = threading.Timer(_COUNT_S, event.set)
+    timer.daemon = True
+    timer.start()
+    return event
+
+
+def disk(ground: Ground) -> Findings:
+    """No room, or no inodes, where sessions, snapshots or the state are written."""
+    seen: set[int] = set()
+    for what, path in ground.places():
+        there = ground.nearest(path)
+        status = there.stat()
+        if status.st_dev in seen or not stat.S_ISDIR(status.st_mode):
+            continue
+        seen.add(status.st_dev)
+        room = os.statvfs(there)
+        free, size_bytes = room.f_bavail * room.f_frsize, ground.session_bytes
+        least = max(_LEAST_BYTES, 2 * size_bytes)
+        few = room.f_files > 0 and room.f_favail < _LEAST_INODES
+        if free >= least and not few:
+            continue
+        left = f"{room.f_favail} inodes" if few and free >= least else f"{free / _MIB:.0f} MB"
+        yield Finding(
+            severity="problem",
+            seen=f"{left} left on the disk of {what} ({there})",
+            cause="a snapshot or a restore that finds no room fails, and without a snapshot"
+            " no changed bot is restarted",
+            fix=f"make room: {least / _MIB:.0f} MB at least; the first tells what is large, the"
+            " others remove snapshots that no rule keeps",
+            commands=(
+                f"du -xh -d 2 {line(there)} | sort -h | tail",
+                *(ground.command("session", "prune", each) for each in ground.ids),
+            ),
+        )
+
+
+def clock(ground: Ground) -> Findings:
+    """A clock that is wrong now, or was when something was written down."""
+    now = ground.world.now()
+    if now < _EPOCH:
+        yield Finding(
+            severity="problem",
+            seen=f"the clock says {_shown(now)}",
+            cause="it was never set since this machine started",
+            fix="set it",
+            commands=("sudo timedatectl set-ntp true",),
+        )
+    for bot in ground.bots:
+        newest = ground.newest(bot)
+        if newest is not None and since_1970(newest.taken_at) > now + _SLACK_S:
+            yield Finding(
+                severity="problem",
+                bot=bot.name,
+                seen=f"the newest snapshot is of {newest.taken_at}, and it is {_shown(now)}",
+                cause="the clock was wrong when it was taken, or is wrong now; snapshots are"
+                " restored by their number, so nothing is lost",
+                fix="see whether the clock is right; the next snapshot of what has changed since has"
+                " the right time",
+                commands=("timedatectl", ground.command("session", "backup", str(bot.session))),
+            )
+    if back := _jumped(ground, now):
+        yield back
+
+
+def _jumped(ground: Ground, now: float) -> Finding | None:
+    """Return what is to be said of the last time when the clock went back."""
+    last, found = 0.0, None
+    for record in ground.events:
+        try:
+            at = since_1970(str(record.get("t")))
+        except ValueError:
+            continue
+        if last - at > _JUMP_S and now - at < timedelta(days=1).total_seconds():
+            found = Finding(
+                severity="note",
+                seen=f"the clock went back by {last - at:.0f} s, at {record['t']}",
+                cause="it was set; what is kept, and what is restored, goes by numbers",
+                fix="if it happens again, see who sets it",
+                commands=("timedatectl timesync-status",),
+            )
+        last = at
+    return found
+
+
+def _shown(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")

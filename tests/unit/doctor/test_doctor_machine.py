@@ -1,0 +1,89 @@
+"""The machine's faults, planted for real where that harms nobody: seen, told, mended as told."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from supervisor.doctor.ground import World
+from tests.unit.doctor.kit import ID, Project, in_namespaces, lacks_namespaces
+
+DOCTOR = '"$PYTHON" -m supervisor doctor --json'
+
+
+def test_a_healthy_project_is_well(project: Project) -> None:
+    """Nothing is found where nothing is wrong."""
+    project.well()
+
+
+@pytest.mark.parametrize("version", [(3, 10, 4), (3, 14, 0)])
+def test_another_python(project: Project, version: tuple[int, ...]) -> None:
+    """One that it was not made for, and what to install."""
+    found = project.problem("python", World(python=version))
+    assert found.seen == f"it runs on Python {'.'.join(map(str, version))}"
+    project.well(World(python=(3, 12, 1)))
+
+
+@pytest.mark.parametrize(
+    ("what", "check"), [("watches", "inotify-watches"), ("instances", "inotify-instances")]
+)
+def test_the_limits_of_inotify(project: Project, what: str, check: str) -> None:
+    """A limit that is too low, in a namespace of the test's own; then the command that was told."""
+    flags = ("--user", "--map-root-user")
+    if why := lacks_namespaces(*flags):
+        pytest.skip(why)
+    script = f"""
+        echo 1 > /proc/sys/user/max_inotify_{what}
+        {DOCTOR} > before.json || true
+        sh -c "$("$PYTHON" -c 'import json
+for found in json.load(open("before.json"))["findings"]:
+    print(*found["commands"], sep="; ")' | sed "s/^sudo //")" > /dev/null
+        {DOCTOR} > after.json
+    """
+    done = in_namespaces(flags, script, project.root)
+    assert done.returncode == 0, done.stderr
+    before, after = (_problems(project.root / f"{name}.json") for name in ("before", "after"))
+    assert before == [check]
+    assert after == []
+
+
+def _problems(path: Path) -> list[str]:
+    findings = json.loads(path.read_text())["findings"]
+    return [each["check"] for each in findings if each["severity"] in ("problem", "unknown")]
+
+
+def test_a_full_disk(project: Project) -> None:
+    """The store lies on a small disk of its own, which is full; then somebody makes room."""
+    if why := lacks_namespaces("-m"):
+        pytest.skip(why)
+    script = f"""
+        mkdir .session-cache/old; mount -t tmpfs -o size=80m,mode=700 none .session-cache
+        head -c 40m /dev/zero > .session-cache/large
+        {DOCTOR} > before.json || true
+        rm .session-cache/large
+        {DOCTOR} > after.json || true
+    """
+    done = in_namespaces(("-m",), script, project.root)
+    assert done.returncode == 0, done.stderr
+    assert "disk" in _problems(project.root / "before.json")
+    assert "disk" not in _problems(project.root / "after.json")
+
+
+def test_a_clock_that_was_never_set(project: Project) -> None:
+    """A machine without a battery starts in 1970."""
+    found = project.asked(World(now=lambda: 86_400.0)).of("problem")
+    assert {each.check for each in found} == {"clock"}
+    assert "1970-01-02" in found[0].seen
+
+
+def test_a_snapshot_from_the_future(project: Project) -> None:
+    """The clock was a day ahead when it was taken: the next one has the right time."""
+    manager = project.manager()
+    manager._clock = lambda: World().now() + 86_400
+    (project.live / "creds.json").write_text('{"me": "d1", "n": 1}')
+    manager.backup(ID)
+    found = project.problem("clock")
+    assert ID in found.commands[-1]
+    (project.live / "creds.json").write_text('{"me": "d1", "n": 2}')  # the bot goes on
+    project.type(found.commands[-1])
+    project.well()
