@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor.config import BotConfig
-from supervisor.doctor import machine, project
+from supervisor.doctor import folders, machine, project
 from supervisor.doctor.findings import Findings
 from supervisor.doctor.ground import Ground
 
@@ -64,5 +64,35 @@ CHECKS: tuple[Check, ...] = (
         symptom="snapshots from the future, odd ages",
         fine="the clock is plausible",
         whole=machine.clock,
+    ),
+    Check(
+        id="network",
+        symptom="a torn session, two bots at once; saves are seen late",
+        fine="nothing that matters lies on a network's disk",
+        whole=folders.network,
+    ),
+    Check(
+        id="kept",
+        symptom="a QR code after each start of the machine, or of the container",
+        fine="what is written stays when the machine starts anew",
+        whole=folders.kept,
+    ),
+    Check(
+        id="access",
+        symptom="`Permission denied`; a session that does not change, or is not copied",
+        fine="who runs the bots may read and write what they have to",
+        whole=folders.access,
+    ),
+    Check(
+        id="private",
+        symptom="none: others could be the bot",
+        fine="nobody else may read a session or a secret",
+        whole=folders.private,
+    ),
+    Check(
+        id="git",
+        symptom="none until it is pushed; an old session after a checkout",
+        fine="git leaves the sessions out",
+        whole=folders.committed,
     ),
 )

@@ -174,8 +174,8 @@ def clock(ground: Ground) -> Findings:
                 seen=f"the newest snapshot is of {newest.taken_at}, and it is {_shown(now)}",
                 cause="the clock was wrong when it was taken, or is wrong now; snapshots are"
                 " restored by their number, so nothing is lost",
-                fix="see whether the clock is right; the next snapshot of what has changed since has"
-                " the right time",
+                fix="see whether the clock is right; the next snapshot of what has changed has the"
+                " right time",
                 commands=("timedatectl", ground.command("session", "backup", str(bot.session))),
             )
     if back := _jumped(ground, now):

@@ -75,6 +75,13 @@ class Checks(Quarantined):
         depth: Depth = "quick" if quick else "full" if full else "cheap"
         return self._looked_at(session_id, depth, found)[0]
 
+    def glance(self, session_id: str) -> Check:
+        """Look at the live session as a quick `check` does, and make, mend or write down nothing.
+
+        Raises: SupervisorError, OSError.
+        """
+        return self._looked_at(session_id, "quick")[0]
+
     def identity_at_rest(self, session_id: str) -> str | None:
         """Return whose device the live session is by its files; None where they do not say.
 

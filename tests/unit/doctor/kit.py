@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from supervisor.doctor.examine import Report, examine
 from supervisor.doctor.findings import Finding
@@ -48,18 +49,35 @@ class Project:
         """The snapshots."""
         return self.root / ".session-cache"
 
+    @property
+    def home(self) -> Path:
+        """The home of who asks."""
+        return Path(self._short)
+
+    @property
+    def units(self) -> Path:
+        """Where systemd's units lie."""
+        return self.home / "units"
+
+    def world(self, **changes: Any) -> World:
+        """Return the machine, with something else about it."""
+        given: dict[str, Any] = {"container": False, "units": (self.units,), "home": self.home}
+        return World(**{**given, **changes})
+
     def config(self, text: str) -> None:
         """Write the config."""
         (self.root / "config.toml").write_text(text)
 
-    def add(self, lines: str) -> None:
-        """Do an edit: lines for the bot's table, where they were told to go."""
+    def add(self, edit: str) -> None:
+        """Do an edit: a table's name, and its lines; a key that is there is replaced."""
         path = self.root / "config.toml"
-        lines = lines.replace("[bot.echo]\n", "")
-        key = lines.partition(" ")[0]
-        kept = [line for line in path.read_text().splitlines() if not line.startswith(f"{key} ")]
-        kept.insert(kept.index("[bot.echo]") + 1, lines)
-        path.write_text("\n".join(kept) + "\n")
+        table, *lines = edit.replace("[bot.NAME]", "[bot.echo]").splitlines()
+        keys = {line.partition(" ")[0] for line in lines}
+        kept = [k for k in path.read_text().splitlines() if k.partition(" ")[0] not in keys]
+        if table not in kept:
+            kept.append(table)
+        at = kept.index(table) + 1
+        path.write_text("\n".join([*kept[:at], *lines, *kept[at:]]) + "\n")
 
     def manager(self) -> SessionManager:
         """Return the manager of its session."""
@@ -76,7 +94,7 @@ class Project:
 
     def asked(self, world: World | None = None, only: str | None = None) -> Report:
         """Return what the doctor says."""
-        return examine(Ground(self.root, world=world, only=only))
+        return examine(Ground(self.root, world=world or self.world(), only=only))
 
     def problem(self, check: str, world: World | None = None) -> Finding:
         """Return the one problem; it is of this check, and there is no other."""
@@ -96,7 +114,7 @@ class Project:
     def well(self, world: World | None = None) -> Report:
         """Return the report, which has nothing but what is fine."""
         report = self.asked(world)
-        assert not report.of("problem", "unknown", "note")
+        assert report.of("problem", "unknown", "note") == ()
         return report
 
     def type(self, command: str) -> "subprocess.CompletedProcess[str]":

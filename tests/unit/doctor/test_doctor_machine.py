@@ -1,11 +1,11 @@
 """The machine's faults, planted for real where that harms nobody: seen, told, mended as told."""
 
 import json
+import time
 from pathlib import Path
 
 import pytest
 
-from supervisor.doctor.ground import World
 from tests.unit.doctor.kit import ID, Project, in_namespaces, lacks_namespaces
 
 DOCTOR = '"$PYTHON" -m supervisor doctor --json'
@@ -19,9 +19,9 @@ def test_a_healthy_project_is_well(project: Project) -> None:
 @pytest.mark.parametrize("version", [(3, 10, 4), (3, 14, 0)])
 def test_another_python(project: Project, version: tuple[int, ...]) -> None:
     """One that it was not made for, and what to install."""
-    found = project.problem("python", World(python=version))
+    found = project.problem("python", project.world(python=version))
     assert found.seen == f"it runs on Python {'.'.join(map(str, version))}"
-    project.well(World(python=(3, 12, 1)))
+    project.well(project.world(python=(3, 12, 1)))
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,7 @@ def test_the_limits_of_inotify(project: Project, what: str, check: str) -> None:
         echo 1 > /proc/sys/user/max_inotify_{what}
         {DOCTOR} > before.json || true
         sh -c "$("$PYTHON" -c 'import json
+import time
 for found in json.load(open("before.json"))["findings"]:
     print(*found["commands"], sep="; ")' | sed "s/^sudo //")" > /dev/null
         {DOCTOR} > after.json
@@ -71,7 +72,7 @@ def test_a_full_disk(project: Project) -> None:
 
 def test_a_clock_that_was_never_set(project: Project) -> None:
     """A machine without a battery starts in 1970."""
-    found = project.asked(World(now=lambda: 86_400.0)).of("problem")
+    found = project.asked(project.world(now=lambda: 86_400.0)).of("problem")
     assert {each.check for each in found} == {"clock"}
     assert "1970-01-02" in found[0].seen
 
@@ -79,7 +80,7 @@ def test_a_clock_that_was_never_set(project: Project) -> None:
 def test_a_snapshot_from_the_future(project: Project) -> None:
     """The clock was a day ahead when it was taken: the next one has the right time."""
     manager = project.manager()
-    manager._clock = lambda: World().now() + 86_400
+    manager._clock = lambda: time.time() + 86_400
     (project.live / "creds.json").write_text('{"me": "d1", "n": 1}')
     manager.backup(ID)
     found = project.problem("clock")
