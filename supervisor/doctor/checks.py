@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor.config import BotConfig
-from supervisor.doctor import folders, machine, project
+from supervisor.doctor import folders, machine, project, session
 from supervisor.doctor.findings import Findings
 from supervisor.doctor.ground import Ground
 
@@ -94,5 +94,39 @@ CHECKS: tuple[Check, ...] = (
         symptom="none until it is pushed; an old session after a checkout",
         fine="git leaves the sessions out",
         whole=folders.committed,
+    ),
+    Check(
+        id="session",
+        symptom="a QR code after a crash",
+        fine="the live session is whole",
+        each=session.live,
+        session=True,
+    ),
+    Check(
+        id="state",
+        symptom="counters that went back",
+        fine="the record of the sessions can be read",
+        whole=session.state,
+    ),
+    Check(
+        id="backups",
+        symptom="no snapshots, or only old or bad ones",
+        fine="there is a snapshot that is young enough",
+        each=session.backups,
+        session=True,
+    ),
+    Check(
+        id="snapshot-failing",
+        symptom="no new snapshots; a save does not restart the bot",
+        fine="the last snapshot was taken",
+        each=session.failing,
+        session=True,
+    ),
+    Check(
+        id="newest-copy",
+        symptom="a restore that fails",
+        fine="the newest snapshot can be read back",
+        each=session.newest_copy,
+        session=True,
     ),
 )

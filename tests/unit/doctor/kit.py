@@ -114,7 +114,8 @@ class Project:
     def well(self, world: World | None = None) -> Report:
         """Return the report, which has nothing but what is fine."""
         report = self.asked(world)
-        assert report.of("problem", "unknown", "note") == ()
+        found = report.of("problem", "unknown", "note")
+        assert not found, "\n".join(f"{each.check}: {each.seen}" for each in found)
         return report
 
     def type(self, command: str) -> "subprocess.CompletedProcess[str]":
