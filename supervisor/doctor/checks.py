@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor.config import BotConfig
-from supervisor.doctor import folders, machine, project, session
+from supervisor.doctor import folders, library, life, machine, process, project, service, session
 from supervisor.doctor.findings import Findings
 from supervisor.doctor.ground import Ground
 
@@ -111,7 +111,7 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="backups",
         symptom="no snapshots, or only old or bad ones",
-        fine="there is a snapshot that is young enough",
+        fine="no snapshot is missing, or too old",
         each=session.backups,
         session=True,
     ),
@@ -125,8 +125,97 @@ CHECKS: tuple[Check, ...] = (
     Check(
         id="newest-copy",
         symptom="a restore that fails",
-        fine="the newest snapshot can be read back",
+        fine="the newest snapshot, if there is one, can be read back",
         each=session.newest_copy,
         session=True,
+    ),
+    Check(
+        id="program",
+        symptom="the bot does not start: a program, a file or a library is not found",
+        fine="its command leads to what is there",
+        each=project.program,
+    ),
+    Check(
+        id="session-place",
+        symptom="a QR code at every restart; no snapshots",
+        fine="its session lies where the config says",
+        each=project.session_place,
+        session=True,
+    ),
+    Check(
+        id="watched",
+        symptom="it restarts again and again, also while a code is scanned",
+        fine="what it writes is not watched",
+        each=project.watched,
+    ),
+    Check(
+        id="library",
+        symptom="no QR code is seen, or none of its states",
+        fine="its library is one that is known",
+        each=library.library,
+    ),
+    Check(
+        id="online",
+        symptom="the bot does not come online",
+        fine="it is online, or nobody wants it to be",
+        each=life.online,
+    ),
+    Check(
+        id="qr",
+        symptom="a QR code at every restart",
+        fine="it comes back without a QR code",
+        each=life.qr,
+        session=True,
+    ),
+    Check(
+        id="restores",
+        symptom="the restore counter does not rise; `device not proved`",
+        fine="its starts are counted as restores",
+        each=life.restores,
+        session=True,
+    ),
+    Check(
+        id="stop",
+        symptom="a stop takes long; what the bot had in memory is lost",
+        fine="it ends when it is told",
+        each=life.stop,
+    ),
+    Check(
+        id="copies",
+        symptom="`conflict`; messages are answered twice, or get lost",
+        fine="nobody else runs it, or writes its session",
+        each=process.copies,
+    ),
+    Check(
+        id="orphans",
+        symptom="the bot answers though nothing seems to run",
+        fine="no earlier supervisor left it running",
+        each=process.orphans,
+        session=True,
+    ),
+    Check(
+        id="owner",
+        symptom="`another supervisor (pid N)`",
+        fine="its session is no other supervisor's",
+        each=process.owner,
+        session=True,
+    ),
+    Check(
+        id="beside",
+        symptom="it restarts twice, or comes back after a stop",
+        fine="nobody else restarts it",
+        each=process.beside,
+    ),
+    Check(
+        id="control",
+        symptom="`no supervisor is running`, or it does not answer",
+        fine="the supervisor answers, or none is there",
+        whole=service.control,
+    ),
+    Check(
+        id="unit",
+        symptom="the service runs by an old config, or does not start",
+        fine="the unit is of today, or there is none",
+        whole=service.unit,
     ),
 )

@@ -7,6 +7,7 @@ import contextlib
 import os
 import re
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 
 from supervisor.config import BotConfig, Config, find
 from supervisor.control import journal
-from supervisor.control.client import Client, NotAnswering, NotRunning
+from supervisor.control.client import Client, NotRunning
 from supervisor.core.errors import ConfigError, SupervisorError
 from supervisor.doctor.findings import CannotTell, line
 from supervisor.presets.choose import default_config, load
@@ -31,6 +32,8 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.watch.fingerprints import Tree
 
 FILE_NAME = "config.toml"
+# So long a tree of source is walked.
+WALK_S = 1.0
 # A supervisor that works answers within milliseconds.
 _PATIENCE_S = 1.5
 
@@ -90,6 +93,15 @@ def _unescaped(text: str) -> str:
     return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
+def alarm() -> threading.Event:
+    """Return what is set after WALK_S."""
+    event = threading.Event()
+    timer = threading.Timer(WALK_S, event.set)
+    timer.daemon = True
+    timer.start()
+    return event
+
+
 class Ground:
     """See the module. `named`: the config that was asked for; `only`: the one bot.
 
@@ -111,6 +123,7 @@ class Ground:
         self._named = named
         self.path = Path(os.path.abspath(found or here / FILE_NAME))  # noqa: PTH100 - a linked file keeps its own folder
         self.written = found is not None
+        self.unsaid = False  # how the bot is started: only `dev -- COMMAND` knows
         self.config: Config | None = None
         self.refused: ConfigError | None = None
         try:
@@ -128,7 +141,7 @@ class Ground:
     def _as_dev_would(self) -> Config:
         """Return the config of a folder without one. Raises: ConfigError."""
         words = guessed(self.here)
-        self.guessed = bool(words)
+        self.unsaid = not words
         config = default_config(self.here, words or ("python",))
         if words or config.sessions.is_dir() or config.snapshots.is_dir() or self.running:
             return config
@@ -140,19 +153,18 @@ class Ground:
     # Who runs it.
 
     @cached_property
-    def _asked(self) -> tuple[dict[str, Any] | None, str]:
+    def _asked(self) -> tuple[dict[str, Any] | None, SupervisorError | None]:
         """What a supervisor answers, and why it does not."""
         client = Client.for_config(self.path)
         client = Client(*client.paths, name=client.name, patience_s=_PATIENCE_S, total_s=3.0)
         try:
             found = client.call("status")
         except NotRunning:
-            return None, ""
-        except NotAnswering as error:
-            return None, error.message
+            return None, None
         except SupervisorError as error:
-            return None, error.message
-        return (found, "") if isinstance(found, dict) else (None, "it answered nonsense")
+            return None, error
+        nonsense = SupervisorError("the supervisor answered nonsense")
+        return (found, None) if isinstance(found, dict) else (None, nonsense)
 
     @property
     def running(self) -> bool:
@@ -160,8 +172,8 @@ class Ground:
         return self._asked[0] is not None
 
     @property
-    def silent(self) -> str:
-        """Why a supervisor that is there does not answer; "" if none is, or it does."""
+    def silent(self) -> SupervisorError | None:
+        """Why a supervisor that is there does not answer; None if none is, or it does."""
         return self._asked[1]
 
     @property
@@ -182,6 +194,11 @@ class Ground:
         """The processes of the supervisor, of all below it, and our own."""
         pid = self.pid
         return frozenset({os.getpid(), *(with_descendants([pid]) if pid else ())})
+
+    def tree_of(self, bot: BotConfig) -> list[int]:
+        """Return the processes of a bot that its supervisor runs."""
+        pid = self.status(bot).get("pid")
+        return with_descendants([pid]) if isinstance(pid, int) else []
 
     @cached_property
     def who(self) -> int:

@@ -3,19 +3,17 @@
 import contextlib
 import os
 import stat
-import threading
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 from supervisor.doctor.findings import CannotTell, Finding, Findings, line
-from supervisor.doctor.ground import Ground
+from supervisor.doctor.ground import WALK_S, Ground, alarm
 from supervisor.session.model import since_1970
 from supervisor.watch.fingerprints import Cancelled
 
 # As pyproject.toml has it.
 OLDEST, NEWEST = (3, 11), (3, 13)
 WATCHES, INSTANCES = 524_288, 1_024
-_COUNT_S = 1.0
 # Our own watch, and what an editor or a test beside it may want.
 _SPARE_WATCHES, _SPARE_INSTANCES = 64, 2
 _MIB = 1 << 20
@@ -108,20 +106,11 @@ def _used(ground: Ground) -> tuple[int, int]:
 
 def _folders(ground: Ground) -> int:
     """Return how many folders are to be watched. Raises: CannotTell for more than can be seen."""
-    alarm = _alarm()
+    until = alarm()
     try:
-        return sum(len(ground.tree(bot).scan(alarm).folders) for bot in ground.bots)
+        return sum(len(ground.tree(bot).scan(until).folders) for bot in ground.bots)
     except Cancelled:
-        raise CannotTell(f"there are more folders than can be counted in {_COUNT_S:g} s") from None
-
-
-def _alarm() -> threading.Event:
-    """Return what is set in a second: a tree is counted so long."""
-    event = threading.Event()
-    timer = threading.Timer(_COUNT_S, event.set)
-    timer.daemon = True
-    timer.start()
-    return event
+        raise CannotTell(f"there are more folders than can be counted in {WALK_S:g} s") from None
 
 
 def disk(ground: Ground) -> Findings:

@@ -1,13 +1,17 @@
 """A healthy project, what the doctor says of it, and a person who does what it says."""
 
+import io
 import os
+import shlex
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import chdir, redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
+from supervisor.cli.main import execute
 from supervisor.doctor.examine import Report, examine
 from supervisor.doctor.findings import Finding
 from supervisor.doctor.ground import Ground, World
@@ -120,6 +124,9 @@ class Project:
 
     def type(self, command: str) -> "subprocess.CompletedProcess[str]":
         """Type a command, as a person does in the project's folder."""
+        words = shlex.split(command)
+        if words[0] == "stillhere" and not set(command) & set("|&;<>"):
+            return self._ours(words)
         environment = {
             **os.environ,
             "PATH": f"{self.tools}:{os.environ['PATH']}",
@@ -137,6 +144,14 @@ class Project:
         )
         assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
         return done
+
+    def _ours(self, words: list[str]) -> "subprocess.CompletedProcess[str]":
+        """Run one of our own commands, without a process for it."""
+        out, err = io.StringIO(), io.StringIO()
+        with chdir(self.root), redirect_stdout(out), redirect_stderr(err):
+            code = execute(words[1:])
+        assert code == 0, f"{words}: {out.getvalue()}{err.getvalue()}"
+        return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
     def follow(self, finding: Finding) -> None:
         """Type all that a finding says."""
