@@ -8,6 +8,7 @@ with the last descriptor of the open, whoever holds it, and not with any close i
 
 import errno
 import fcntl
+import hashlib
 import json
 import os
 import stat
@@ -44,10 +45,16 @@ def start_ticks(pid: int) -> int:
 
 
 class OwnerLock:
-    """Byte 0 of a session's lock file, and the sight of the generations' bytes."""
+    """Byte 0 of a session's lock file, and the sight of the generations' bytes.
 
-    def __init__(self, sessions_dir: Path, session_id: str) -> None:
+    `place`: where the session lies, if it has a folder of its own. Two configs may have the same
+    one under two ids, and so two lock files beside it.
+    """
+
+    def __init__(self, sessions_dir: Path, session_id: str, place: Path | None = None) -> None:
         self.path = sessions_dir / f".session-{session_id}.lock"
+        self._place = hashlib.sha256(os.fsencode(place)).hexdigest() if place else ""
+        self._shares = place is not None and place.name != f"session-{session_id}"
         self.session_id = session_id
         self._fd: int | None = None
 
@@ -59,8 +66,9 @@ class OwnerLock:
     def acquire(self, *, control: str = "") -> None:
         """Take byte 0 and write down who has it, where there is room for that.
 
-        Raises: SessionBusy, with the owner's pid, when another process has it;
-        SupervisorError when the file cannot be trusted or the filesystem has no such locks.
+        Raises: SessionBusy, with the owner's pid, when another process has it, or has the session's
+        folder under another id; SupervisorError when the file cannot be trusted or the filesystem
+        has no such locks.
         """
         if self._fd is not None:
             return
@@ -70,11 +78,19 @@ class OwnerLock:
             os.close(fd)
             raise self._busy(body)
         try:
-            _write_body(fd, control)
+            _write_body(fd, control, self._place)
+            self._refuse_second_id()
         except BaseException:
             os.close(fd)  # else we would be busy with ourselves for ever
             raise
         self._fd = fd
+
+    def _refuse_second_id(self) -> None:
+        """Raise SessionBusy if the session's folder is in use under another id."""
+        for path in self.path.parent.glob(".session-*.lock") if self._shares else ():
+            if path != self.path and _holder(path).get("place") == self._place:
+                other = path.name.removeprefix(".session-").removesuffix(".lock")
+                raise self._busy({"pid": _holder(path).get("pid")}, f", as session {other}")
 
     def carry(self) -> int | None:
         """Return the descriptor that holds byte 0, for the program that follows ours."""
@@ -197,12 +213,12 @@ class OwnerLock:
         why = f"the lock {self.path} cannot be opened: {error.strerror}"
         return SupervisorError(why, self._remedy(error))
 
-    def _busy(self, body: dict[str, object]) -> SessionBusy:
+    def _busy(self, body: dict[str, object], how: str = "") -> SessionBusy:
         pid = body.get("pid")
         control = body.get("control")
         who = f"pid {pid}" if isinstance(pid, int) else "another process"
         return SessionBusy(
-            f"session {self.session_id} is in use by {who}",
+            f"session {self.session_id} is in use by {who}{how}",
             "let that one do it, or stop it first",
             pid=pid if isinstance(pid, int) else None,
             control=control if isinstance(control, str) and control else None,
@@ -237,13 +253,30 @@ def _blocking(fd: int, start: int, stop: int | None) -> tuple[int, int | None] |
     return max(begin, start), begin + held if held else None
 
 
-def _write_body(fd: int, control: str) -> None:
+def _holder(path: Path) -> dict[str, object]:
+    """Return what a lock's body says of who has it; nothing if nobody does, or it can't be seen.
+
+    Of a supervisor that died its bot may have the lock still: that has no pid here.
+    """
+    with suppress(OSError):
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if _blocking(fd, 0, None) is not None:
+                pid = {} if _blocking(fd, 0, 1) else {"pid": None}
+                return {**_read_body(fd), **pid}
+        finally:
+            os.close(fd)
+    return {}
+
+
+def _write_body(fd: int, control: str, place: str) -> None:
     """Write down who has the lock. A full disk is no reason not to have it: prune needs it, too."""
     body = {
         "pid": os.getpid(),
         "start_ticks": start_ticks(os.getpid()),
         "boot_id": boot_id(),
         "control": control,
+        **({"place": place} if place else {}),
     }
     os.ftruncate(fd, 0)
     try:

@@ -75,8 +75,10 @@ class Places:
         It lies beside the session's folder; if that is not its own, among those of all others.
         """
         check_id(session_id)
-        among = session_id in self._parts
-        return OwnerLock(self.sessions if among else self.folder(session_id).parent, session_id)
+        if session_id in self._parts:
+            return OwnerLock(self.sessions, session_id)
+        folder = self.folder(session_id)
+        return OwnerLock(folder.parent, session_id, folder)
 
     @property
     def _uid(self) -> int | None:

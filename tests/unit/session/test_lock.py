@@ -14,6 +14,7 @@ import pytest
 
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session.lock import OwnerLock, boot_id, start_ticks
+from supervisor.session.manager import SessionManager
 from tests.unit.session.diskkit import unopened
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -227,6 +228,56 @@ def test_it_is_for_its_owner_alone(lock: OwnerLock, umask: int) -> None:
     lock.path.chmod(0o666)
     with lock:
         assert stat.S_IMODE(lock.path.stat().st_mode) == 0o600
+
+
+def test_one_folder_under_two_ids_is_one_session(tmp_path: Path) -> None:
+    """As where two projects link to one volume: who is second is told who is first, and as what.
+
+    A bot that outlived its supervisor counts, too. Other folders beside it do not.
+    """
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    sessions = {name: OwnerLock(tmp_path, name, volume) for name in ("one", "two")}
+    other = OwnerLock(tmp_path, "three", tmp_path / "other")
+    with sessions["one"] as first, other:
+        with pytest.raises(SessionBusy, match=f"by pid {os.getpid()}, as session one") as caught:
+            sessions["two"].acquire()
+        assert caught.value.pid == os.getpid()
+        assert not sessions["two"].held
+        bot = first.generation_fd(3)
+    with sessions["one"]:
+        pass  # its own bot keeps nobody from it who is to end that
+    sessions["one"].acquire()
+    os.close(sessions["one"].carry() or -1)  # killed: nothing is given back
+    with pytest.raises(SessionBusy, match="in use by another process, as session one"):
+        sessions["two"].acquire()
+    os.close(bot)
+    with sessions["two"]:
+        pass
+
+
+def test_the_sessions_of_one_project_keep_their_own_folders(tmp_path: Path) -> None:
+    """A manager's lock knows the place: also where a link leads to it."""
+    volume = tmp_path / "volume"
+    volume.mkdir()
+    managers = []
+    for name in ("a", "b"):
+        link = tmp_path / name / "auth"
+        link.parent.mkdir()
+        link.symlink_to(volume)
+        managers.append(
+            SessionManager(
+                tmp_path / name / "sessions",
+                tmp_path / name / ".session-cache",
+                tmp_path / name / "state.json",
+                paths={name: link},
+            )
+        )
+    one, two = managers
+    with one.lock_for("a"), pytest.raises(SessionBusy, match="as session a"):
+        two.lock_for("b").acquire()
+    with two.lock_for("b"):
+        pass
 
 
 def test_a_process_that_is_gone_has_no_start() -> None:
