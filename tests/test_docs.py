@@ -171,31 +171,36 @@ def documented() -> dict[str, tuple[str, str]]:
     return found
 
 
+def known_keys() -> dict[str, keys.Key]:
+    """Return every key of the config, by its full name."""
+    found = {f"{t}.{name}": key for t, table in keys.TABLES.items() for name, key in table.items()}
+    found |= {f"bot.NAME.{name}": key for name, key in keys.BOT.items()}
+    for table, inner in keys.BOT_TABLES.items():
+        found |= {f"bot.NAME.{table}.{name}": key for name, key in inner.items()}
+    found |= {f"preset.NAME.{name}": key for name, key in keys.PRESET.items()}
+    for table, inner in keys.PRESET_TABLES.items():
+        found |= {f"preset.NAME.{table}.{name}": key for name, key in inner.items()}
+    return found
+
+
 def test_the_config_page_has_every_key_and_no_other() -> None:
     """Both ways: a key that is not documented, and one that is only documented, fail."""
-    known = {f"{t}.{name}": key for t, table in keys.TABLES.items() for name, key in table.items()}
-    known |= {f"bot.NAME.{name}": key for name, key in keys.BOT.items()}
-    for table, inner in keys.BOT_TABLES.items():
-        known |= {f"bot.NAME.{table}.{name}": key for name, key in inner.items()}
-    known |= {f"preset.NAME.{name}": key for name, key in keys.PRESET.items()}
-    for table, inner in keys.PRESET_TABLES.items():
-        known |= {f"preset.NAME.{table}.{name}": key for name, key in inner.items()}
-    page = documented()
+    known, page = known_keys(), documented()
     assert sorted(page) == sorted(known)
     for name, (_, default) in page.items():
         read = None if default == "none" else tomllib.loads(f"x = {default.strip('`')}")["x"]
         assert read == known[name].default, name
 
 
-def test_the_allowed_words_are_the_ones_that_are_listed() -> None:
-    """Where a key takes one of a few words, the page names just those."""
+def test_the_allowed_words_and_bounds_are_the_ones_that_are_listed() -> None:
+    """Where a key takes one of a few words, the page names just those; so with the least number."""
     page = documented()
-    for name, table in (("", keys.BOT), *((f"{t}.", i) for t, i in keys.BOT_TABLES.items())):
-        for key, value in table.items():
-            if value.kind.needs.startswith("one of "):
-                needed = re.findall(r'"([^"]+)"', value.kind.needs)
-                kind = page[f"bot.NAME.{name}{key}"][0]
-                assert re.findall(r'`"([^"]+)"`', kind) == needed, key
+    for name, key in known_keys().items():
+        needs, kind = key.kind.needs, page[name][0]
+        if needs.startswith("one of "):
+            assert re.findall(r'`"([^"]*)"`', kind) == re.findall(r'"([^"]*)"', needs), name
+        for least in re.findall(r"^a whole number\b.* of at least ([1-9]\d*)", needs):
+            assert re.search(rf"number, (?:at least )?{least}\b", kind), name
 
 
 @pytest.mark.parametrize("path", documents(), ids=lambda path: str(path.relative_to(ROOT)))

@@ -1,11 +1,15 @@
 """docs/commands.md says what the commands themselves say."""
 
+import inspect
 import re
+from pathlib import Path
 
 import click
+import pytest
 
+from supervisor import SessionManager
 from tests.commandline import PAGE, commands, options, reference, renewed, resolve
-from tests.markdown import code, section
+from tests.markdown import blocks, code, rows, section
 
 RENEW = "docs/commands.md differs from --help; write it anew: .venv/bin/python -m tests.commandline"
 
@@ -39,3 +43,26 @@ def test_the_json_of_each_command_is_on_the_page() -> None:
     missing = sorted(there - set(named))
     assert not missing, f"docs/commands.md: add '### JSON of `NAME`' with its keys: {missing}"
     assert len(named) == len(set(named)) == len(there)
+
+
+def test_the_python_methods_are_there() -> None:
+    """With the arguments that the page names, in their order."""
+    for cell, _ in rows(section(PAGE, "## In Python")):
+        name, _, rest = code(cell)[0].partition("(")
+        there = inspect.signature(getattr(SessionManager, name)).parameters
+        named = rest.strip("()").split(", ")
+        assert list(there)[1 : len(named) + 1] == named, name
+
+
+def test_the_python_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a session that was there before stillhere."""
+    (example,) = blocks(section(PAGE, "## In Python"), "python")
+    (folder := tmp_path / "sessions" / "session-971505760056").mkdir(parents=True)
+    (folder / "creds.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example, "commands.md", "exec"), {})  # noqa: S102 - ours
+    state, action, snapshot = capsys.readouterr().out.split()
+    assert (state, action) == ("none", "kept")
+    assert snapshot.endswith(".before-surgery")
