@@ -7,6 +7,7 @@ import json
 import re
 import shlex
 from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +40,9 @@ _SCRIPT = re.compile(r".+\.(?:py|[cm]?[jt]s)")
 
 
 def name(word: str) -> str:
-    """Return a program's name without its folder and suffix."""
-    return re.sub(r"\.(?:[cm]?js|py)$", "", Path(word).name)
+    """Return a program's name without its folder; and without its suffix, if it has a folder."""
+    found = Path(word).name
+    return re.sub(r"\.(?:[cm]?js|py)$", "", found) if "/" in word else found
 
 
 def wrapper(command: tuple[str, ...]) -> str:
@@ -96,7 +98,8 @@ def restarter(words: tuple[str, ...]) -> str:
         needs = _RESTARTERS.get(name(word))
         if needs is None or (at and needs and name(words[0]) not in _PACKAGERS):
             continue
-        if not needs or any(w == needs or w.startswith(f"{needs}=") for w in words[at + 1 :]):
+        options = takewhile(lambda each: not _SCRIPT.fullmatch(each), words[at + 1 :])
+        if not needs or any(w == needs or w.startswith(f"{needs}=") for w in options):
             return name(word)
         if _SCRIPT.fullmatch(word):
             break
