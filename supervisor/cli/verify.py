@@ -122,8 +122,20 @@ def _page_path(path: Path | None) -> Path | None:
 @click.command(cls=WithCommand)
 @click.argument("bot", required=False)
 @click.option("--only", multiple=True, metavar="TEST", help="This test, and what it needs.")
-@click.option("--restarts", type=click.IntRange(1, 1000), default=5, show_default=True)
-@click.option("--rest", type=click.FloatRange(0.1, 3600), default=5.0, show_default=True)
+@click.option(
+    "--restarts",
+    type=click.IntRange(1, 1000),
+    default=5,
+    show_default=True,
+    help="How many in a row.",
+)
+@click.option(
+    "--rest",
+    type=click.FloatRange(0.1, 3600),
+    default=5.0,
+    show_default=True,
+    help="For how many seconds it is left alone.",
+)
 @click.option("--live", is_flag=True, help="Try the bot that runs, not a copy of it.")
 @click.option("--scan", is_flag=True, help="Link the copy as a new device: you scan its QR code.")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
