@@ -137,7 +137,11 @@ class Console:
             return warn(f"SessionManager: {session} is damaged{because(event)}: restore follows")
         if event.get("linked"):
             kept = words.count(snapshots, "snapshot")
-            return warn(f"SessionManager: {session} is missing, {kept} kept: restore follows")
+            own = session.removeprefix("session-")
+            return warn(
+                f"SessionManager: {session} is missing, {kept} kept: restore follows",
+                f"removed on purpose, to link it anew? then: stillhere session clear {own}",
+            )
         return info(f"SessionManager: {session} is not linked: nothing to restore")
 
     def _session_restored(self, bot: str, event: Event) -> list[Line]:

@@ -146,5 +146,6 @@ def _taken(pid: str) -> SupervisorError:
     who = f" (pid {pid})" if pid.isdigit() else ""
     return SupervisorError(
         f"another supervisor{who} already runs for this config",
-        "stop it first, or look at it with: stillhere status",
+        "stop it first, or look at it with: stillhere status; two bots of one folder stand in"
+        " one config: stillhere init",
     )

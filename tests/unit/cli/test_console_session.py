@@ -15,10 +15,11 @@ def test_a_restore_that_was_not_needed() -> None:
 
 
 def test_a_missing_session_is_not_a_new_one() -> None:
-    """Linked and gone: it comes back. Never linked, or cleared: nothing to restore."""
+    """Linked and gone: it comes back, and who wanted that is told how. Never linked: nothing to."""
     missing: dict[str, Any] = {"verdict": "absent", "snapshots": 5}
     assert calm(console(), event("session_checked", linked=True, **missing)) == [
-        "SessionManager: session-971505760056 is missing, 5 snapshots kept: restore follows"
+        "SessionManager: session-971505760056 is missing, 5 snapshots kept: restore follows",
+        "removed on purpose, to link it anew? then: stillhere session clear 971505760056",
     ]
     assert calm(console(), event("session_checked", linked=False, **missing)) == [
         "SessionManager: session-971505760056 is not linked: nothing to restore"
