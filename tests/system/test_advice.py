@@ -6,7 +6,7 @@ from tests.system.harness import Folder, running
 
 SILENT = """
 [bot.a]
-command = ["/bin/sh", "-c", "echo here; exec tail -f /dev/null"]
+command = ["./nodemon", "bot.js"]
 session = "a"
 watch = ["."]
 restore_timeout_s = 0.2
@@ -16,9 +16,14 @@ restore_timeout_s = 0.2
 def test_a_bot_without_a_word_is_helped_by_a_saved_config(
     new_folder: Callable[..., Folder],
 ) -> None:
-    """It never says READY=1: that is told, once. The `ready` that is saved then counts, unasked."""
+    """It never says READY=1: that is told, once. The `ready` that is saved then counts, unasked.
+
+    Before all it is told that what starts it restarts it, too.
+    """
     folder = new_folder(SILENT)
+    folder.write("nodemon", "#!/bin/sh\necho here; exec tail -f /dev/null\n").chmod(0o755)
     with running(folder) as supervisor:
+        supervisor.wait("watched_twice", bot="a", by="nodemon")
         supervisor.wait("unheard", bot="a", after_s=0.2)
         supervisor.shows("it has said nothing by the contract in 0.20 s")
         folder.replace("config.toml", SILENT + 'ready = { log = "here" }\n')
