@@ -7,6 +7,7 @@ import click
 
 from supervisor.cli import target
 from supervisor.cli.dev import WithCommand
+from supervisor.cli.words import clean
 from supervisor.core.errors import ConfigError, SupervisorError
 
 
@@ -37,10 +38,14 @@ def init(ctx: click.Context, *, only_print: bool) -> int:
         raise SupervisorError(
             f"{path} is there already, and is not touched", "stillhere init --print shows another"
         ) from None
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+    except BaseException:
+        path.unlink(missing_ok=True)  # half of it would be in the way of the next try
+        raise
     for bot in config.bots.values():
         for line in bot.assumed:
-            click.echo(f"assumed: {line}")
-    click.echo(f"wrote {path}: read it, then: stillhere dev")
+            click.echo(f"assumed: {clean(line)}")
+    click.echo(f"wrote {clean(path)}: read it, then: stillhere dev")
     return 0

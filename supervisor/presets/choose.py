@@ -158,7 +158,7 @@ def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tu
         parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
         if (linked := _linked(bot.cwd, parts)) is not None:
             where, files = linked
-            told = f"its session lies in {where}"
+            told = f"its session lies behind a link, in {os.path.relpath(where, bot.cwd)}"
             return replace(bot, session_path=where, session_files=files), told
         return _with_files(bot, bot.cwd, parts), _told(bot.cwd, parts)
     # Of several that it names, one that is there.

@@ -22,7 +22,7 @@ def _bot(bot: BotConfig, config: Config) -> Iterator[str]:
     yield f"command = {_list(bot.command)}"
     yield f"session = {_text(bot.session or bot.name)}  # its id; the phone number, say"
     yield ""
-    yield from (f"# {line}" for line in bot.assumed)
+    yield from (f"# {_words(line)}" for line in bot.assumed)
     yield f"preset = {_text(bot.library.name)}"
     if bot.session_path is not None:
         where = bot.session_path
@@ -50,6 +50,11 @@ def _ready(bot: BotConfig) -> Iterator[str]:
     yield "# When is it up? Once it says so, in words that its preset knows; or when it has run"
     yield '# for so long. A line that it prints then is surer: ready = { log = "logged in" }'
     yield f"ready = {{ alive_s = {bot.ready.value:g} }}"
+
+
+def _words(line: str) -> str:
+    """Return what may stand in a comment: the name of a file may be anything."""
+    return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
 def _text(value: str) -> str:

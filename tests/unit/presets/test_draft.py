@@ -1,5 +1,7 @@
 """What `init` writes means what `dev` assumes without it; the command is guessed, too."""
 
+import errno
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -32,6 +34,38 @@ def test_the_draft_means_what_was_assumed(tmp_path: Path, preset: str) -> None:
     (tmp_path / "config.toml").write_text(draft(config))
     (written,) = choose.load(tmp_path / "config.toml").bots.values()
     assert written == replace(bot, preset=preset)
+
+
+def test_a_name_that_is_no_line_spoils_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What is found is named in a comment, and on the terminal: names of files may be anything."""
+    folder = tmp_path / "a\nb\udcff"
+    folder.mkdir()
+    for name in ("x\ncommand = 5\n.session", "\x1b[31m.session", "\udcff.session"):
+        (folder / name).touch()
+    monkeypatch.chdir(folder)
+    assert execute(["init", "--", "./bot"]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    (written,) = choose.load(folder / "config.toml").bots.values()
+    (bot,) = choose.default_config(folder, ["./bot"]).bots.values()
+    assert written == replace(bot, preset="generic")
+
+
+def test_a_disk_that_is_full_leaves_no_half_of_a_config(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be in the way of the next try, which touches nothing that is there."""
+
+    def full(*_args: object, **_more: object) -> object:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.chdir(tmp_path)
+    with monkeypatch.context() as disk:
+        disk.setattr(os, "fdopen", full)
+        assert execute(["init", "--", "./bot"]) == 1
+    assert "No space left" in capsys.readouterr().err
+    assert execute(["init", "--", "./bot"]) == 0
 
 
 @pytest.mark.parametrize(
