@@ -8,7 +8,6 @@ with the last descriptor of the open, whoever holds it, and not with any close i
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import stat
@@ -18,6 +17,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+
+from blake3 import blake3
 
 from supervisor.core.errors import SessionBusy, SupervisorError
 from supervisor.session import files
@@ -53,7 +54,7 @@ class OwnerLock:
 
     def __init__(self, sessions_dir: Path, session_id: str, place: Path | None = None) -> None:
         self.path = sessions_dir / f".session-{session_id}.lock"
-        self._place = hashlib.sha256(os.fsencode(place)).hexdigest() if place else ""
+        self._place = blake3(os.fsencode(place)).hexdigest() if place else ""
         self._shares = place is not None and place.name != f"session-{session_id}"
         self.session_id = session_id
         self._fd: int | None = None
