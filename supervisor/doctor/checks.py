@@ -7,7 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from supervisor.config import BotConfig
-from supervisor.doctor import folders, library, life, machine, process, project, service, session
+from supervisor.doctor import (
+    folders,
+    library,
+    life,
+    machine,
+    process,
+    project,
+    rights,
+    service,
+    session,
+)
 from supervisor.doctor.findings import Findings
 from supervisor.doctor.ground import Ground
 
@@ -81,19 +91,19 @@ CHECKS: tuple[Check, ...] = (
         id="access",
         symptom="`Permission denied`; a session that does not change, or is not copied",
         fine="who runs the bots may read and write what they have to",
-        whole=folders.access,
+        whole=rights.access,
     ),
     Check(
         id="private",
         symptom="none: others could be the bot",
         fine="nobody else may read a session or a secret",
-        whole=folders.private,
+        whole=rights.private,
     ),
     Check(
         id="git",
         symptom="none until it is pushed; an old session after a checkout",
         fine="git leaves the sessions out",
-        whole=folders.committed,
+        whole=rights.committed,
     ),
     Check(
         id="session",

@@ -5,21 +5,18 @@ Each thing is looked at once, when the first check asks for it.
 
 import contextlib
 import os
-import re
-import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from supervisor.config import BotConfig, Config, find
 from supervisor.control import journal
 from supervisor.control.client import Client, NotRunning
 from supervisor.core.errors import ConfigError, SupervisorError
 from supervisor.doctor.findings import CannotTell, line
+from supervisor.doctor.world import World
 from supervisor.presets.choose import default_config, load
 from supervisor.presets.command import guessed
 from supervisor.process.tree import with_descendants
@@ -36,61 +33,6 @@ FILE_NAME = "config.toml"
 WALK_S = 1.0
 # A supervisor that works answers within milliseconds.
 _PATIENCE_S = 1.5
-
-
-class Mount(NamedTuple):
-    """Where a filesystem is mounted, and of what type it is."""
-
-    at: Path
-    kind: str
-
-
-def _is_container() -> bool:
-    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
-
-
-def _units() -> tuple[Path, ...]:
-    given = os.environ.get("XDG_CONFIG_HOME", "")
-    own = Path(given) if given.startswith("/") else Path.home() / ".config"
-    return Path("/etc/systemd/system"), own / "systemd" / "user"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class World:
-    """The machine, as it is seen: what a test can't have otherwise may be given.
-
-    `units`: where systemd's units lie, the system's first. `container`: it is one, whose own
-    files are gone with it. `home`: of who asks.
-    """
-
-    proc: Path = Path("/proc")
-    units: tuple[Path, ...] = field(default_factory=_units)
-    python: tuple[int, ...] = field(default_factory=lambda: tuple(sys.version_info[:3]))
-    now: Callable[[], float] = time.time
-    container: bool = field(default_factory=_is_container)
-    home: Path = field(default_factory=Path.home)
-
-    def processes(self) -> Iterator[Path]:
-        """Yield the folders of all processes in /proc."""
-        yield from (self.proc / name for name in os.listdir(self.proc) if name.isdigit())
-
-    def mount_of(self, path: Path) -> Mount:
-        """Return the mount that a path lies on. Raises: CannotTell, OSError."""
-        mounts: dict[str, str] = {}
-        for text in (self.proc / "self" / "mountinfo").read_text().splitlines():
-            words = text.split(" ")
-            if "-" in words[5:]:
-                mounts[_unescaped(words[4])] = words[words.index("-", 5) + 1]
-        real = Path(os.path.realpath(path))
-        for each in (real, *real.parents):
-            if str(each) in mounts:
-                return Mount(each, mounts[str(each)])
-        raise CannotTell(f"it is not known on which filesystem {path} lies")
-
-
-def _unescaped(text: str) -> str:
-    """Return a path as mountinfo has it (proc_pid_mountinfo(5)) without its escapes."""
-    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
 
 
 def alarm() -> threading.Event:

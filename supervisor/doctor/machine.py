@@ -84,24 +84,8 @@ def _limit(ground: Ground, what: str) -> _Limit:
     if not found:
         raise CannotTell(f"{ground.world.proc}/sys tells no limit of inotify {what}")
     most, setting = min(found)
-    instances, watches = _used(ground)
+    instances, watches = ground.world.inotify.get(ground.who, (0, 0))
     return _Limit(setting, most, instances if what == "instances" else watches)
-
-
-def _used(ground: Ground) -> tuple[int, int]:
-    """Return how many inotify instances and watches our user's processes have."""
-    instances = watches = 0
-    for process in ground.world.processes():
-        with contextlib.suppress(OSError):
-            if process.stat().st_uid != ground.who:
-                continue
-            for fd in os.listdir(process / "fd"):
-                with contextlib.suppress(OSError):
-                    if os.readlink(process / "fd" / fd) != "anon_inode:inotify":  # noqa: PTH115 - no path
-                        continue
-                    instances += 1
-                    watches += (process / "fdinfo" / fd).read_text().count("inotify wd:")
-    return instances, watches
 
 
 def _folders(ground: Ground) -> int:

@@ -62,15 +62,21 @@ def _same(ground: Ground, bot: BotConfig) -> Iterator[int]:
     if ground.bots and not command[1:] and "/" not in bot.command[0]:
         return  # a bare program's name says nothing
     found = set()
+    folder = os.path.realpath(bot.cwd)
     for process in ground.world.processes():
-        with suppress(OSError, ValueError):
-            if (process / "cwd").readlink() != bot.cwd.resolve():
+        with suppress(OSError):
+            if os.readlink(f"{process}/cwd") != folder:  # noqa: PTH115 - strings
                 continue
-            theirs = (process / "cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            given = [os.fsdecode(word) for word in theirs]
+            given = _command_line(process)
             if given[1:] == words[1:] and _alike(wrapped.name(given[0]), words[0]):
-                found.add(int(process.name))
+                found.add(int(process.rpartition("/")[2]))
     yield from (pid for pid in sorted(found) if _parent(pid) not in found)
+
+
+def _command_line(process: str) -> list[str]:
+    """Return the words that a process was started with. Raises: OSError."""
+    data = Path(f"{process}/cmdline").read_bytes().rstrip(b"\0")
+    return [os.fsdecode(word) for word in data.split(b"\0")]
 
 
 def _alike(one: str, other: str) -> bool:
@@ -90,8 +96,7 @@ def _by(pid: int) -> str:
     above, told = pid, ""
     while above > 1 and not told:
         with suppress(OSError):
-            words = Path(f"/proc/{above}/cmdline").read_bytes().rstrip(b"\0").split(b"\0")
-            text = [os.fsdecode(word) for word in words]
+            text = _command_line(f"/proc/{above}")
             if text[0].startswith("PM2"):
                 told = f", under pm2 (pid {above})"
             elif above != pid and (who := wrapped.restarter(tuple(text))):
@@ -153,8 +158,7 @@ def owner(ground: Ground, bot: BotConfig) -> Findings:
         raise CannotTell("a process owns its session, and does not say which")
     words = ""
     with suppress(OSError):
-        data = Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0")
-        words = os.fsdecode(data).replace("\0", " ")
+        words = " ".join(_command_line(f"/proc/{pid}"))
     yield Finding(
         severity="problem",
         seen=f"pid {pid} owns its session, and does not run by this config: {words}",

@@ -14,7 +14,8 @@ from typing import Any
 from supervisor.cli.main import execute
 from supervisor.doctor.examine import Report, examine
 from supervisor.doctor.findings import Finding
-from supervisor.doctor.ground import Ground, World
+from supervisor.doctor.ground import Ground
+from supervisor.doctor.world import World
 from supervisor.session.manager import SessionManager
 
 ROOT = Path(__file__).resolve().parents[3]

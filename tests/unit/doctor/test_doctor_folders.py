@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.doctor.ground import World
+from supervisor.doctor.world import World
 from tests.unit.doctor.kit import BOT, ID, Project, in_namespaces, lacks_namespaces, seen
 
 

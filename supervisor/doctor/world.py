@@ -1,0 +1,93 @@
+"""The machine as the checks see it: /proc, mounts, the clock, where units lie. It only looks."""
+
+import os
+import re
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from supervisor.doctor.findings import CannotTell
+
+
+class Mount(NamedTuple):
+    """Where a filesystem is mounted, and of what type it is."""
+
+    at: Path
+    kind: str
+
+
+def _is_container() -> bool:
+    return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
+
+
+def _units() -> tuple[Path, ...]:
+    given = os.environ.get("XDG_CONFIG_HOME", "")
+    own = Path(given) if given.startswith("/") else Path.home() / ".config"
+    return Path("/etc/systemd/system"), own / "systemd" / "user"
+
+
+@dataclass(frozen=True, kw_only=True)
+class World:
+    """The machine, as it is seen: what a test can't have otherwise may be given.
+
+    `units`: where systemd's units lie, the system's first. `container`: it is one, whose own
+    files are gone with it. `home`: of who asks.
+    """
+
+    proc: Path = Path("/proc")
+    units: tuple[Path, ...] = field(default_factory=_units)
+    python: tuple[int, ...] = field(default_factory=lambda: tuple(sys.version_info[:3]))
+    now: Callable[[], float] = time.time
+    container: bool = field(default_factory=_is_container)
+    home: Path = field(default_factory=Path.home)
+
+    def processes(self) -> Iterator[str]:
+        """Yield the folders of all processes in /proc; plain strings, for they are many."""
+        proc = str(self.proc)
+        yield from (f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit())
+
+    @cached_property
+    def inotify(self) -> dict[int, tuple[int, int]]:
+        """How many inotify instances and watches each user's processes have, as far as is seen."""
+        found: dict[int, tuple[int, int]] = {}
+        for process in self.processes():
+            with suppress(OSError):
+                uid = os.stat(process).st_uid  # noqa: PTH116 - strings
+                instances, watches = _inotify_of(process)
+                had = found.get(uid, (0, 0))
+                found[uid] = had[0] + instances, had[1] + watches
+        return found
+
+    def mount_of(self, path: Path) -> Mount:
+        """Return the mount that a path lies on. Raises: CannotTell, OSError."""
+        mounts: dict[str, str] = {}
+        for text in (self.proc / "self" / "mountinfo").read_text().splitlines():
+            words = text.split(" ")
+            if "-" in words[5:]:
+                mounts[_unescaped(words[4])] = words[words.index("-", 5) + 1]
+        real = Path(os.path.realpath(path))
+        for each in (real, *real.parents):
+            if str(each) in mounts:
+                return Mount(each, mounts[str(each)])
+        raise CannotTell(f"it is not known on which filesystem {path} lies")
+
+
+def _inotify_of(process: str) -> tuple[int, int]:
+    """Return a process's inotify instances and watches (proc_pid_fdinfo(5)). Raises: OSError."""
+    instances = watches = 0
+    for fd in os.listdir(f"{process}/fd"):
+        with suppress(OSError):
+            if os.readlink(f"{process}/fd/{fd}") == "anon_inode:inotify":  # noqa: PTH115 - strings
+                instances += 1
+                watches += Path(f"{process}/fdinfo/{fd}").read_text().count("inotify wd:")
+    return instances, watches
+
+
+def _unescaped(text: str) -> str:
+    """Return a path as mountinfo has it (proc_pid_mountinfo(5)) without its escapes."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), text)
