@@ -46,7 +46,8 @@ def doctor(
     if as_json:
         target.echo_json(_as_json(ground, report, mended))
     else:
-        for line in told(report, verbose=verbose, signs=_signs()):
+        idle = not ground.running and ground.silent is None and ground.refused is None
+        for line in told(report, verbose=verbose, signs=_signs(), idle=idle):
             click.echo(line)
     if ground.refused is not None:
         return REFUSED
@@ -99,9 +100,9 @@ def _as_json(ground: Ground, report: Report, mended: list[str]) -> dict[str, Any
     }
 
 
-def told(report: Report, *, verbose: bool, signs: dict[str, str]) -> list[str]:
-    """Return what a person reads: the answer first."""
-    lines = [_answer(report)]
+def told(report: Report, *, verbose: bool, signs: dict[str, str], idle: bool = False) -> list[str]:
+    """Return what a person reads: the answer first. `idle`: no supervisor runs."""
+    lines = [_answer(report) + ("; no supervisor runs here now" if idle else "")]
     for finding in report.of("problem", "unknown", "note"):
         lines += ["", *_lines(finding, signs)]
     if verbose:

@@ -23,20 +23,21 @@ _IN_MEMORY = ("tmpfs", "ramfs")
 def network(ground: Ground) -> Findings:
     """Sessions, snapshots or source on a network share, or on a drive of Windows."""
     told: set[Path] = set()
-    for what, path in ground.places():
-        kind, at = ground.world.mount_of(path).kind, ground.world.mount_of(path).at
-        if at in told or not _remote(kind):
+    for place in ground.places():
+        mount = ground.world.mount_of(place.path)
+        if mount.at in told or not _remote(mount.kind):
             continue
-        told.add(at)
-        key = _key(what)
+        told.add(mount.at)
+        local = ground.world.home / place.path.name
         yield Finding(
-            severity="note" if key in ("snapshots", "folder") else "problem",
-            seen=f"{what} lie on {kind}, a network's or another system's disk: {path}",
+            severity="note" if place.key in ("snapshots", "folder") else "problem",
+            seen=f"on {mount.kind}, a network's or another system's disk: {place.what}"
+            f" ({place.path})",
             cause="locks, renames and modes do not work there as they must: two copies may run, a"
             " database may be torn, a session may be read by others",
             fix="stop the bots, move it to a local disk, and say in the config where it is",
-            commands=(line("mv", path, ground.world.home / path.name),) if path.exists() else (),
-            edit=_where(key, ground.world.home / path.name),
+            commands=(line("mv", place.path, local),) if place.path.exists() else (),
+            edit=place.edit(local),
         )
     for bot in ground.bots:
         for root in bot.watch:
@@ -57,27 +58,14 @@ def _remote(kind: str) -> bool:
     return kind in REMOTE or kind.removeprefix("fuse.") in _REMOTE_FUSE
 
 
-def _key(what: str) -> str:
-    """Return the config's key for a place."""
-    for key in ("session", "snapshots", "state"):
-        if f"the {key}" in what and what != "the sessions":
-            return "session_path" if key == "session" else key
-    return "sessions" if what == "the sessions" else "folder"
-
-
-def _where(key: str, path: Path) -> str:
-    table = {"session_path": "[bot.NAME]", "folder": "[logs]"}.get(key, "[supervisor]")
-    return f'{table}\n{key} = "{path}"'
-
-
 def kept(ground: Ground) -> Findings:
     """A session in memory, or in a container's own layer: gone with the next start."""
     if ground.config is None:
         return
     base = ground.world.mount_of(ground.path)
     told: set[Path] = set()
-    for what, path in ground.places():
-        mount = ground.world.mount_of(path)
+    for place in ground.places():
+        mount = ground.world.mount_of(place.path)
         layer = ground.world.container and mount.kind == "overlay"
         if mount.at in told or not (layer or (mount.kind in _IN_MEMORY and mount.at != base.at)):
             continue
@@ -85,17 +73,17 @@ def kept(ground: Ground) -> Findings:
         if layer:
             yield Finding(
                 severity="note",
-                seen=f"{what} lie in the container's own layer: {path}",
+                seen=f"in the container's own layer: {place.what} ({place.path})",
                 cause="they are gone once the container is made anew, and then there is a QR code",
                 fix="mount a volume there (docs/container.md)",
             )
             continue
-        local = ground.path.parent / path.name
+        local = ground.path.parent / place.path.name
         yield Finding(
             severity="problem",
-            seen=f"{what} lie in memory ({mount.kind} at {mount.at})",
+            seen=f"in memory ({mount.kind} at {mount.at}): {place.what}",
             cause="they are gone when the machine starts anew, and then there is a QR code",
             fix="stop the bots, move it to a disk, and say in the config where it is",
-            commands=(line("mv", path, local),) if path.exists() else (),
-            edit=_where(_key(what), local),
+            commands=(line("mv", place.path, local),) if place.path.exists() else (),
+            edit=place.edit(local),
         )

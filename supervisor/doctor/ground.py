@@ -4,12 +4,13 @@ Each thing is looked at once, when the first check asks for it.
 """
 
 import contextlib
+import json
 import os
 import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from supervisor.config import BotConfig, Config, find
 from supervisor.control import journal
@@ -21,6 +22,7 @@ from supervisor.presets.choose import default_config, load
 from supervisor.presets.command import guessed
 from supervisor.process.tree import with_descendants
 from supervisor.session.belonging import belonging_of
+from supervisor.session.copying.writers import writers
 from supervisor.session.manager import SessionManager
 from supervisor.session.scan import Scan, scan
 from supervisor.session.state import Record
@@ -33,6 +35,19 @@ FILE_NAME = "config.toml"
 WALK_S = 1.0
 # A supervisor that works answers within milliseconds.
 _PATIENCE_S = 1.5
+
+
+class Place(NamedTuple):
+    """What is written: what it is, where it lies, and the table and key that say so."""
+
+    what: str
+    path: Path
+    table: str
+    key: str
+
+    def edit(self, path: Path) -> str:
+        """Return the edit that says that it lies there."""
+        return f"{self.table}\n{self.key} = {json.dumps(str(path), ensure_ascii=False)}"
 
 
 def alarm() -> threading.Event:
@@ -170,18 +185,29 @@ class Ground:
             raise CannotTell("the config can't be read")
         return self.config
 
-    def places(self) -> Iterator[tuple[str, Path]]:
-        """Yield what the supervisor writes into, and what that is."""
+    def places(self) -> Iterator[Place]:
+        """Yield what the supervisor writes into, the outer ones first."""
         if (config := self.config) is None:
             return
-        yield "the sessions", config.sessions
-        yield "the snapshots", config.snapshots
-        yield "the state", config.state.parent
+        yield Place("the sessions", config.sessions, "[supervisor]", "sessions")
+        yield Place("the snapshots", config.snapshots, "[supervisor]", "snapshots")
+        yield Place("the state", config.state, "[supervisor]", "state")
         if config.logs.folder is not None:
-            yield "the logs", config.logs.folder
+            yield Place("the logs", config.logs.folder, "[logs]", "folder")
         for bot in self.bots:
             if bot.session is not None:
-                yield f"the session of {bot.name}", config.session_dir(bot)
+                what, table = f"the session of {bot.name}", f"[bot.{bot.name}]"
+                yield Place(what, config.session_dir(bot), table, "session_path")
+
+    @cached_property
+    def sessions(self) -> Path:
+        """The real path of the folder in which sessions lie as a rule."""
+        return Path(os.path.realpath(self.settled.sessions))
+
+    @cached_property
+    def sessions_in_use(self) -> bool:
+        """Whether somebody has a file below that open to write."""
+        return next(writers(self.sessions), None) is not None
 
     @staticmethod
     def nearest(path: Path) -> Path:

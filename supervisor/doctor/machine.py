@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-import stat
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -92,7 +91,8 @@ def _folders(ground: Ground) -> int:
     """Return how many folders are to be watched. Raises: CannotTell for more than can be seen."""
     until = alarm()
     try:
-        return sum(len(ground.tree(bot).scan(until).folders) for bot in ground.bots)
+        # Several bots may watch one folder, which takes one watch.
+        return len({each for bot in ground.bots for each in ground.tree(bot).scan(until).folders})
     except Cancelled:
         raise CannotTell(f"there are more folders than can be counted in {WALK_S:g} s") from None
 
@@ -100,10 +100,10 @@ def _folders(ground: Ground) -> int:
 def disk(ground: Ground) -> Findings:
     """No room, or no inodes, where sessions, snapshots or the state are written."""
     seen: set[int] = set()
-    for what, path in ground.places():
-        there = ground.nearest(path)
+    for place in ground.places():
+        there = ground.nearest(place.path)
         status = there.stat()
-        if status.st_dev in seen or not stat.S_ISDIR(status.st_mode):
+        if status.st_dev in seen:
             continue
         seen.add(status.st_dev)
         room = os.statvfs(there)
@@ -115,7 +115,7 @@ def disk(ground: Ground) -> Findings:
         left = f"{room.f_favail} inodes" if few and free >= least else f"{free / _MIB:.0f} MB"
         yield Finding(
             severity="problem",
-            seen=f"{left} left on the disk of {what} ({there})",
+            seen=f"{left} left on the disk of {place.what} ({there})",
             cause="a snapshot or a restore that finds no room fails, and without a snapshot"
             " no changed bot is restarted",
             fix=f"make room: {least / _MIB:.0f} MB at least; the first tells what is large, the"

@@ -26,24 +26,31 @@ _NAMED_MAX = 5
 def copies(ground: Ground, bot: BotConfig) -> Findings:
     """Another process that writes the session, or is the same bot in the same folder."""
     found = dict.fromkeys(_same(ground, bot), "runs the same command in the same folder")
-    if bot.session is not None:
-        manager = ground.manager(bot)
-        folder, names = manager.folder(bot.session), manager.names(bot.session)
-        for pid in writers(folder, names):
-            found.setdefault(pid, "writes its session")
+    for pid in _writers(ground, bot):
+        found.setdefault(pid, "writes its session")
     orphans = set(_orphans(ground, bot))
     others = [pid for pid in sorted(found) if _is_other(ground, pid, orphans)]
     if not others or (not ground.running and _alone(others)):
         return
-    first = "; ".join(f"pid {pid} {found[pid]}{_by(pid)}" for pid in others[:_NAMED_MAX])
     yield Finding(
         severity="problem",
-        seen=first,
+        seen="; ".join(f"pid {pid} {found[pid]}{_by(pid)}" for pid in others[:_NAMED_MAX]),
         cause="two copies of one device: the network throws one out, or both lose messages, and"
         " each writes over the other's session",
         fix="end what started it, if that would start it again; then end it",
         commands=tuple(line("kill", str(pid)) for pid in others[:_NAMED_MAX]),
     )
+
+
+def _writers(ground: Ground, bot: BotConfig) -> Iterator[int]:
+    """Yield who has a file of the bot's session open to write."""
+    if bot.session is None:
+        return
+    manager = ground.manager(bot)
+    folder = manager.folder(bot.session)
+    if folder.is_relative_to(ground.sessions) and not ground.sessions_in_use:
+        return  # one look through /proc is enough for all of them
+    yield from writers(folder, manager.names(bot.session))
 
 
 def _alone(pids: list[int]) -> bool:
@@ -63,10 +70,8 @@ def _same(ground: Ground, bot: BotConfig) -> Iterator[int]:
         return  # a bare program's name says nothing
     found = set()
     folder = os.path.realpath(bot.cwd)
-    for process in ground.world.processes():
+    for process in ground.world.by_folder.get(folder, ()):
         with suppress(OSError):
-            if os.readlink(f"{process}/cwd") != folder:  # noqa: PTH115 - strings
-                continue
             given = _command_line(process)
             if given[1:] == words[1:] and _alike(wrapped.name(given[0]), words[0]):
                 found.add(int(process.rpartition("/")[2]))

@@ -94,7 +94,9 @@ def backups(ground: Ground, bot: BotConfig) -> Findings:
         )
         return
     if not ground.live(bot).files:
-        return  # what there is to copy is another check's
+        if ground.status(bot).get("phase") == "up":
+            yield _keeps_nothing(ground, bot)
+        return  # else it is gone, or not linked yet: another check's
     usable = [one for one in listing.of_epoch(record.epoch) if one.verdict != "bad"]
     newest = usable[-1] if usable else None
     if newest is None:
@@ -111,6 +113,18 @@ def backups(ground: Ground, bot: BotConfig) -> Findings:
         )
     elif stale := _stale(ground, bot, newest):
         yield stale
+
+
+def _keeps_nothing(ground: Ground, bot: BotConfig) -> Finding:
+    folder = ground.settled.session_dir(bot)
+    return Finding(
+        severity="problem",
+        seen=f"it is up, and nothing of its session is in {folder}: nothing is backed up",
+        cause="it keeps its session elsewhere, or has none",
+        fix="say where it keeps it: `session_path`, or `session_files`; `session = false` if it has"
+        " none" + ("" if ground.written else " (stillhere init writes a config)"),
+        edit=f'[bot.{bot.name}]\nsession_path = "WHERE IT KEEPS IT"',
+    )
 
 
 def _stale(ground: Ground, bot: BotConfig, newest: Manifest) -> Finding | None:

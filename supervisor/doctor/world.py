@@ -52,6 +52,15 @@ class World:
         yield from (f"{proc}/{name}" for name in os.listdir(proc) if name.isdigit())
 
     @cached_property
+    def by_folder(self) -> dict[str, list[str]]:
+        """The processes by the folder in which they are, as far as is seen."""
+        found: dict[str, list[str]] = {}
+        for process in self.processes():
+            with suppress(OSError):
+                found.setdefault(os.readlink(f"{process}/cwd"), []).append(process)  # noqa: PTH115 - strings
+        return found
+
+    @cached_property
     def inotify(self) -> dict[int, tuple[int, int]]:
         """How many inotify instances and watches each user's processes have, as far as is seen."""
         found: dict[int, tuple[int, int]] = {}

@@ -36,7 +36,7 @@ def test_nothing_is_found(capsys: Out) -> None:
     """One line says so, and the exit code is 0; -v lists what was fine."""
     assert execute(["doctor"]) == 0
     (answer,) = capsys.readouterr().out.splitlines()
-    assert re.fullmatch(r"no problem in \d+ checks", answer)
+    assert re.fullmatch(r"no problem in \d+ checks; no supervisor runs here now", answer)
     assert execute(["doctor", "-v"]) == 0
     out = capsys.readouterr().out
     assert {check.id for check in CHECKS} == set(re.findall(r"^✓ ([\w-]+)", out, re.MULTILINE))

@@ -98,6 +98,17 @@ def test_a_bot_that_is_not_online(
         project.well()
 
 
+def test_a_bot_that_keeps_nothing_where_it_should(project: Project) -> None:
+    """It is up, and there is nothing to back up: the edit says where it keeps its session."""
+    elsewhere = project.root / "data"
+    project.live.rename(elsewhere)
+    with supervised(project):
+        found = {each.check: each for each in project.asked().of("problem")}
+        assert "nothing is backed up" in found["backups"].seen
+        project.add(found["backups"].edit.replace("WHERE IT KEEPS IT", "data"))
+        project.well()
+
+
 def _unit(project: Project) -> Path:
     """Install the unit into the test's own folder, by the command."""
     project.units.mkdir(exist_ok=True)
