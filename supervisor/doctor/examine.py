@@ -12,6 +12,7 @@ from supervisor.core.errors import SupervisorError
 from supervisor.doctor.checks import CHECKS, Check
 from supervisor.doctor.findings import SEVERITIES, CannotTell, Finding, Findings
 from supervisor.doctor.ground import Ground
+from supervisor.process.masks import Masks
 
 # A disk that hangs keeps who looks at it: so long we wait for one check.
 PATIENCE_S = 5.0
@@ -32,7 +33,12 @@ class Report:
 def examine(ground: Ground, checks: Iterable[Check] = CHECKS) -> Report:
     """Make all checks, and return what they say. Raises nothing for a check that fails."""
     asked = [(check, bot, ask) for check in checks for bot, ask in _asked(ground, check)]
-    found = [finding for check, bot, ask in asked for finding in _said(check, bot, ask)]
+    masks = Masks(ground.config.logs.mask if ground.config else ())
+    found = [
+        _without_secrets(finding, masks)
+        for check, bot, ask in asked
+        for finding in _said(check, bot, ask)
+    ]
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(tuple(found), len(asked))
 
@@ -54,6 +60,18 @@ def _said(check: Check, bot: BotConfig | None, ask: Callable[[], Findings]) -> l
     name = bot.name if bot is not None else None
     found = _in_time(ask) or [Finding(severity="ok", seen=check.fine)]
     return [replace(each, check=check.id, bot=each.bot or name) for each in found]
+
+
+def _without_secrets(finding: Finding, masks: Masks) -> Finding:
+    """Return it as it may be shown: a command, or what a bot said, may hold a token."""
+    return replace(
+        finding,
+        seen=masks.clean(finding.seen),
+        cause=masks.clean(finding.cause),
+        fix=masks.clean(finding.fix),
+        commands=tuple(map(masks.clean, finding.commands)),
+        edit=masks.clean(finding.edit),
+    )
 
 
 def _in_time(ask: Callable[[], Findings]) -> list[Finding]:

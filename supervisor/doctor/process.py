@@ -110,6 +110,16 @@ def _by(pid: int) -> str:
     return told or _unit_of(pid)
 
 
+def _watcher_above(pid: int) -> str:
+    """Return who of the processes above starts it anew at each save; "" if none does."""
+    while (pid := _parent(pid)) > 1:
+        with suppress(OSError):
+            who = wrapped.restarter(tuple(_command_line(f"/proc/{pid}")))
+            if who and not who.startswith(("pm2", "forever", "supervisord")):
+                return who
+    return ""
+
+
 def _unit_of(pid: int) -> str:
     with suppress(OSError):
         groups = Path(f"/proc/{pid}/cgroup").read_text().splitlines()
@@ -161,12 +171,12 @@ def owner(ground: Ground, bot: BotConfig) -> Findings:
         pid = body.get("pid") if isinstance(body, dict) else None
     if not isinstance(pid, int):
         raise CannotTell("a process owns its session, and does not say which")
-    words = ""
-    with suppress(OSError):
-        words = " ".join(_command_line(f"/proc/{pid}"))
+    program = "a program that has ended since"
+    with suppress(OSError):  # not its arguments: there may be a secret among them
+        program = wrapped.name(_command_line(f"/proc/{pid}")[0])
     yield Finding(
         severity="problem",
-        seen=f"pid {pid} owns its session, and does not run by this config: {words}",
+        seen=f"pid {pid} ({program}) owns its session, and does not run by this config",
         cause="two configs, or a copy of this one, name the same session; only one may run it",
         fix="let the other one do the work, or stop it",
         commands=(line("kill", str(pid)),),
@@ -187,6 +197,14 @@ def beside(ground: Ground, bot: BotConfig) -> Findings:
             " and no wait for the old one's end",
             fix="start the program itself" + ("" if inner else f", without {who}"),
             edit=edited(bot, "command", list(inner)) if inner else "",
+        )
+    if ground.pid is not None and (who := _watcher_above(ground.pid)):
+        yield Finding(
+            severity="problem",
+            seen=f"{who} restarts the supervisor itself (pid {ground.pid})",
+            cause="each save stops and starts all bots, where the supervisor would restart one",
+            fix=f"start stillhere without {who}",
+            commands=(ground.command("dev"),),
         )
     for name in _in_pm2(ground, bot):
         yield Finding(

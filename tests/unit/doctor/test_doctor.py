@@ -12,6 +12,7 @@ import pytest
 
 from supervisor.cli.doctor import told
 from supervisor.cli.main import execute
+from supervisor.control.journal import Journal
 from supervisor.doctor import examine as room
 from supervisor.doctor import machine
 from supervisor.doctor import project as project_checks
@@ -169,6 +170,18 @@ def test_what_is_shown_commands_no_terminal(project: Project) -> None:
     done = project.doctor("-v")
     assert "\x1b" not in done.stdout + done.stderr
     assert done.returncode == 0
+
+
+def test_no_secret_is_shown(project: Project) -> None:
+    """Neither one in a command that is to be edited, nor one that a bot has said."""
+    token = "sk-0123456789abcdefghij"  # noqa: S105 - it opens nothing
+    project.add(f'[bot.echo]\ncommand = ["sh", "-c", "exec python bot.py --api-key={token}"]')
+    journal = Journal(project.store / ".events.jsonl")
+    journal.append("echo", "failed", generation=1, why=f"401: token {token} is not valid")
+    done = project.doctor("-v")
+    assert token not in done.stdout + done.stderr
+    assert done.stdout.count("[masked]") >= 2
+    assert token not in project.doctor("--json").stdout
 
 
 def test_the_page_has_every_check() -> None:

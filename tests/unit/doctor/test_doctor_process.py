@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.doctor import wrapped
+from supervisor.process.tree import children
 from tests.unit.doctor.kit import ID, ROOT, Project
 from tests.unit.doctor.test_doctor_service import supervised
 
@@ -126,6 +127,19 @@ def test_who_restarts_by_itself(command: tuple[str, ...], who: str, right: tuple
     assert wrapped.restarter(command) == who
     if who:
         assert wrapped.without_restarter(command) == right
+
+
+def test_a_watcher_above_the_supervisor(project: Project) -> None:
+    """`nodemon -x stillhere ...`: each save would stop and start all bots."""
+    above = project.tools / "nodemon"
+    above.write_text(f"import subprocess, sys\nsubprocess.run([sys.executable, '-c', {WAITS!r}])\n")
+    with process(project, str(above)) as watcher:
+        (pid,) = children(watcher.pid)
+        with supervised(project, supervisor=pid):
+            found = project.problem("beside")
+            assert found.seen == f"nodemon restarts the supervisor itself (pid {pid})"
+    with supervised(project):
+        project.well()
 
 
 def test_nodemon_in_the_command(project: Project) -> None:

@@ -65,11 +65,11 @@ def test_a_supervisor_that_is_suspended(project: Project, monkeypatch: pytest.Mo
 
 
 @contextmanager
-def supervised(project: Project, **bot: Any) -> Iterator[None]:
+def supervised(project: Project, supervisor: int = _NOBODY, **bot: Any) -> Iterator[None]:
     """Have a supervisor answer that its bot is so."""
     with running(paths.socket_path(project.root / "config.toml"), alive_s=0.05) as found:
         found.fake.results["status"] = {
-            "supervisor": {"pid": _NOBODY, "version": "0.1.0", "uptime_s": 1.0},
+            "supervisor": {"pid": supervisor, "version": "0.1.0", "uptime_s": 1.0},
             "bots": {"echo": {"phase": "up", "pid": None, "generation": 1, **bot}},
         }
         yield
