@@ -15,6 +15,9 @@ from tests.markdown import ROOT, blocks, code, documents, rows, section
 RECOVERY = ROOT / "docs" / "recovery.md"
 YOUR_BOT = ROOT / "docs" / "your-bot.md"
 EVENTS = ROOT / "docs" / "events.md"
+# Names of the system's. And pages whose names are held by tests of their own, or are no names.
+OTHERS = {"sd_notify", "https_proxy", "no_new_privs"}
+HELD_ELSEWHERE = {"metrics.md", "performance.md"}
 # What stands for something else in a quoted line, and is no word of the program's.
 STANDS_FOR = ("ID", "DEVICE", "WHY", "N", "PID", "TIME", "AGE", "SNAPSHOT", "NAME", "PLACE", "FILE")
 # 401, 440 and what follows are the network's words, in examples.
@@ -33,14 +36,40 @@ CUT = re.compile(
 
 
 @cache
+def nodes() -> list[tuple[Path, ast.AST]]:
+    """Return every node of the program's source, and of the bot's, with its file."""
+    paths = [path for room in ("supervisor", "bot") for path in (ROOT / room).rglob("*.py")]
+    return [(path, node) for path in paths for node in ast.walk(ast.parse(path.read_bytes()))]
+
+
+@cache
 def said() -> str:
     """Return every text in the program's source, f-strings in pieces; each on a line of its own."""
-    found: set[str] = set()
-    for path in (ROOT / "supervisor").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if isinstance(node, ast.Constant) and isinstance(node.value, str):
-                found.add(" ".join(node.value.split()))
-    return "\n".join(found)
+    return "\n".join(
+        {
+            " ".join(node.value.split())
+            for path, node in nodes()
+            if isinstance(node, ast.Constant)
+            and isinstance(node.value, str)
+            and path.is_relative_to(ROOT / "supervisor")
+        }
+    )
+
+
+def names() -> set[str]:
+    """Return every name and every text of the source: keys, fields, events, functions."""
+    found = set(said().split("\n"))
+    for _, node in nodes():
+        match node:
+            case ast.Name(id=str(name)) | ast.Attribute(attr=str(name)):
+                found.add(name)
+            case ast.arg(arg=str(name)) | ast.keyword(arg=str(name)):
+                found.add(name)
+            case ast.FunctionDef(name=name) | ast.Constant(value=str(name)):
+                found.add(name)
+            case _:
+                pass
+    return found
 
 
 def strange(line: str) -> list[str]:
@@ -80,10 +109,8 @@ def test_what_one_looks_for_is_said_too(heading: str) -> None:
 def reported() -> dict[str, set[str]]:
     """Return the events that the program's source reports, with the fields that it spells out."""
     found: dict[str, set[str]] = {}
-    for path in (ROOT / "supervisor").rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_bytes())):
-            if not (isinstance(node, ast.Call) and path.parts[-2] != "cli"):
-                continue
+    for path, node in nodes():
+        if isinstance(node, ast.Call) and path.parts[-2] != "cli":
             called = node.func.attr if isinstance(node.func, ast.Attribute) else ""
             words = [a.value for a in node.args if isinstance(a, ast.Constant) and a.value]
             if called.lstrip("_") in ("report", "tell", "note") and words:
@@ -131,3 +158,14 @@ def test_what_is_called_an_event_or_a_phase_is_one() -> None:
             assert name in Console({})._told, f"{path.name}: {name}"
         for name in re.findall(r"\bphases? `([a-z_ ]+)`", text):
             assert name in {phase.value for phase in Phase}, f"{path.name}: {name}"
+
+
+def test_every_name_that_the_documents_use_is_one() -> None:
+    """A key, a field, an event or a function that is gone, or spelled otherwise, is seen."""
+    ours = names()
+    for path in documents():
+        if path.parent.name == "decisions" or path.name in HELD_ELSEWHERE:
+            continue
+        for name in code(path.read_text()):
+            if re.fullmatch(r"[a-z]+(?:_[a-z]+)+", name):
+                assert name in ours | OTHERS, f"{path.name}: `{name}` is nothing of ours"

@@ -64,18 +64,15 @@ def test_the_pages_keys_are_what_the_commands_print(
     def asked(*words: str) -> Any:
         return json.loads(printed(*words))
 
+    oldest = str(asked("session", "snapshots")[0]["seq"])
+    restored = asked("session", "restore", "--snapshot", oldest, "--yes")
+    kept = asked("session", "restore")
+    assert (kept["action"], restored["action"]) == ("kept", "restored")
+    restored["snapshot"] = kept["snapshot"]  # its keys are those of `session info`
+    assert not differs("session restore", kept, restored)
     with running(linked) as supervisor:
         supervisor.restarted(0)
-        supervisor.wait("spare_ready")
-        assert not differs("status", asked("status"))
-        kept = asked("session", "restore")
         backup = asked("session", "backup")
-        oldest = str(asked("session", "snapshots")[0]["seq"])
-        restored = asked("session", "restore", "--snapshot", oldest, "--yes")
-        assert (kept["action"], restored["action"]) == ("kept", "restored")
-        restored["snapshot"] = kept["snapshot"]  # its keys are those of `session info`
-        assert not differs("session restore", kept, restored)
-
         info = asked("session", "info", PHONE)
         assert info["quarantine"]
         assert not differs("session info", info)
@@ -88,8 +85,9 @@ def test_the_pages_keys_are_what_the_commands_print(
         assert not differs("session check", check)
         assert not differs("session prune", asked("session", "prune"))
         assert not differs("reload", asked("reload"))
-        logs = printed("logs", "-n", "1").splitlines()
-        assert not differs("logs", json.loads(logs[0]))
+        assert not differs("logs", json.loads(printed("logs", "-n", "1").splitlines()[0]))
         assert set(asked("pause")) == set(asked("resume")) == {"echo"}
         assert set(asked("link")) == {"linked"}
-        assert not differs("session clear", asked("session", "clear", "--yes"))
+        supervisor.wait("spare_ready")
+        assert not differs("status", asked("status"))
+    assert not differs("session clear", asked("session", "clear", "--yes"))
