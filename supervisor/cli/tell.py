@@ -257,7 +257,8 @@ def _sealed(_bot: str, event: Event) -> list[Line]:
 def _undecryptable(_bot: str, event: Event) -> list[Line]:
     return warn(
         f"{words.count(event.get('count'), 'message')} could not be decrypted",
-        "nothing is restored for that; next: stillhere session snapshots",
+        "nothing is restored for that: an older copy reads even less",
+        "was one restored by hand? what was before is listed by: stillhere session info",
     )
 
 

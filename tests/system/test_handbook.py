@@ -99,7 +99,7 @@ def test_a_restore_was_wrong(linked: Folder) -> None:
         with linked.phone() as phone, suppress(PhoneError):
             answer(phone)
         supervisor.wait("undecryptable", mark)
-        deaf = supervisor.shows("nothing is restored for that")
+        deaf = supervisor.shows("was one restored by hand?")
         mark = supervisor.mark_now()
         name = linked.info()["quarantine"][-1]["name"]
         assert linked.stillhere("session", "restore", "--snapshot", name, "--yes").returncode == 0

@@ -81,6 +81,14 @@ def test_a_restart_by_hand_that_waits_is_no_change() -> None:
             ["late: not verified in time, still waiting; nothing is restored for that"],
         ),
         (
+            event("undecryptable", generation=2, count=3),
+            [
+                "3 messages could not be decrypted",
+                "nothing is restored for that: an older copy reads even less",
+                "was one restored by hand? what was before is listed by: stillhere session info",
+            ],
+        ),
+        (
             event("offline"),
             ["offline: the chat server can't be reached; the session is left as it is"],
         ),
