@@ -35,7 +35,10 @@ KINDS: dict[str, tuple[Severity, str]] = {
     "snapshot_age": ("warning", "stillhere session snapshots; stillhere events"),
     "store": ("warning", "look after that disk; stillhere session check"),
     "restarts": ("warning", "stillhere logs {bot}; see whether it leaks, hangs or crashes"),
-    "undecryptable": ("warning", "a new message may mend it; after a restore: stillhere session info"),
+    "undecryptable": (
+        "warning",
+        "a new message may mend it; after a restore: stillhere session info",
+    ),
     "test": ("info", "nothing: this was a test"),
 }
 
