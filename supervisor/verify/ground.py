@@ -26,7 +26,7 @@ def prepared(
         with _live(config, bot) as trial:
             yield trial
         return
-    copy = scratch.make(config, bot, with_session=how == "copy")
+    copy = scratch.make(config, bot, with_session=how == "copy", keep=keep)
     own = Own(copy.root)
     try:
         pairing: Pairing | None = None

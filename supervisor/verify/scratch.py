@@ -21,6 +21,8 @@ from supervisor.presets.choose import load
 from supervisor.presets.draft import draft
 
 ROOM_BYTES = 2 << 30
+# Behind the first comes the pid of the run that it is of.
+_PREFIX, _KEPT = "stillhere-verify-", "stillhere-verified-"
 _LINKED = ("node_modules", ".venv", "venv")
 _MADE = ("__pycache__", "build", "dist")
 _TOOLS = (".git", ".cache", ".idea", ".vscode", ".tox", ".nox", ".hypothesis")
@@ -43,13 +45,15 @@ class Scratch:
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
-def make(config: Config, bot: BotConfig, *, with_session: bool) -> Scratch:
-    """Copy the folder of a bot. `with_session`: its session, too.
+def make(config: Config, bot: BotConfig, *, with_session: bool, keep: bool = False) -> Scratch:
+    """Copy the folder of a bot. `with_session`: its session, too. `keep`: nobody sweeps it away.
 
     Raises: SupervisorError where the copy would reach the original, or is too large.
     """
     _refuse_outside(config, bot)
-    folder = Path(tempfile.mkdtemp(prefix="stillhere-verify-"))  # 0700
+    sweep()
+    prefix = _KEPT if keep else f"{_PREFIX}{os.getpid()}-"
+    folder = Path(tempfile.mkdtemp(prefix=prefix))  # 0700
     try:
         root = folder / config.root.name
         _copy(config, bot, root, with_session=with_session)
@@ -65,6 +69,15 @@ def make(config: Config, bot: BotConfig, *, with_session: bool) -> Scratch:
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
+
+
+def sweep() -> None:
+    """Remove what runs left behind that were killed: there are sessions in it."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        pid = folder.name.removeprefix(_PREFIX).partition("-")[0]
+        ours = folder.is_dir() and not folder.is_symlink() and folder.stat().st_uid == os.geteuid()
+        if ours and pid.isdecimal() and not Path(f"/proc/{pid}").exists():
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _refuse_outside(config: Config, bot: BotConfig) -> None:

@@ -1,5 +1,7 @@
 """The copy that `verify` tries: whatever is done to it, the original is not touched."""
 
+import os
+import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
@@ -137,6 +139,27 @@ def test_a_session_outside_is_refused(project: Path, tmp_path: Path) -> None:
     with pytest.raises(SupervisorError, match="outside of") as caught:
         copied(project)
     assert "--live" in caught.value.hint
+
+
+def test_what_a_killed_run_left_is_swept(project: Path, scratches: Path, ended_pid: int) -> None:
+    """A session lies in it. What runs, was kept, or is another's stays."""
+    left = scratches / f"stillhere-verify-{ended_pid}-x"
+    others = [scratches / f"stillhere-verify-{os.getpid()}-x", scratches / "stillhere-verified-x"]
+    for folder in (left, *others):
+        folder.mkdir()
+    link = scratches / f"stillhere-verify-{ended_pid}-y"
+    link.symlink_to(project)
+    copied(project).remove()
+    assert not left.exists()
+    assert all(folder.exists() for folder in (*others, link, project / "bot.py"))
+
+
+@pytest.fixture
+def ended_pid() -> int:
+    """The number of a process that is gone."""
+    done = subprocess.Popen(["true"])
+    done.wait()
+    return done.pid
 
 
 def test_a_folder_that_is_too_large_is_refused(
