@@ -41,6 +41,7 @@ from supervisor.service.standing import Bot, Standing, standing
 from supervisor.service.systemd.upward import Upward
 from supervisor.session import belonging, files
 from supervisor.session.manager import SessionManager
+from supervisor.web.door import Door
 
 ConsoleSink = Callable[[dict[str, Any]], None]
 OutputSink = Callable[[str, str, bytes], None]
@@ -98,6 +99,7 @@ class Supervisor:
         self._alerts = Alerts(self._note)
         self._logs = LogFiles(config.logs, self._note)
         self._endpoint = Endpoint(Vitals(self.charges, config.snapshots))
+        self._door = Door(config.path, self._control_path, dev=dev, note=self._note_own)
         slowest_s = max(bot.start_timeout_s for bot in config.bots.values())
         self._upward = Upward(self._standing, patience_s=slowest_s + START_WITHIN_S)
 
@@ -136,6 +138,7 @@ class Supervisor:
             if handed is not None:
                 self._go_on_from(handed, server)
             self._upward.start()
+            self._door.open(self.config.web, None if handed is None else handed.web)
             if not self.dev:
                 self._alerts.configure(self.config, None if handed is None else handed.alerts)
             try:
@@ -149,6 +152,7 @@ class Supervisor:
         return self._exit_code()
 
     async def _end(self, server: ControlServer, wakeups: Wakeups) -> None:
+        await self._door.close()
         await self._reloads.close()
         for name in list(self.charges):
             await self._part_with(name)
@@ -167,10 +171,11 @@ class Supervisor:
             house=self._house,
             server=server,
             fixed=self._fixed,
-            note=lambda event, fields: self._note(None, event, fields),
+            note=self._note_own,
             let_go=self._let_go,
             busy=self._busy,
             alerts=self._alerts.carry,
+            web=self._door.carry,
         )
 
     def _let_go(self) -> Callable[[], None]:
@@ -301,6 +306,7 @@ class Supervisor:
             charge.hide_sessions()
         if not self.dev:
             self._alerts.configure(config)
+        self._door.configure(config.web)
         await self._endpoint.configure(config.metrics)
 
     def admit(self, bot: BotConfig) -> Charge:
@@ -345,7 +351,7 @@ class Supervisor:
 
     def _child_ended(self) -> None:
         pids = [pid for charge in self.charges.values() for pid in charge.hands.pids]
-        reap_orphans({*pids, *probes.running})
+        reap_orphans({*pids, *probes.running, *self._door.pids})
 
     # What the charges tell.
 
@@ -365,6 +371,9 @@ class Supervisor:
                 context = {"message": f"{event} could not be shown", "exception": error}
                 asyncio.get_running_loop().call_exception_handler(context)
 
+    def _note_own(self, event: str, fields: dict[str, Any]) -> None:
+        self._note(None, event, fields)
+
     def _print(self, bot: str, stream: str, line: bytes) -> None:
         if self._output is not None:
             self._output(bot, stream, line)
@@ -377,6 +386,8 @@ class Supervisor:
             return await self._reloads.reload()
         if command == "upgrade":
             return await self._upgrades.upgrade()
+        if command == "web":
+            return self._door.address()
         return await self._desk.call(command, args)
 
     def stream(self, command: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:

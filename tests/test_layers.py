@@ -18,6 +18,7 @@ ROOMS = (
     "presets",
     "control",
     "service",
+    "web",
     "loop",
     "doctor",
     "runner",

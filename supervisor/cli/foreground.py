@@ -142,6 +142,8 @@ class Foreground:
             logger.info(HELP)
         if kind == "pairing" and isinstance(bot, str) and self._terminal:
             self._draw(bot)
+        if kind == "web_listening" and self._terminal and self._supervisor is not None:
+            self._do(self._show_page(self._supervisor))
         if kind == "line_wanted" and isinstance(bot, str):
             self._listener = bot
         piped = self._piped
@@ -184,6 +186,11 @@ class Foreground:
                 self._screen.put(1, "".join(f"{line}\n" for line in lines).encode())
         finally:
             self._drawing.discard(bot)
+
+    async def _show_page(self, supervisor: Runs) -> None:
+        """Show the page's address to who sits here; it has a secret in it, and is in no log."""
+        found = await supervisor.call("web", {})
+        logger.info("page: {}", found["url"])
 
     async def _forward(self, supervisor: Runs, bot: str) -> None:
         """Pass on what comes through a pipe, line by line. Its end means nothing."""

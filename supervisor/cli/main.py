@@ -47,6 +47,7 @@ COMMANDS = {
     "pause": ("supervisor.cli.bots", "Collect changes, do not act on them."),
     "resume": ("supervisor.cli.bots", "Act on changes again."),
     "link": ("supervisor.cli.link", "Show the QR code until it is scanned."),
+    "web": ("supervisor.cli.web", "Print the address of the page."),
     "reload": ("supervisor.cli.upgrade", "Take a new config; only the bots it changes notice."),
     "upgrade": ("supervisor.cli.upgrade", "Go on by the code that is installed now."),
     "verify": ("supervisor.cli.verify", "Try all that was promised, on a copy of your bot."),

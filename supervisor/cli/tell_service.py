@@ -78,6 +78,20 @@ def _notify_strangers(_bot: str, event: Event) -> list[Line]:
     )
 
 
+def _web_listening(_bot: str, event: Event) -> list[Line]:
+    # Its whole address, with the secret in it, is for terminals only.
+    where = f"http://127.0.0.1:{get(event, 'port')}/"
+    return detail(f"page: {where} (with the token that it wants: stillhere web)")
+
+
+def _web_failed(_bot: str, event: Event) -> list[Line]:
+    return warn(f"there is no page{because(event)}", get(event, "hint"))
+
+
+def _web_ended(_bot: str, event: Event) -> list[Line]:
+    return warn(f"the page's process ended{because(event)}; the bots go on")
+
+
 SERVICE: dict[str, Teller] = {
     "output_dropped": _output_dropped,
     "log_failed": _log_failed,
@@ -92,4 +106,7 @@ SERVICE: dict[str, Teller] = {
     "upgrading": _upgrading,
     "upgraded": _upgraded,
     "upgrade_refused": _upgrade_refused,
+    "web_listening": _web_listening,
+    "web_failed": _web_failed,
+    "web_ended": _web_ended,
 }

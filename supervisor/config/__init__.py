@@ -13,6 +13,7 @@ from supervisor.config.model import (
     SnapshotsConfig,
     SystemdConfig,
     VerifyConfig,
+    WebConfig,
     interpreter,
     resolved_command,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "SnapshotsConfig",
     "SystemdConfig",
     "VerifyConfig",
+    "WebConfig",
     "default_config",
     "find",
     "interpreter",

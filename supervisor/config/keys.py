@@ -38,6 +38,11 @@ METRICS = {
     "public": Key(kinds.BOOLEAN, default=False),
 }
 
+WEB = {
+    "enabled": Key(kinds.SERVED, "auto"),
+    "port": Key(whole(0, 65535, "a port, or 0 for any that is free: a whole number"), 0),
+}
+
 ALERTS = {
     "command": Key(kinds.MAYBE_COMMAND, []),
     "webhook": Key(kinds.SECRET_URL, ""),
@@ -137,6 +142,7 @@ TABLES = {
     "supervisor": SUPERVISOR,
     "logs": LOGS,
     "metrics": METRICS,
+    "web": WEB,
     "alerts": ALERTS,
     "systemd": SYSTEMD,
 }

@@ -117,6 +117,10 @@ def _boolean(value: object, _root: Path) -> bool:
     return value
 
 
+def _served(value: object, _root: Path) -> bool | None:
+    return None if value == "auto" else _boolean(value, _root)
+
+
 def _number(value: object) -> float:
     # TOML has inf and nan, and Python's booleans are integers: neither is a length of time.
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
@@ -335,6 +339,7 @@ PATTERNS = Kind('a list of file patterns, such as ["*.log"]', _texts)
 NAMES = Kind('a list of names or patterns, without a slash, such as ["*.session"]', _names)
 COMMAND = Kind('a list of words, such as ["python", "-m", "bot"]', _command)
 BOOLEAN = Kind("true or false", _boolean)
+SERVED = Kind('"auto", true or false', _served)
 SECONDS = Kind("a number of seconds above 0", _seconds)
 SESSION = Kind("an id in quotes (letters, digits and . _ @ + -), or false for none", _session)
 SIGNAL = Kind('the name of a signal that ends the bot, such as "SIGTERM"', _signal)

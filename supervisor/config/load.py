@@ -22,6 +22,7 @@ from supervisor.config.model import (
     SnapshotsConfig,
     SystemdConfig,
     VerifyConfig,
+    WebConfig,
 )
 from supervisor.config.places import problems as places_problems
 from supervisor.config.preset import Output, Preset, Process, Recognise, SessionPlace
@@ -162,7 +163,7 @@ class _Reader:
 
     def config(self, document: Mapping[str, Any]) -> Config:
         self._unknown("", document, (*keys.TABLES, "bot", "preset"))
-        places, logs, metrics, alerts, systemd = (
+        places, logs, metrics, web, alerts, systemd = (
             self._table(name, document.get(name, {}), known) for name, known in keys.TABLES.items()
         )
         if len(set(places.values())) < len(places):
@@ -180,6 +181,7 @@ class _Reader:
             root=self.root,
             logs=LogsConfig(**logs),
             metrics=MetricsConfig(**metrics),
+            web=WebConfig(**web),
             alerts=AlertsConfig(**alerts),
             systemd=SystemdConfig(**systemd),
             bots=self.bots,

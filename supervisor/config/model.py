@@ -112,6 +112,14 @@ class MetricsConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WebConfig:
+    """The page. `enabled` None: only in `dev`. `port` 0: any that is free."""
+
+    enabled: bool | None
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlertsConfig:
     """Whom to tell when a person is needed: a command, a webhook; the same again after `repeat_s`.
 
@@ -199,6 +207,7 @@ class Config:
     state: Path
     logs: LogsConfig
     metrics: MetricsConfig
+    web: WebConfig
     alerts: AlertsConfig
     systemd: SystemdConfig
     bots: dict[str, BotConfig]

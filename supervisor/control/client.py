@@ -39,7 +39,7 @@ class _Connection:
     """One connection: sends a request, hands out the answer's lines."""
 
     def __init__(self, sock: socket.socket, pid: int, patience_s: float) -> None:
-        self._sock = sock
+        self.socket = self._sock = sock
         self._pid = pid
         self._patience_s = patience_s
         self._buffer = bytearray()
@@ -186,6 +186,15 @@ class Client:
                     self._result(answer)
         finally:
             connection.close()
+
+    def opened(self, command: str, **args: Any) -> socket.socket:
+        """Ask for a stream, and return its connection for who reads the lines by itself.
+
+        Raises: as `call`, but for what is answered.
+        """
+        connection = self._connect()
+        connection.send({"command": command, "args": args})
+        return connection.socket
 
     @staticmethod
     def _result(answer: dict[str, Any]) -> Any:

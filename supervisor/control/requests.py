@@ -19,6 +19,7 @@ CALLS: dict[str, dict[str, tuple[type, ...]]] = {
     "resume": _BOT,
     "reload": {},
     "upgrade": {},
+    "web": {},
     "session": {"op": (str,), "id": (str, _NONE), "snapshot": (str, _NONE)},
 }
 STREAMS: dict[str, dict[str, tuple[type, ...]]] = {

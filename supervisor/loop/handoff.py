@@ -22,6 +22,7 @@ from supervisor.core.plain import Misfit, plain, rebuilt
 from supervisor.core.state import State
 from supervisor.process.carried import Carried
 from supervisor.watch.fingerprints import Known
+from supervisor.web import door
 
 # Another meaning of a field needs another number; a new field with a default needs none.
 FORMAT = 1
@@ -75,7 +76,7 @@ class Handoff:
     `config`: what the file was like that it runs by, see `digest`. `limit`: how many files might
     be open at its start. `signals`: a pipe with the numbers of the signals that nobody handled.
     `upgrades`: how many there were, this one included. `text`: that file's content, by which the
-    next program begins, whatever is written meanwhile. `alerts`: what is known of them.
+    next program begins, whatever is written meanwhile. `alerts`: what is known of them. `web`: where the page is.
     """
 
     version: str
@@ -92,10 +93,12 @@ class Handoff:
     bots: dict[str, Bot]
     alerts: dict[str, Any] = field(default_factory=dict)
     text: bytes = b""
+    web: door.Carried | None = None
 
     def descriptors(self) -> list[int]:
         """Return all that has to stay open."""
         found = [self.sockets.fd, self.signals, *self.control.descriptors()]
+        found += [] if self.web is None else [self.web.listener]
         for bot in self.bots.values():
             found += bot.descriptors()
         return found

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from supervisor.control.server import ControlServer
+    from supervisor.web.door import Carried
 
 CALM_S = 30.0
 _LOOK_S = 0.01
@@ -47,7 +48,7 @@ class Ground:
     """What an upgrade is given. `fixed`: what of the hand-off does not change.
 
     `let_go`: gives the terminal back, and returns what takes it again. `busy`: why the supervisor
-    itself has no time; "" if it has. `alerts`: what is known of them.
+    itself has no time; "" if it has. `alerts`: what is known of them. `web`: where the page is.
     """
 
     charges: Mapping[str, Charge]
@@ -58,6 +59,7 @@ class Ground:
     let_go: Callable[[], Callable[[], None]]
     busy: Callable[[], str]
     alerts: Callable[[], dict[str, Any]]
+    web: Callable[[], "Carried | None"]
 
 
 def why_not(state: State, *, notify: bool) -> str:
@@ -185,6 +187,7 @@ class Upgrades:
             control=control,
             signals=pipe,
             alerts=self._ground.alerts(),
+            web=self._ground.web(),
             bots={name: charge.carry() for name, charge in self._ground.charges.items()},
             **self._ground.fixed,
         )

@@ -1,0 +1,56 @@
+"""What lies on the disk of a session, read as `stillhere session info` reads it. Writes nothing."""
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+from supervisor.config import BotConfig, Config
+from supervisor.core.errors import SupervisorError
+from supervisor.presets.choose import default_config, load
+from supervisor.session.belonging import belonging_of
+from supervisor.session.manager import SessionManager
+from supervisor.web import views
+
+
+class Sessions:
+    """The sessions of one config, which may be written anew at any time."""
+
+    def __init__(self, config: Path) -> None:
+        self._path = config
+
+    async def info(self, session_id: str) -> dict[str, Any]:
+        """Return all that is known of a session. Raises: SupervisorError."""
+        try:
+            return views.session(await asyncio.to_thread(self._info, session_id))
+        except OSError as error:
+            raise SupervisorError(f"the session can't be read: {error}") from error
+
+    async def shown(self, session_id: str) -> dict[str, Any]:
+        """Return the same; where it can't be read, `why` that is."""
+        try:
+            return {**await self.info(session_id), "why": ""}
+        except SupervisorError as error:
+            return {"id": session_id, "snapshots": [], "quarantine": [], "why": error.message}
+
+    def _info(self, session_id: str) -> dict[str, Any]:
+        config = self._config()
+        bots = (bot for bot in config.bots.values() if bot.session == session_id)
+        return _manager(config, next(bots, None)).info(session_id)
+
+    def _config(self) -> Config:
+        if self._path.is_file():
+            return load(self._path)
+        return default_config(self._path.parent, ["python"])
+
+
+def _manager(config: Config, bot: BotConfig | None) -> SessionManager:
+    return SessionManager(
+        sessions=config.sessions,
+        snapshots=config.snapshots,
+        state=config.state,
+        paths=config.sessions_elsewhere(),
+        parts=config.session_parts(),
+        keep=bot.snapshots.keep if bot is not None else None,
+        older=bot.snapshots.older if bot is not None else "ask",
+        belongs=belonging_of(bot.user) if bot is not None else None,
+    )
