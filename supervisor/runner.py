@@ -132,7 +132,8 @@ class Supervisor:
             self._house = self._make_house(Path(sockets.path))
             self._upgrades = Upgrades(self._ground(server))
             if handed is None:
-                self._note(None, "supervisor_started", _who())
+                who = {"pid": os.getpid(), "version": own_version()}
+                self._note(None, "supervisor_started", who)
             for name in bots or self.config.bots:
                 self.admit(self.config.bots[name])
             if handed is not None:
@@ -393,10 +394,6 @@ class Supervisor:
     def stream(self, command: str, args: dict[str, Any]) -> AsyncIterator[dict[str, Any]]:
         """Yield objects until it ends or the asker is gone. Raises: SupervisorError."""
         return self._desk.stream(command, args)
-
-
-def _who() -> dict[str, Any]:
-    return {"pid": os.getpid(), "version": own_version()}
 
 
 def _fact(charge: Charge) -> Bot:

@@ -157,6 +157,7 @@ def test_the_recording_is_what_the_console_says() -> None:
     shown = [line for e in happened for line in console.lines(e) if line.weight != "detail"]
     lines = [line.text for line in shown]
     lines.insert(1, HELP)
+    lines.insert(2, "page: http://127.0.0.1:41873/5b0e6c2f9d1a4e7783c6a1f0d2b49e85/")
     assert recorded == lines
 
 

@@ -1,4 +1,4 @@
-"""`stillhere web`: the address of the page, with the secret in it; only this user can ask for it."""
+"""`stillhere web`: the address of the page, with the secret in it. Only this user may ask."""
 
 from typing import Any
 

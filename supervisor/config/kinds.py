@@ -117,8 +117,8 @@ def _boolean(value: object, _root: Path) -> bool:
     return value
 
 
-def _served(value: object, _root: Path) -> bool | None:
-    return None if value == "auto" else _boolean(value, _root)
+def _served(value: object, root: Path) -> str | bool:
+    return "auto" if value == "auto" else _boolean(value, root)
 
 
 def _number(value: object) -> float:

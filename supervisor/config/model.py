@@ -113,9 +113,9 @@ class MetricsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
-    """The page. `enabled` None: only in `dev`. `port` 0: any that is free."""
+    """The page. `enabled` "auto": only in `dev`. `port` 0: any that is free."""
 
-    enabled: bool | None
+    enabled: bool | Literal["auto"]
     port: int
 
 

@@ -76,7 +76,8 @@ class Handoff:
     `config`: what the file was like that it runs by, see `digest`. `limit`: how many files might
     be open at its start. `signals`: a pipe with the numbers of the signals that nobody handled.
     `upgrades`: how many there were, this one included. `text`: that file's content, by which the
-    next program begins, whatever is written meanwhile. `alerts`: what is known of them. `web`: where the page is.
+    next program begins, whatever is written meanwhile. `alerts`: what is known of them. `web`:
+    where the page is.
     """
 
     version: str

@@ -22,6 +22,11 @@ def is_code(rows: Sequence[str]) -> bool:
     return any(_marks(grid) >= _MARKS for grid in _grids(rows))
 
 
+def modules(rows: Sequence[str]) -> list[str]:
+    """Return a code's modules, row by row: 1 is dark, 0 is light; nothing where there is none."""
+    return next((grid for grid in _grids(rows) if _marks(grid) >= _MARKS), [])
+
+
 def _grids(rows: Sequence[str]) -> Iterator[list[str]]:
     """Yield what the rows may show, a digit for each module: dark and light are not told apart."""
     halves = [_colours(row) for row in rows]

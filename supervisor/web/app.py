@@ -122,10 +122,12 @@ class Site:
         item = await self._code(bot["name"])
         try:
             if isinstance(item.get("qr"), str):
-                return Response(code.picture(item["qr"]), media_type="image/svg+xml")
+                drawn = code.picture(item["qr"])
+            else:
+                drawn = code.copy([str(row) for row in item.get("picture") or ()])
         except ValueError as error:
-            raise HTTPException(404, "it is too long for a QR code") from error
-        raise HTTPException(404, "no QR code is wanted now")
+            raise HTTPException(404, f"no QR code can be shown now: {error}") from error
+        return Response(drawn, media_type="image/svg+xml")
 
     async def ask_restore(self, request: Request) -> Response:
         """Show what a restore would change, and ask."""
@@ -173,7 +175,7 @@ class Site:
         if form.get("typed", "").strip() != session:
             info = await self._sessions.shown(session)
             facts = {"bot": bot, "session": info, "wrong": form.get("typed", "")}
-            return self._page(request, "clear", status, answer=400, **facts)
+            return self._page(request, "clear", status, **facts)
         await self._ask.call("session", op="clear", id=session)
         return self._said(bot["name"], "cleared: next, a new QR code is shown")
 
@@ -214,11 +216,9 @@ class Site:
         except (TimeoutError, StopAsyncIteration, SupervisorError):
             return {}
 
-    def _page(
-        self, request: Request, name: str, status: dict[str, Any], *, answer: int = 200, **facts: Any
-    ) -> Response:
+    def _page(self, request: Request, name: str, status: dict[str, Any], **facts: Any) -> Response:
         facts |= {"supervisor": status["supervisor"], "bots": views.bots(status)}
-        return HTMLResponse(self._pages.page(name, base=_base(request), **facts), answer)
+        return HTMLResponse(self._pages.page(name, base=_base(request), **facts))
 
     def _said(self, bot: str, text: str, tone: str = "") -> Response:
         """Go back to the bot's page, which says this."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ class Ask:
         """Do one thing and return the result. Raises: SupervisorError."""
         return await asyncio.to_thread(self._client.call, command, **args)
 
-    async def stream(self, command: str, **args: Any) -> AsyncIterator[dict[str, Any]]:
+    async def stream(self, command: str, **args: Any) -> AsyncGenerator[dict[str, Any], None]:
         """Yield what a stream says until its end. Raises: SupervisorError."""
         connection = await asyncio.to_thread(self._client.opened, command, **args)
         connection.setblocking(False)  # noqa: FBT003 - the socket module's signature

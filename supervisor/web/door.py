@@ -94,7 +94,7 @@ class Door:
 
     def configure(self, config: WebConfig) -> None:
         """Serve as the config says. Raises: SupervisorError; then all is as it was."""
-        if not (self._dev if config.enabled is None else config.enabled):
+        if not (self._dev if config.enabled == "auto" else config.enabled):
             self._leave()
         elif self._listener is None or config.port != self._port:
             listener = _listen(config.port)

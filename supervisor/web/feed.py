@@ -8,7 +8,7 @@ import asyncio
 import json
 import time
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine
 from contextlib import aclosing
 from typing import Any
 
@@ -35,9 +35,7 @@ def _sent(event: str, data: Any) -> bytes:
 class Feed:
     """Of one bot's page. `base`: the way from it to the first page."""
 
-    def __init__(
-        self, ask: Ask, sessions: Sessions, pages: Pages, *, bot: str, base: str
-    ) -> None:
+    def __init__(self, ask: Ask, sessions: Sessions, pages: Pages, *, bot: str, base: str) -> None:
         self._ask, self._sessions, self._pages = ask, sessions, pages
         self._bot, self._base = bot, base
         self._wake = asyncio.Event()
@@ -55,7 +53,7 @@ class Feed:
         self._shown: dict[str, str] = {}
         self._phase = ""
 
-    async def run(self) -> AsyncIterator[bytes]:
+    async def run(self) -> AsyncGenerator[bytes, None]:
         """Yield events until the supervisor ends, or the page is gone."""
         yield f"retry: {RETRY_MS}\n\n".encode()
         self._follow(self._events())

@@ -1,4 +1,4 @@
-"""Puts what is known into the templates; each part of a page can be rendered alone, for the feed."""
+"""Puts what is known into the templates; the feed has each part of a page rendered alone."""
 
 from pathlib import Path
 from typing import Any
@@ -24,9 +24,7 @@ class Pages:
             lstrip_blocks=True,
         )
         self._all.globals.update(form_key=key, version=VERSION)
-        self._all.filters.update(
-            size=words.size, span=words.span, ago=words.ago, local=words.local
-        )
+        self._all.filters.update(size=words.size, span=words.span, ago=words.ago, local=words.local)
 
     def page(self, name: str, **facts: Any) -> str:
         """Return a whole page."""

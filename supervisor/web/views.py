@@ -8,7 +8,7 @@ from typing import Any
 
 from supervisor.web import words
 
-RESTARTS = 12
+RESTARTS = 8
 LINES = 500
 # The phases of a record, in their order: its key, what it is called, and of which kind it is. From
 # `stop` until `ready` nobody is online.
@@ -78,7 +78,9 @@ def chosen(status: dict[str, Any]) -> str | None:
 
 def restarts(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return the last restarts of a bot, the newest first, ready to be drawn."""
-    found = [e for e in events if e.get("event") == "restarted" and isinstance(e.get("record"), dict)]
+    found = [
+        e for e in events if e.get("event") == "restarted" and isinstance(e.get("record"), dict)
+    ]
     return [restart(event) for event in reversed(found[-RESTARTS:])]
 
 

@@ -25,6 +25,8 @@ def span(seconds: object) -> str:
     """Say how long something lasted: `4 ms`, `1.20 s`, `12 s`, `3 min`, `2 h`, `5 days`."""
     if not isinstance(seconds, int | float):
         return ""
+    if isinstance(seconds, int) and seconds < 10:  # noqa: PLR2004 - as below
+        return f"{seconds} s"
     if seconds < 1:
         return f"{max(0.0, seconds) * 1000:.{0 if seconds >= 0.01 else 1}f} ms"  # noqa: PLR2004 - from 10 ms on tenths say nothing
     if seconds < 10:  # noqa: PLR2004 - from here on hundredths say nothing
@@ -50,7 +52,7 @@ def ago(at: object, now: datetime | None = None) -> str:
     if found is None:
         return ""
     seconds = ((now or datetime.now(UTC)) - found).total_seconds()
-    return "just now" if seconds < 1 else f"{span(float(int(seconds)) if seconds < 10 else seconds).replace('.00', '')} ago"  # noqa: PLR2004, E501
+    return "just now" if seconds < 1 else f"{span(int(seconds))} ago"
 
 
 def local(at: object) -> str:

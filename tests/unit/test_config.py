@@ -20,6 +20,7 @@ from supervisor.config import (
     RestartConfig,
     SnapshotsConfig,
     VerifyConfig,
+    WebConfig,
     default_config,
     find,
     interpreter,
@@ -242,11 +243,12 @@ def test_the_table_of_keys_and_the_types_name_the_same(tmp_path: Path) -> None:
 
     settled = {"given", "library", "assumed"}  # by the presets, and by no key
     assert {*keys.BOT, *keys.BOT_TABLES, "name", *settled} == fields(BotConfig)
-    others = {"logs", "metrics", "alerts", "systemd", "bots", "presets"}
+    others = {"logs", "metrics", "web", "alerts", "systemd", "bots", "presets"}
     assert {*keys.SUPERVISOR, "path", "root", *others} == fields(Config)
     assert set(keys.TABLES) == {"supervisor", *others} - {"bots", "presets"}
     assert set(keys.LOGS) == fields(LogsConfig)
     assert set(keys.METRICS) == fields(MetricsConfig)
+    assert set(keys.WEB) == fields(WebConfig)
     assert set(keys.ALERTS) == fields(AlertsConfig)
     assert set(keys.RESTART) == fields(RestartConfig)
     assert set(keys.LIMITS) == fields(LimitsConfig)

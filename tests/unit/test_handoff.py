@@ -22,6 +22,7 @@ from supervisor.loop import handoff
 from supervisor.loop.handoff import Bot, Handoff, Sockets, decoded, encoded, sealed, unsealed
 from supervisor.process.carried import Carried, Listening, Reading, Said, Writing
 from supervisor.watch.fingerprints import Known
+from supervisor.web import door
 from tests.unit.valuekit import any_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -73,6 +74,7 @@ WHOLE = Handoff(
     control=server.Carried(listener=11, lock=12, inode=(5, 6), asker=13),
     signals=14,
     bots={"bot": BOT, "idle": replace(BOT, child=None, lock=None, known=None)},
+    web=door.Carried(listener=15, port=0, token="0123abcd", pid=17),  # noqa: S106 - of nobody
 )
 
 
@@ -116,7 +118,7 @@ def test_each_open_end_is_named_once() -> None:
     assert CHILD.descriptors() == child
     assert BOT.descriptors() == [*child, 23]
     found = replace(WHOLE, bots={"bot": BOT}).descriptors()
-    assert sorted(found) == [10, 11, 12, 13, 14, *child, 23]
+    assert sorted(found) == [10, 11, 12, 13, 14, 15, *child, 23]
 
 
 def test_a_field_that_is_new_and_has_a_default_needs_no_new_format() -> None:
@@ -311,6 +313,7 @@ def test_a_program_after_an_execve_takes_it() -> None:
         "document['sockets']['fd'] = os.dup(reads)\n"
         "control = {'listener': os.dup(reads), 'lock': os.dup(reads), 'inode': [1, 1]}\n"
         "document['control'] = control\n"
+        "document['web']['listener'] = os.dup(reads)\n"
         "data = json.dumps(document).encode()\n"
         "fd, keep = handoff.sealed(data), handoff.decoded(data).descriptors()\n"
         "reexec.replace({**os.environ, handoff.HANDED: str(fd)}, [fd, *keep])\n"

@@ -36,6 +36,7 @@ def ground(tmp_path: Path) -> Ground:
         note=lambda *_: None,
         let_go=lambda: lambda: None,
         alerts=dict,
+        web=lambda: WHOLE.web,
         busy=lambda: "",
         **shared,
     )
