@@ -19,12 +19,22 @@ _OWN = {"⬛": "black", "⬜": "white"}
 
 def is_code(rows: Sequence[str]) -> bool:
     """Return whether these rows are a QR code. A few hundred rows take milliseconds."""
-    return any(_marks(grid) >= _MARKS for grid in _grids(rows))
+    return any(len(list(_marks(grid))) >= _MARKS for grid in _grids(rows))
 
 
 def modules(rows: Sequence[str]) -> list[str]:
-    """Return a code's modules, row by row: 1 is dark, 0 is light; nothing where there is none."""
-    return next((grid for grid in _grids(rows) if _marks(grid) >= _MARKS), [])
+    """Return a code's modules, row by row: 1 is dark, 0 is light; nothing where there is none.
+
+    What is around it, its frame and the rest of a terminal's signs, is left out.
+    """
+    for grid in _grids(rows):
+        marks = list(_marks(grid))
+        if len(marks) >= _MARKS:
+            left, top = min(x for x, _ in marks), min(y for _, y in marks)
+            right, bottom = max(x for x, _ in marks), max(y for _, y in marks)
+            size = len(_MARK)
+            return [row[left : right + size] for row in grid[top : bottom + size]]
+    return []
 
 
 def _grids(rows: Sequence[str]) -> Iterator[list[str]]:
@@ -80,14 +90,12 @@ def _coloured(codes: str, ink: str, ground: str, *, swapped: bool) -> tuple[str,
     return ink, ground, swapped
 
 
-def _marks(grid: Sequence[str]) -> int:
-    """Return how many corner marks a grid has."""
-    count = 0
+def _marks(grid: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Yield where a grid has corner marks."""
     for y in range(len(grid) - len(_MARK) + 1):
         x = grid[y].find(_MARK[0])
         while x >= 0:
             inside = grid[y + 1 : y + len(_MARK)]
             if all(row.startswith(mark, x) for row, mark in zip(inside, _MARK[1:], strict=True)):
-                count += 1
+                yield x, y
             x = grid[y].find(_MARK[0], x + 1)
-    return count

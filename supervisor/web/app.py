@@ -140,7 +140,7 @@ class Site:
     async def ask_clear(self, request: Request) -> Response:
         """Show what it means to clear a session, and ask for its id."""
         status, bot, info = await self._with_session(request)
-        return self._page(request, "clear", status, bot=bot, session=info, wrong="")
+        return self._page(request, "clear", status, bot=bot, session=info, wrong=False)
 
     # To change something.
 
@@ -174,7 +174,7 @@ class Site:
         session = _session_of(bot)
         if form.get("typed", "").strip() != session:
             info = await self._sessions.shown(session)
-            facts = {"bot": bot, "session": info, "wrong": form.get("typed", "")}
+            facts = {"bot": bot, "session": info, "wrong": True}
             return self._page(request, "clear", status, **facts)
         await self._ask.call("session", op="clear", id=session)
         return self._said(bot["name"], "cleared: next, a new QR code is shown")

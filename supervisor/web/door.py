@@ -24,8 +24,9 @@ from supervisor.core.errors import SupervisorError
 
 HOST = "127.0.0.1"
 TOKEN_BYTES = 16
-END_S = 2.0
-# A page that ends sooner than that is broken: the next start waits, twice as long each time.
+END_S = 1.0
+# A page that ends sooner than that may be broken: but for the first time, the next start waits,
+# twice as long each time.
 SOON_S = 10.0
 PAUSE_S = (1.0, 60.0)
 _BACKLOG = 64
@@ -75,7 +76,7 @@ class Door:
         self._errors = -1  # what the page complained of
         self._ended = asyncio.Event()
         self._started_at = 0.0
-        self._pause_s = PAUSE_S[0]
+        self._pause_s = 0.0
         self._waiting: asyncio.TimerHandle | None = None
 
     @property
@@ -228,9 +229,9 @@ class Door:
         if self._listener is None:
             return
         _refuse(self._listener)
-        lived_s = time.monotonic() - self._started_at
-        pause_s = PAUSE_S[0] if lived_s > SOON_S else self._pause_s
-        self._pause_s = min(2 * pause_s, PAUSE_S[1])
+        pause_s = 0.0 if time.monotonic() - self._started_at > SOON_S else self._pause_s
+        least_s, most_s = PAUSE_S
+        self._pause_s = min(max(least_s, 2 * pause_s), most_s)
         self._waiting = asyncio.get_running_loop().call_later(pause_s, self._wait)
 
     def _leave(self) -> None:

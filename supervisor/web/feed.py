@@ -131,7 +131,7 @@ class Feed:
             if self._shown.get(name) != html:
                 self._shown[name] = html
                 pieces.append(_sent("part", {"id": name, "html": html}))
-        if self._first or self._lines:
+        if self._lines:
             lines = [self._lines.popleft() for _ in range(len(self._lines))]
             pieces.append(_sent("lines", {"anew": self._first, "lines": lines}))
             self._first = False

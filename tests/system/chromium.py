@@ -156,6 +156,10 @@ class Chromium:
         ]
         self.call("Emulation.setEmulatedMedia", features=features)
 
+    def scripts(self, *, on: bool) -> None:
+        """Run the pages' scripts, or none of them."""
+        self.call("Emulation.setScriptExecutionDisabled", value=not on)
+
     def picture(self, path: Path, *, whole: bool = True) -> None:
         """Write a picture of the page."""
         shot = self.call("Page.captureScreenshot", captureBeyondViewport=whole)

@@ -20,21 +20,26 @@ IMPORTED = re.compile(r"^import time: +\d+ \| +\d+ \| +([\w.]+)$", re.MULTILINE)
 
 # What is asked for only now and then, and costs a megabyte or more once it is loaded: a process's
 # figures, a drawn code, an open database, a session on its way out or in, the installed packages,
-# OpenSSL, the way to a browser.
+# OpenSSL, the way to a browser, the page.
 NEVER_AT_REST = {
     "_hashlib",
     "_ssl",
     "concurrent.futures.process",
     "email",
+    "h11",
     "http",
+    "jinja2",
     "importlib.metadata",
     "psutil",
     "segno",
     "sqlite3",
+    "starlette",
     "supervisor.session.transfer",
+    "supervisor.web.app",
     "tarfile",
     "unittest",
     "urllib.request",
+    "uvicorn",
     "websockets",
     "xml",
 }

@@ -1,12 +1,15 @@
 """A drawn code is told by its corner marks, in whatever signs; a picture without them is none."""
 
 import io
+from pathlib import Path
 
+import pytest
 import segno
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.presets.modules import is_code
+from supervisor.presets.modules import is_code, modules
+from supervisor.process.masks import row
 
 HALVES = " ▀▄█"
 
@@ -58,3 +61,16 @@ def test_two_marks_are_no_code() -> None:
     rows = rows_of(out.getvalue())
     assert is_code(rows)
     assert not is_code(rows[: len(rows) // 2])
+
+
+CODES = sorted((Path(__file__).parent / "codes").glob("*.txt"))
+
+
+@pytest.mark.parametrize("path", CODES, ids=lambda path: path.stem)
+def test_a_code_s_modules_are_taken_out_of_its_frame(path: Path) -> None:
+    """As tools draw them: a square of a size that codes have, with a mark in three corners."""
+    grid = modules([found for line in path.read_text().split("\n") if (found := row(line))])
+    assert len(grid) in range(21, 178, 4)
+    assert {len(line) for line in grid} == {len(grid)}
+    for line in (grid[0][:7], grid[0][-7:], grid[-1][:7], grid[6][:7]):
+        assert line == "1111111"
