@@ -13,7 +13,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse, RedirectResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-METHODS = ("GET", "HEAD", "POST")
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
     "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -68,9 +67,7 @@ class Guard:
         given, slash, rest = scope["path"].removeprefix("/").partition("/")
         if not same(given, self._token):
             return PlainTextResponse(_CLOSED, 403)
-        if scope["method"] not in METHODS:
-            return PlainTextResponse("405: GET or POST\n", 405)
-        if scope["method"] == "POST" and not _from_us(headers, f"http://{host}"):
+        if scope["method"] not in ("GET", "HEAD") and not _from_us(headers, f"http://{host}"):
             return PlainTextResponse("403: this was sent from another page\n", 403)
         if not slash:
             return RedirectResponse(f"/{self._token}/", 308)
