@@ -9,7 +9,7 @@ import json
 import time
 from collections import deque
 from collections.abc import AsyncGenerator, Coroutine
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from supervisor.web import views
@@ -22,6 +22,8 @@ CALM_S = 0.1
 # Ages, memory, and what no event tells.
 LOOK_S = 5.0
 RETRY_MS = 1000
+# A bot that asks for a link may have no code to show yet.
+CODE_S = 1.0
 # Asking takes the supervisor's time: of it we take so much at most.
 SHARE = 5.0
 # Events of a session's bot that leave its snapshots as they are.
@@ -44,6 +46,7 @@ class Feed:
         self._first = True
         self._code: dict[str, Any] | None = None
         self._codes = 0
+        self._code_came = asyncio.Event()
         self._link: asyncio.Task[None] | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._over = False
@@ -56,6 +59,10 @@ class Feed:
     async def run(self) -> AsyncGenerator[bytes, None]:
         """Yield events until the supervisor ends, or the page is gone."""
         yield f"retry: {RETRY_MS}\n\n".encode()
+        # First what was: a page that was just loaded is not to flicker.
+        async with aclosing(self._ask.stream("events", bot=self._bot, follow=False)) as events:
+            async for event in events:
+                self._note(event)
         self._follow(self._events())
         self._follow(self._logs())
         try:
@@ -88,6 +95,7 @@ class Feed:
         self._tasks.discard(task)
         if task is self._link:
             self._link = self._code = None
+            self._code_came.set()
         else:
             self._over = True
         if not task.cancelled():
@@ -97,11 +105,17 @@ class Feed:
     async def _events(self) -> None:
         async with aclosing(self._ask.stream("events", follow=True)) as events:
             async for event in events:
-                if event.get("bot") == self._bot:
-                    if event.get("event") == "restarted":
-                        self._restarts.append(event)
-                    self._stale |= event.get("event") not in _ELSEWHERE
+                self._note(event)
                 self._wake.set()
+
+    def _note(self, event: dict[str, Any]) -> None:
+        if event.get("bot") != self._bot:
+            return
+        self._stale |= event.get("event") not in _ELSEWHERE
+        if event.get("event") != "restarted" or event in self._restarts:
+            return
+        if not self._restarts or event["t"] >= self._restarts[-1]["t"]:  # else it is told again
+            self._restarts.append(event)
 
     async def _logs(self) -> None:
         args = {"bot": self._bot, "follow": True, "lines": views.LINES}
@@ -115,6 +129,7 @@ class Feed:
             async for item in items:
                 self._codes += 1
                 self._code = views.code(item, self._codes)
+                self._code_came.set()
                 self._wake.set()
 
     # What is sent.
@@ -144,7 +159,11 @@ class Feed:
     async def _facts(self, status: dict[str, Any]) -> dict[str, Any]:
         bot = views.bot(self._bot, status["bots"][self._bot])
         if bot["phase"] == "pairing" and self._link is None:
+            self._code_came.clear()
             self._link = self._follow(self._codes_shown())
+            with suppress(TimeoutError):
+                async with asyncio.timeout(CODE_S):
+                    await self._code_came.wait()
         now = time.monotonic()
         if bot["session"] and (self._stale or now - self._looked_at > LOOK_S):
             self._stale, self._looked_at = False, now

@@ -17,6 +17,7 @@ class Sessions:
 
     def __init__(self, config: Path) -> None:
         self._path = config
+        self._read: tuple[tuple[int, ...], Config] | None = None
 
     async def info(self, session_id: str) -> dict[str, Any]:
         """Return all that is known of a session. Raises: SupervisorError."""
@@ -38,9 +39,16 @@ class Sessions:
         return _manager(config, next(bots, None)).info(session_id)
 
     def _config(self) -> Config:
-        if self._path.is_file():
-            return load(self._path)
-        return default_config(self._path.parent, ["python"])
+        """Return the config as it is now; to read it is to look at the bots' sources as well."""
+        try:
+            found = self._path.stat()
+            mark: tuple[int, ...] = (found.st_mtime_ns, found.st_size, found.st_ino)
+        except FileNotFoundError:
+            mark = ()
+        if self._read is None or self._read[0] != mark:
+            new = load(self._path) if mark else default_config(self._path.parent, ["python"])
+            self._read = mark, new
+        return self._read[1]
 
 
 def _manager(config: Config, bot: BotConfig | None) -> SessionManager:

@@ -28,7 +28,8 @@ def span(seconds: object) -> str:
     if isinstance(seconds, int) and seconds < 10:  # noqa: PLR2004 - as below
         return f"{seconds} s"
     if seconds < 1:
-        return f"{max(0.0, seconds) * 1000:.{0 if seconds >= 0.01 else 1}f} ms"  # noqa: PLR2004 - from 10 ms on tenths say nothing
+        tenths = 0.00005 <= seconds < 0.01  # noqa: PLR2004 - elsewhere they say nothing
+        return f"{max(0.0, seconds) * 1000:.{1 if tenths else 0}f} ms"
     if seconds < 10:  # noqa: PLR2004 - from here on hundredths say nothing
         return f"{seconds:.2f} s"
     for limit, unit, name in _STEPS:

@@ -11,9 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from supervisor.process.masks import row
 from supervisor.web import serve
-from supervisor.web.code import picture
-from tests.system.harness import WAIT_S, Folder, Running, end_all, running
+from supervisor.web.code import copy, picture
+from tests.system.harness import ROOT, WAIT_S, Folder, Running, end_all, running
 from tests.system.webkit import OURS, Visitor, page_process, visitor
 
 EVIL = "<script>alert('x')</script><img src=x onerror=alert(1)>"
@@ -33,9 +34,16 @@ command = ["python", "-m", "bot"]
 session = "971505760057"
 watch = ["bot"]
 
+[bot.draws]
+command = ["/bin/sh", "-c", "cat code.txt; exec tail -f /dev/null"]
+session = "draws"
+ready = {{ alive_s = 3 }}
+watch = ["app"]
+
 [web]
 enabled = true
 """
+DRAWN = ROOT / "tests" / "unit" / "presets" / "codes" / "qrcode-terminal.txt"
 BOTS_OWN = "known-to-the-bots-alone"
 
 
@@ -46,9 +54,11 @@ def house(
     """One supervisor for all attacks: none may change anything. Its second bot wants a QR code."""
     folder = Folder(tmp_path_factory.mktemp("web"), bytecode_cache, CONFIG).with_shipped_bot()
     folder.write("app/x", "")
+    folder.write("code.txt", DRAWN.read_text())
     with running(folder, "run", BOT_SECRET=BOTS_OWN) as supervisor:
         supervisor.wait("verified", bot="evil")
         supervisor.wait("pairing", bot="echo")
+        supervisor.wait("pairing", bot="draws")
         yield folder, supervisor, visitor(supervisor)
     assert not end_all(folder)
 
@@ -304,6 +314,17 @@ def test_a_qr_code_s_payload_is_in_its_picture_alone(visit: Visitor, supervisor:
     for text in (page, feed, drawn.text):
         assert payload not in text
         assert payload[:12] not in text
+
+
+def test_a_code_that_a_bot_draws_itself_is_a_picture_too(visit: Visitor) -> None:
+    """Of just the modules that it drew; and the page has none of the signs."""
+    drawn = visit.get("bot/draws/code.svg")
+    assert drawn.headers["content-type"].startswith("image/svg+xml")
+    rows = [found for line in DRAWN.read_text().split("\n") if (found := row(line))]
+    assert drawn.text == copy(rows).decode()
+    page = visit.get("bot/draws").text
+    assert "code.svg" in page
+    assert rows[2] not in page
 
 
 # Bounds.

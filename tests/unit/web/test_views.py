@@ -100,6 +100,8 @@ def test_the_last_restarts_are_shown_the_newest_first() -> None:
 @pytest.mark.parametrize(
     ("seconds", "said"),
     [
+        (0.0, "0 ms"),
+        (-1.0, "0 ms"),
         (0.0004, "0.4 ms"),
         (0.0123, "12 ms"),
         (0.9999, "1000 ms"),
