@@ -180,6 +180,9 @@ ready = { log = "up" }
         page.until("document.querySelector('#output').innerText.endsWith('up')")
         assert page.run("document.querySelectorAll('#output .line').length") == 500
         assert page.run("output.scrollTop + output.clientHeight > output.scrollHeight - 24")
+        to_it.write("first\n")
+        to_it.flush()
+        page.until("document.querySelector('#output').innerText.endsWith('first')")
         page.click("#pause")
         to_it.write("<b>bold</b>\n")
         to_it.flush()
@@ -193,3 +196,22 @@ ready = { log = "up" }
         to_it.flush()
         page.until("document.querySelector('#output').innerText.endsWith('more')")
         assert page.run("document.querySelector('#output').scrollTop") == 0
+
+
+@pytest.mark.long
+def test_an_open_page_goes_on_after_an_upgrade(linked: Folder, page: Chromium) -> None:
+    """By itself, at the same address; what happens then is seen as before."""
+    with running(linked) as supervisor:
+        supervisor.wait("verified", bot="echo")
+        page.go(visitor(supervisor).url)
+        page.until(LIVE)
+        page.run("document.querySelector('#feed').textContent = 'to be told anew'")
+        done = linked.stillhere("upgrade", timeout_s=60)
+        assert done.returncode == 0, done.stderr
+        page.until(LIVE)
+        rows = page.run(ROWS)
+        after = supervisor.mark()
+        supervisor.client.call("restart", bot="echo")
+        supervisor.restarted(after)
+        page.until(f"{ROWS} === {rows + 1} && {PHASE} === 'up'")
+        page.go("about:blank")

@@ -7,6 +7,7 @@ const pause = document.getElementById("pause");
 const MOST = 500;
 let source = null;
 let waiting = [];
+let renewed = false;
 let leaving = false;
 
 // Puts a part in its place; who was on something in it stays there.
@@ -40,8 +41,10 @@ function take({ anew, lines }) {
     write(lines, anew);
     return;
   }
+  renewed ||= anew;
   waiting = (anew ? lines : waiting.concat(lines)).slice(-MOST);
-  pause.textContent = `Go on (${waiting.length})`;
+  // Of those that were sent anew, after a pause of the stream itself, some are here already.
+  pause.textContent = renewed ? "Go on" : `Go on (${waiting.length})`;
 }
 
 function tell(text) {
@@ -59,7 +62,7 @@ function connect() {
   });
   source.addEventListener("error", () => {
     if (leaving) return;
-    tell("not live: the supervisor can't be reached; trying again");
+    tell("not live, trying again. If the supervisor was started anew: stillhere web");
     if (source && source.readyState === EventSource.CLOSED) {
       source = null;
       setTimeout(connect, 3000);
@@ -86,8 +89,9 @@ pause.addEventListener("click", () => {
   pause.setAttribute("aria-pressed", String(paused));
   pause.textContent = paused ? "Go on" : "Pause";
   if (!paused) {
-    write(waiting, false);
+    write(waiting, renewed);
     waiting = [];
+    renewed = false;
   }
 });
 // Whoever scrolls up reads: then nothing moves.
