@@ -9,7 +9,7 @@ import click
 from supervisor.cli import target, words
 from supervisor.core.errors import SupervisorError
 from supervisor.doctor.checks import CHECKS
-from supervisor.doctor.examine import Report, examine
+from supervisor.doctor.examine import Report, examine, lay
 from supervisor.doctor.findings import Finding
 from supervisor.doctor.ground import Ground
 
@@ -35,13 +35,13 @@ def doctor(
     be read.
     """
     named, here = target.given(ctx), Path.cwd()
-    ground = Ground(here, named=named, only=bot)
+    ground = lay(here, named=named, only=bot)
     report = examine(ground)
     mended: list[str] = []
     if fix:
         mended = _mend(report, ask=not yes, quiet=as_json)
         if mended:  # what was mended may have been the cause of something else
-            ground = Ground(here, named=named, only=bot)
+            ground = lay(here, named=named, only=bot)
             report = examine(ground)
     if as_json:
         target.echo_json(_as_json(ground, report, mended))

@@ -2,16 +2,16 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
-from queue import Empty, SimpleQueue
+from pathlib import Path
 
 from supervisor.config import BotConfig
 from supervisor.core.errors import SupervisorError
 from supervisor.doctor.checks import CHECKS, Check
 from supervisor.doctor.findings import SEVERITIES, CannotTell, Finding, Findings
 from supervisor.doctor.ground import Ground
+from supervisor.doctor.world import World
 from supervisor.process.masks import Masks
 
 # A disk that hangs keeps who looks at it: so long we wait for one check.
@@ -30,15 +30,51 @@ class Report:
         return tuple(each for each in self.findings if each.severity in severities)
 
 
+def lay(
+    here: Path, *, named: Path | None = None, only: str | None = None, world: World | None = None
+) -> Ground:
+    """Return what the checks look at; see Ground for the arguments.
+
+    Raises: ConfigError for a bot that is not in the config; SupervisorError where the disk of the
+    project does not answer.
+    """
+    world = world or World()
+    made: list[Ground] = []
+    trouble: list[Exception] = []
+
+    def work() -> None:
+        try:
+            made.append(Ground(here, named=named, only=only, world=world))
+        except Exception as error:  # noqa: BLE001 - it is raised again below
+            trouble.append(error)
+
+    if not _within(PATIENCE_S, work):
+        shares = ", ".join(f"{mount.at} ({mount.kind})" for mount in world.mounts if mount.remote)
+        raise SupervisorError(
+            f"the project's disk does not answer within {PATIENCE_S:g} s",
+            f"a network's disk that is mounted, and may be away: {shares}" if shares else "dmesg",
+        )
+    if trouble:
+        raise trouble[0]
+    return made[0]
+
+
 def examine(ground: Ground, checks: Iterable[Check] = CHECKS) -> Report:
     """Make all checks, and return what they say. Raises nothing for a check that fails."""
     asked = [(check, bot, ask) for check in checks for bot, ask in _asked(ground, check)]
     masks = Masks(ground.config.logs.mask if ground.config else ())
-    found = [
-        _without_secrets(finding, masks)
-        for check, bot, ask in asked
-        for finding in _said(check, bot, ask)
-    ]
+    found: list[Finding] = []
+    patience_s = PATIENCE_S
+    for check, bot, ask in asked:
+        said = _in_time(ask, patience_s)
+        if said is None:
+            why = f"no answer in {patience_s:g} s: a disk or a network share hangs"
+            said = [Finding(severity="unknown", seen=why)]
+            patience_s = PATIENCE_S / 10  # where one hangs, others may: not each is waited for
+        name = bot.name if bot is not None else None
+        for each in said or [Finding(severity="ok", seen=check.fine)]:
+            named = replace(each, check=check.id, bot=each.bot or name)
+            found.append(_without_secrets(named, masks))
     found.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     return Report(tuple(found), len(asked))
 
@@ -55,13 +91,6 @@ def _asked(
                 yield bot, partial(check.each, ground, bot)
 
 
-def _said(check: Check, bot: BotConfig | None, ask: Callable[[], Findings]) -> list[Finding]:
-    """Return what one check says of one bot, or of all."""
-    name = bot.name if bot is not None else None
-    found = _in_time(ask) or [Finding(severity="ok", seen=check.fine)]
-    return [replace(each, check=check.id, bot=each.bot or name) for each in found]
-
-
 def _without_secrets(finding: Finding, masks: Masks) -> Finding:
     """Return it as it may be shown: a command, or what a bot said, may hold a token."""
     return replace(
@@ -74,14 +103,18 @@ def _without_secrets(finding: Finding, masks: Masks) -> Finding:
     )
 
 
-def _in_time(ask: Callable[[], Findings]) -> list[Finding]:
-    """Ask in a thread that is left alone if it hangs."""
-    answers: SimpleQueue[list[Finding]] = SimpleQueue()
-    threading.Thread(target=lambda: answers.put(_tried(ask)), daemon=True).start()
-    with suppress(Empty):
-        return answers.get(timeout=PATIENCE_S)
-    why = f"no answer in {PATIENCE_S:g} s: a disk or a network share hangs"
-    return [Finding(severity="unknown", seen=why)]
+def _in_time(ask: Callable[[], Findings], patience_s: float) -> list[Finding] | None:
+    """Return what one check says; None: nothing in that time."""
+    found: list[Finding] = []
+    return found if _within(patience_s, lambda: found.extend(_tried(ask))) else None
+
+
+def _within(patience_s: float, work: Callable[[], None]) -> bool:
+    """Do work in a thread that is left alone if it hangs; return whether it ended in time."""
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(patience_s)
+    return not thread.is_alive()
 
 
 def _tried(ask: Callable[[], Findings]) -> list[Finding]:

@@ -4,19 +4,7 @@ from pathlib import Path
 
 from supervisor.doctor.findings import Finding, Findings, line
 from supervisor.doctor.ground import Ground
-from supervisor.watch.kernel import REMOTE
 
-# Of FUSE those that are a network's; of the others it is not known.
-_REMOTE_FUSE = (
-    "sshfs",
-    "rclone",
-    "glusterfs",
-    "s3fs",
-    "gcsfuse",
-    "davfs",
-    "curlftpfs",
-    "gvfsd-fuse",
-)
 _IN_MEMORY = ("tmpfs", "ramfs")
 
 
@@ -25,7 +13,7 @@ def network(ground: Ground) -> Findings:
     told: set[Path] = set()
     for place in ground.places():
         mount = ground.world.mount_of(place.path)
-        if mount.at in told or not _remote(mount.kind):
+        if mount.at in told or not mount.remote:
             continue
         told.add(mount.at)
         local = ground.world.home / place.path.name
@@ -36,13 +24,13 @@ def network(ground: Ground) -> Findings:
             cause="locks, renames and modes do not work there as they must: two copies may run, a"
             " database may be torn, a session may be read by others",
             fix="stop the bots, move it to a local disk, and say in the config where it is",
-            commands=(line("mv", place.path, local),) if place.path.exists() else (),
+            commands=(line("mv", place.path, local),),
             edit=place.edit(local),
         )
     for bot in ground.bots:
         for root in bot.watch:
             mount = ground.world.mount_of(root)
-            if _remote(mount.kind) and mount.at not in told:
+            if mount.remote and mount.at not in told:
                 told.add(mount.at)
                 yield Finding(
                     severity="note",
@@ -52,10 +40,6 @@ def network(ground: Ground) -> Findings:
                     " every 0.5 s",
                     fix="work on a copy on a local disk (in WSL: below your Linux home)",
                 )
-
-
-def _remote(kind: str) -> bool:
-    return kind in REMOTE or kind.removeprefix("fuse.") in _REMOTE_FUSE
 
 
 def kept(ground: Ground) -> Findings:

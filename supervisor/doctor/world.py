@@ -12,6 +12,19 @@ from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.doctor.findings import CannotTell
+from supervisor.watch.kernel import REMOTE
+
+# Of FUSE those that are a network's; of the others it is not known.
+_REMOTE_FUSE = (
+    "sshfs",
+    "rclone",
+    "glusterfs",
+    "s3fs",
+    "gcsfuse",
+    "davfs",
+    "curlftpfs",
+    "gvfsd-fuse",
+)
 
 
 class Mount(NamedTuple):
@@ -19,6 +32,11 @@ class Mount(NamedTuple):
 
     at: Path
     kind: str
+
+    @property
+    def remote(self) -> bool:
+        """Whether it is of a network, or of another system."""
+        return self.kind in REMOTE or self.kind.removeprefix("fuse.") in _REMOTE_FUSE
 
 
 def _is_container() -> bool:
@@ -72,17 +90,24 @@ class World:
                 found[uid] = had[0] + instances, had[1] + watches
         return found
 
-    def mount_of(self, path: Path) -> Mount:
-        """Return the mount that a path lies on. Raises: CannotTell, OSError."""
-        mounts: dict[str, str] = {}
+    @property
+    def mounts(self) -> list[Mount]:
+        """All mounts, those that hide others later (proc_pid_mountinfo(5)). Raises: OSError."""
+        found: list[Mount] = []
         for text in (self.proc / "self" / "mountinfo").read_text().splitlines():
             words = text.split(" ")
             if "-" in words[5:]:
-                mounts[_unescaped(words[4])] = words[words.index("-", 5) + 1]
-        real = Path(os.path.realpath(path))
-        for each in (real, *real.parents):
-            if str(each) in mounts:
-                return Mount(each, mounts[str(each)])
+                found.append(Mount(Path(_unescaped(words[4])), words[words.index("-", 5) + 1]))
+        return found
+
+    def mount_of(self, path: Path) -> Mount:
+        """Return the mount that a path lies on. Raises: CannotTell, OSError."""
+        mounts = {mount.at: mount for mount in self.mounts}
+        for look in (os.path.abspath, os.path.realpath):
+            place = Path(look(path))
+            found = next((mounts[each] for each in (place, *place.parents) if each in mounts), None)
+            if found is not None and (found.remote or look is os.path.realpath):
+                return found  # a network's disk is not touched: it may hang
         raise CannotTell(f"it is not known on which filesystem {path} lies")
 
 

@@ -33,6 +33,38 @@ def test_sessions_on_a_network_share(project: Project, kind: str) -> None:
     project.well(world)
 
 
+@pytest.mark.parametrize(("what", "code"), [("sessions", 1), ("logs", 0)])
+def test_a_share_that_does_not_answer(project: Project, what: str, code: int) -> None:
+    """A real mount at which nobody answers: it is said, and nothing waits for ever."""
+    if why := lacks_namespaces("-m"):
+        pytest.skip(why)
+    if not os.access("/dev/fuse", os.W_OK):
+        pytest.skip("there is no /dev/fuse that we may use: root would, with the module loaded")
+    place = project.home / "logs" if what == "logs" else project.root / what
+    project.config(f'{BOT}[logs]\nfolder = "{project.home}/logs"\n')
+    place.mkdir(exist_ok=True)
+    script = f"""
+        exec 9<>/dev/fuse
+        mount -i -t fuse.sshfs -o fd=9,rootmode=40000,user_id=0,group_id=0 host:/share {place}
+        "$PYTHON" -c 'if True:
+            from supervisor.doctor import examine
+            from supervisor.cli.main import main
+            examine.PATIENCE_S = 1.0
+            main()' doctor --json
+    """
+    done = in_namespaces(("-m",), script, project.root)
+    assert done.returncode == code, done.stderr
+    if code:
+        assert f"{place} (fuse.sshfs)" in done.stderr
+    else:
+        found = json.loads(done.stdout)["findings"]
+        hang = [each for each in found if "no answer in" in each["seen"]]
+        assert {each["severity"] for each in hang} == {"unknown"}
+        told = [each["seen"] for each in found if each["check"] == "network"]
+        assert [str(place) in each for each in told] == [True]
+        assert "python" in {each["check"] for each in found if each["severity"] == "ok"}
+
+
 def test_source_on_a_network_share(project: Project) -> None:
     """Others' saves are seen late there; nothing is broken by that."""
     (project.root / "src").mkdir()
