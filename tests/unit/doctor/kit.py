@@ -67,7 +67,9 @@ class Project:
     def world(self, **changes: Any) -> World:
         """Return the machine, with something else about it."""
         given: dict[str, Any] = {"container": False, "units": (self.units,), "home": self.home}
-        return World(**{**given, **changes})
+        world = World(**{**given, **changes})
+        world.__dict__["inotify"] = {}  # what others on this machine watch is no matter here
+        return world
 
     def config(self, text: str) -> None:
         """Write the config."""

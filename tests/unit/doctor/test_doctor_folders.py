@@ -49,7 +49,7 @@ def test_a_share_that_does_not_answer(project: Project, what: str, code: int) ->
         "$PYTHON" -c 'if True:
             from supervisor.doctor import examine
             from supervisor.cli.main import main
-            examine.PATIENCE_S = 1.0
+            examine.PATIENCE_S = {0.2 if code else 1.0}
             main()' doctor --json
     """
     done = in_namespaces(("-m",), script, project.root)
@@ -194,6 +194,6 @@ def test_it_changes_nothing(project: Project) -> None:
     project.live.chmod(0o755)
     (project.store / "tmp").rmdir()
     before = seen(project.root)
-    assert project.doctor("-v").returncode == 1
+    assert project.asked().of("problem")
     assert seen(project.root) == before
     assert ID in before["config.toml"][3].decode()
