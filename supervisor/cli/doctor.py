@@ -129,7 +129,9 @@ def _lines(finding: Finding, signs: dict[str, str]) -> list[str]:
         lines.append(f"    why: {words.clean(finding.cause)}")
     if finding.fix:
         lines.append(f"    fix: {words.clean(finding.fix)}")
-    lines += [f"         {words.clean(line)}" for line in finding.edit.splitlines()]
+    if finding.edit:
+        lines.append("         in config.toml (stillhere init writes one, if there is none):")
+    lines += [f"           {words.clean(line)}" for line in finding.edit.splitlines()]
     lines += [f"         $ {words.clean(command)}" for command in finding.commands]
     if finding.mend is not None:
         lines.append("    --fix does it")

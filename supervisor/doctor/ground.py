@@ -146,12 +146,6 @@ class Ground:
         found = bots.get(bot.name) if isinstance(bots, dict) else None
         return found if isinstance(found, dict) else {}
 
-    @cached_property
-    def ours(self) -> frozenset[int]:
-        """The processes of the supervisor, of all below it, and our own."""
-        pid = self.pid
-        return frozenset({os.getpid(), *(with_descendants([pid]) if pid else ())})
-
     def tree_of(self, bot: BotConfig) -> list[int]:
         """Return the processes of a bot that its supervisor runs."""
         pid = self.status(bot).get("pid")

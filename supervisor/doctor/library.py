@@ -51,7 +51,7 @@ def library(ground: Ground, bot: BotConfig) -> Findings:
             seen=f"{preset.name} is not installed",
             cause="its source uses it, and it is in no folder where that is looked for",
             fix="install it",
-            commands=(_install(ground, bot, min(used)),),
+            commands=_install(ground, bot, min(used)),
         )
     elif preset.name in READ and not _was_read(preset.name, installed):
         yield Finding(
@@ -64,16 +64,21 @@ def library(ground: Ground, bot: BotConfig) -> Findings:
         )
 
 
-def _install(ground: Ground, bot: BotConfig, package: str) -> str:
-    """Return the command that installs a bot's library."""
+def _install(ground: Ground, bot: BotConfig, package: str) -> tuple[str, ...]:
+    """Return the commands that install a bot's library."""
     if _is_node(bot):
         listed = bot.cwd / "package-lock.json"
         words = (
             ["ci"] if listed.exists() else ["install", *([] if _lists(bot, package) else [package])]
         )
-        return line("npm", "--prefix", bot.cwd, *words)
-    python = interpreter(bot, ground.settled.root) or sys.executable
-    return line(python, "-m", "pip", "install", package)
+        return (line("npm", "--prefix", bot.cwd, *words),)
+    root = ground.settled.root
+    python = interpreter(bot, root)
+    if python in (None, sys.executable) and bot.command[0] in ("python", "python3"):
+        own = root / ".venv"  # what lies there is what `python` means then
+        made = line("python3", "-m", "venv", own)
+        return made, line(own / "bin" / "python", "-m", "pip", "install", package)
+    return (line(python or "python3", "-m", "pip", "install", package),)
 
 
 def _lists(bot: BotConfig, package: str) -> bool:
@@ -105,11 +110,12 @@ def _site_packages(ground: Ground, bot: BotConfig) -> Iterator[Path]:
     python = interpreter(bot, ground.settled.root)
     if python is None:
         return
-    for prefix in dict.fromkeys((Path(python).parent.parent, Path("/usr/local"), Path("/usr"))):
+    own = Path(python).parent.parent
+    for prefix in (own, ground.world.home / ".local", Path("/usr/local"), Path("/usr")):
         yield from prefix.glob("lib/python3*/site-packages")
         yield from prefix.glob("lib/python3*/dist-packages")
         if (prefix / "pyvenv.cfg").exists():
-            return  # an environment of its own looks nowhere else
+            return  # an environment of its own looks nowhere else, as a rule
 
 
 def _was_read(name: str, version: str) -> bool:

@@ -29,7 +29,7 @@ def copies(ground: Ground, bot: BotConfig) -> Findings:
     for pid in _writers(ground, bot):
         found.setdefault(pid, "writes its session")
     orphans = set(_orphans(ground, bot))
-    others = [pid for pid in sorted(found) if _is_other(ground, pid, orphans)]
+    others = [pid for pid in sorted(found) if pid not in orphans and _is_other(ground, pid)]
     if not others or (not ground.running and _alone(others)):
         return
     yield Finding(
@@ -58,8 +58,17 @@ def _alone(pids: list[int]) -> bool:
     return sum(_parent(pid) not in pids for pid in pids) == 1
 
 
-def _is_other(ground: Ground, pid: int, orphans: set[int]) -> bool:
-    return pid not in ground.ours and pid not in orphans and pid != os.getpid()
+def _is_other(ground: Ground, pid: int) -> bool:
+    """Return whether it lives, and is neither the supervisor's nor us.
+
+    Asked from below, now: a bot may have been restarted since it was found.
+    """
+    above = pid
+    while above > 1:
+        if above == ground.pid or pid == os.getpid():
+            return False
+        above = _parent(above)
+    return Path(f"/proc/{pid}").exists()
 
 
 def _same(ground: Ground, bot: BotConfig) -> Iterator[int]:

@@ -162,7 +162,9 @@ def session_place(ground: Ground, bot: BotConfig) -> Findings:
         known = {str(here / name) for name in bot.session_files}
         right = not named or any(str(bot.cwd / name) in known for name in named)
     else:
-        right = not named or any(_real(bot.cwd / name) == _real(here) for name in named)
+        right = not named or any(
+            _real(bot.cwd / name).is_relative_to(_real(here)) for name in named
+        )
     if not right:
         path = bot.cwd / named[0]
         yield Finding(
@@ -206,8 +208,8 @@ def _named(bot: BotConfig) -> list[str]:
     return place.named(session, project, bot.cwd)
 
 
-def _real(path: Path) -> str:
-    return os.path.realpath(path)
+def _real(path: Path) -> Path:
+    return Path(os.path.realpath(path))
 
 
 def _edit(bot: BotConfig, root: Path, path: Path, *, folder: bool) -> str:
@@ -255,8 +257,15 @@ def watched(ground: Ground, bot: BotConfig) -> Findings:
         scan = tree.scan(alarm())
     except Cancelled:
         raise CannotTell("there are more files than can be looked at in a second") from None
-    likely = {path.rpartition("/")[0] for path in scan.files if path.endswith(_SIGNS)}
-    found = sorted(folder for folder in likely if _is_session(Path(folder)))
+    likely = [path for path in sorted(scan.files) if path.endswith(_SIGNS)]
+    folders = {path.rpartition("/")[0] for path in likely}
+    sessions = {folder for folder in folders if _is_session(Path(folder))}
+    # A folder of its own is ignored as a whole; where source lies beside it, file by file.
+    found = [
+        path if path.rpartition("/")[0] in tree.roots else path.rpartition("/")[0]
+        for path in likely
+        if path.rpartition("/")[0] in sessions
+    ]
     again = [path for path in _restarted_by(ground, bot) if tree.interesting(path)]
     for path in dict.fromkeys((*found, *again)):
         name = os.path.relpath(path, tree.base)

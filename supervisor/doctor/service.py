@@ -94,9 +94,11 @@ def unit(ground: Ground) -> Findings:
     for path, manager in _units(ground):
         with path.open(encoding="utf-8", errors="surrogateescape") as file:
             found = file.read(_UNIT_BYTES)
-        if why := _outdated(ground, path, found, manager=manager):
+        old = units.outdated(found, ground.config)
+        if why := old or _differs(ground, path, found, manager=manager):
             yield Finding(
-                severity="problem",
+                # It may be that only who asks has another environment than who wrote it.
+                severity="problem" if old else "note",
                 seen=f"{path} is out of date: {why}",
                 cause="it is written once; the service goes on with the paths, the timeouts and the"
                 " sandbox of then",
@@ -120,11 +122,9 @@ def _units(ground: Ground) -> Iterator[tuple[Path, bool]]:
                     yield path, at > 0
 
 
-def _outdated(ground: Ground, path: Path, found: str, *, manager: bool) -> str:
-    """Say why a unit should be written anew; "" if it need not. Raises: SupervisorError."""
+def _differs(ground: Ground, path: Path, found: str, *, manager: bool) -> str:
+    """Say what a unit would have today; "" if it has all of that. Raises: SupervisorError."""
     config = ground.settled
-    if why := units.outdated(found, config):
-        return why
     user = pwd.getpwuid(os.getuid()).pw_name if manager else _user(found)
     now = units.text(
         config, places.look(config, name=path.stem, user=user, manager=manager)

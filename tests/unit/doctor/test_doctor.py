@@ -56,7 +56,7 @@ def test_problems_come_first(project: Project, capsys: Out) -> None:
     assert "    --fix does it" in lines
     (note,) = (at for at, line in enumerate(lines) if line.startswith("! stop (echo): "))
     assert note > lines.index("    --fix does it")
-    assert '         command = ["python", "bot.py"]' in lines
+    assert '           command = ["python", "bot.py"]' in lines
 
 
 def test_as_json(project: Project, capsys: Out) -> None:

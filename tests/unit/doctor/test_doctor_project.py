@@ -151,6 +151,26 @@ def test_a_session_that_is_watched(project: Project) -> None:
     assert "watched" not in {each.check for each in project.asked().of("problem", "unknown")}
 
 
+def test_a_session_among_the_watched_source(project: Project) -> None:
+    """It lies right beside the source: its files are ignored, not the folder."""
+    project.add('[bot.echo]\nwatch = ["."]')
+    (project.root / "creds.json").write_text(json.dumps(dict.fromkeys(KEYS, "x")))
+    found = project.problem("watched")
+    assert found.seen.startswith("creds.json is watched")
+    project.add(found.edit)
+    project.well()
+
+
+def test_a_session_within_what_the_config_names(project: Project) -> None:
+    """The source names a folder in it: the whole is copied, so that is right."""
+    creds(baileys(project))
+    (project.root / "index.js").write_text(BAILEYS.replace("auth_info", "data/auth_info"))
+    (project.root / "data").mkdir()
+    (project.root / "auth_info").rename(project.root / "data" / "auth_info")
+    project.add('[bot.echo]\nsession_path = "data"')
+    assert "session-place" not in {each.check for each in project.asked().of("problem")}
+
+
 def test_what_the_bot_writes_is_watched(project: Project) -> None:
     """The journal has one data file as the only change, again and again."""
     (project.root / "data").mkdir()
