@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from supervisor.config import load
+from tests.commandline import differs
 from tests.system.harness import PHONE, ROOT, WAIT_S, Folder, running
 
 BOT = {"phase", "pid", "generation", "restarts", "session", "last_restart"}
@@ -165,6 +166,12 @@ def test_start_stop_pause_resume(linked: Folder) -> None:
             assert phone.wait_reply(phone.send("!ping")).text == "ping-pong"
         assert len(supervisor.seen("restarted", mark)) == 1
         assert len(supervisor.seen("spawned", mark)) == 1
+
+        supervisor.wait("spare_ready", mark)
+        assert not differs("status", linked.json("status"))
+        assert not differs("reload", linked.json("reload"))
+        logged = linked.stillhere("logs", "--json", "-n", "1").stdout
+        assert not differs("logs", json.loads(logged.splitlines()[0]))
 
         wrong = linked.stillhere("restart", "nobody")
         assert (wrong.returncode, "one of server, echo" in wrong.stderr) == (1, True)
