@@ -167,7 +167,7 @@ def test_start_stop_pause_resume(linked: Folder) -> None:
         assert len(supervisor.seen("restarted", mark)) == 1
         assert len(supervisor.seen("spawned", mark)) == 1
 
-        supervisor.wait("spare_ready", mark)
+        supervisor.until(lambda: supervisor.status()["spare"] is not None, "a spare")
         assert not differs("status", linked.json("status"))
         assert not differs("reload", linked.json("reload"))
         logged = linked.stillhere("logs", "--json", "-n", "1").stdout
