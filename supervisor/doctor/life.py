@@ -189,11 +189,11 @@ def _why_pairing(ground: Ground, bot: BotConfig) -> str:
     closed = _last(records, {"epoch_closed", "verified"})
     if closed is not None and closed["event"] == "epoch_closed":
         return f"its link has ended: {closed.get('why')}"
+    if not _last(records, {"linked", "verified"}):
+        return "nobody has scanned one yet"
     if bot.session is not None and not ground.live(bot).files:
         folder = ground.settled.session_dir(bot)
         return f"nothing is ever written into {folder}: the bot keeps its session elsewhere"
-    if not _last(records, {"linked", "verified"}):
-        return "nobody has scanned one yet"
     return "the network does not take the session that there is, or the bot does not read it"
 
 

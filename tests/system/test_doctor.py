@@ -103,7 +103,7 @@ def test_a_bot_that_fails_and_a_supervisor_that_is_killed(
         supervisor.wait("failed")
         code, found = _found(folder)
         assert (code, "FAILED" in found["online"]["seen"]) == (1, True)
-        folder.write("bot.py", BOT)
+        folder.replace("bot.py", BOT)  # at once: half a file would be another restart
         supervisor.wait("restarted")
         pid = supervisor.status("one")["pid"]
         os.kill(pid, signal.SIGSTOP)  # else it would end with its supervisor
@@ -116,3 +116,13 @@ def test_a_bot_that_fails_and_a_supervisor_that_is_killed(
         os.kill(pid, signal.SIGCONT)
         supervisor.until(lambda: not alive(pid), "gone")
         assert "orphans" not in _found(folder)[1]
+
+
+def test_a_bot_that_waits_for_its_first_link(folder: Folder) -> None:
+    """A newcomer is told to scan, and not that the session lies elsewhere."""
+    with running(folder) as supervisor:
+        supervisor.wait("pairing", bot="echo")
+        code, found = _found(folder, "echo")
+    assert (code, set(found)) == (1, {"online"})
+    assert found["online"]["cause"] == "nobody has scanned one yet"
+    assert found["online"]["commands"] == ["stillhere link echo"]
