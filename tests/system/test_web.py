@@ -16,6 +16,37 @@ ROWS = "document.querySelectorAll('.timeline > li').length"
 CODE = "document.querySelector('.code')"
 LIVE = "document.querySelector('#feed').textContent === 'live'"
 
+# What has no meaning without a name.
+NAMED = ("link", "button", "textbox", "checkbox", "image", "region", "navigation", "table", "log")
+# Of each text that can be seen: how well it can be told from what is behind it (WCAG 2, 1.4.3).
+CONTRAST = """(() => {
+  const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+  const light = (colour) => {
+    const [r, g, b] = colour.map((c) => {
+      const part = c / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const ground = (each) => {
+    for (let at = each; at; at = at.parentElement) {
+      const colour = numbers(getComputedStyle(at).backgroundColor);
+      if (colour.length === 3 || colour[3] === 1) return colour.slice(0, 3);
+    }
+    return [255, 255, 255];
+  };
+  const bad = [];
+  for (const each of document.querySelectorAll("body *")) {
+    const own = [...each.childNodes].some((n) => n.nodeType === 3 && n.textContent.trim());
+    if (!own || !each.checkVisibility() || each.closest("svg, noscript")) continue;
+    const front = light(numbers(getComputedStyle(each).color).slice(0, 3));
+    const back = light(ground(each));
+    const ratio = (Math.max(front, back) + 0.05) / (Math.min(front, back) + 0.05);
+    if (ratio < 4.5) bad.push(`${each.className} ${each.textContent.trim()}: ${ratio}`);
+  }
+  return bad;
+})()"""
+
 pytestmark = needs_chromium
 
 
@@ -64,6 +95,7 @@ def test_a_person_links_it_and_restarts_it_and_sees_all_of_that(
         page.until(f"{PHASE} === 'pairing' && {LIVE}")
         page.until(f"{CODE}?.complete && {CODE}.naturalWidth > 0")
         page.until("Number(document.querySelector('[data-left]').textContent) > 0")
+        assert page.run(CONTRAST) == []
         scan = [sys.executable, "-m", "bot.phone", "scan"]
         env = folder.environment()
         done = subprocess.run(scan, cwd=folder.root, env=env, check=False, timeout=30)
@@ -215,3 +247,44 @@ def test_an_open_page_goes_on_after_an_upgrade(linked: Folder, page: Chromium) -
         supervisor.restarted(after)
         page.until(f"{ROWS} === {rows + 1} && {PHASE} === 'up'")
         page.go("about:blank")
+
+
+@pytest.mark.long
+def test_whoever_does_not_see_it_or_has_no_mouse_can_use_it(linked: Folder, page: Chromium) -> None:
+    """Landmarks, headings, names; contrast in light and dark; focus stays where a part changes."""
+    with running(linked) as supervisor, visited(page, supervisor) as url:
+        page.until(f"{LIVE} && document.querySelectorAll('.snapshots tbody tr').length > 0")
+        page.call("Accessibility.enable")
+        restore = page.run("document.querySelector('.snapshots a').href").removeprefix(url)
+        for path in ("bot/echo", "bot/server", "bot/echo/clear", restore):
+            page.go(url + path)
+            tree = page.call("Accessibility.getFullAXTree")["nodes"]
+            seen = [
+                (node["role"]["value"], node.get("name", {}).get("value", ""))
+                for node in tree
+                if not node.get("ignored")
+            ]
+            roles = [role for role, _ in seen]
+            assert roles.count("main") == roles.count("banner") == 1
+            assert [role for role, name in seen if not name and role in NAMED] == []
+            levels = page.run(
+                "[...document.querySelectorAll('h1, h2, h3')].map((h) => Number(h.tagName[1]))"
+            )
+            assert levels[0] == 1
+            assert levels.count(1) == 1
+            for dark in (False, True):
+                page.look_like(width=1200, height=900, dark=dark)
+                assert page.run(CONTRAST) == []
+        page.look_like(width=1200, height=900, still=True)
+        page.go(f"{url}bot/echo")
+        page.until(LIVE)
+        assert page.run("document.getAnimations().length") == 0
+        page.run("document.querySelector('.timeline > li').focus()")
+        before = page.run("document.activeElement.id")
+        page.until("getComputedStyle(document.querySelector('.parts')).display === 'flex'")
+        after = supervisor.mark()
+        supervisor.client.call("restart", bot="echo")
+        supervisor.restarted(after)
+        rows = "document.querySelectorAll('.timeline > li')"
+        page.until(f"{rows}.length > 1 && {rows}[0].id !== '{before}'")
+        assert page.run("document.activeElement.id") == before

@@ -128,6 +128,8 @@ def test_a_field_that_is_new_and_has_a_default_needs_no_new_format() -> None:
         del bot["state"]["settling"]
         if bot["child"] is not None:
             del bot["child"]["readers"][0]["skips"]
+    without_page = {key: each for key, each in document.items() if key != "web"}
+    assert decoded(json.dumps(without_page).encode()) == replace(WHOLE, web=None)
     assert decoded(json.dumps(document).encode()) == WHOLE
 
 
