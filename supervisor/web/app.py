@@ -145,10 +145,11 @@ class Site:
     # To change something.
 
     async def restart(self, request: Request) -> Response:
-        """Restart a bot; how it goes is seen on its page."""
+        """Restart a bot, or start one that is down; how it goes is seen on its page."""
         _, bot, _ = await self._sent(request)
-        await self._ask.call("restart", bot=bot["name"])
-        return self._said(bot["name"], "a restart was asked for")
+        command = "start" if bot["phase"] == "down" else "restart"
+        await self._ask.call(command, bot=bot["name"])
+        return self._said(bot["name"], f"a {command} was asked for")
 
     async def snapshot(self, request: Request) -> Response:
         """Take a snapshot."""

@@ -261,3 +261,18 @@ def test_on_a_terminal_dev_prints_the_address(new_folder: Callable[..., Folder])
         terminal.wait("ready> ")
     journal = (folder.root / ".session-cache" / ".events.jsonl").read_text()
     assert Visitor(found[1]).token not in journal
+
+
+@pytest.mark.long
+def test_one_that_was_stopped_is_started_from_the_page(new_folder: Callable[..., Folder]) -> None:
+    """A restart of what is down is a start; it is said which it was."""
+    with running(made(new_folder)) as supervisor:
+        supervisor.wait("verified")
+        supervisor.client.call("stop", bot="one")
+        visit = visitor(supervisor)
+        after = supervisor.mark_now()
+        told = visit.post("bot/one/restart", key=visit.key("bot/one"))
+        assert told.status == 303
+        supervisor.wait("verified", after)
+        page = visit.ask(visit.path + "bot/" + told.headers["location"].removeprefix("../"))
+        assert "a start was asked for" in page.text
