@@ -16,6 +16,8 @@ from supervisor.session.files import read_file
 
 SUFFIXES = (".py", ".js", ".mjs", ".cjs", ".jsx", ".ts", ".mts", ".cts", ".tsx")
 _NEVER = ("node_modules", "site-packages", "__pycache__", "venv", "dist", "build")
+# What lies in a browser's profile: its extensions are scripts, and nobody's source here.
+_PROFILE = "Local State"
 _FILES_MAX = 400
 _FOLDERS_MAX = 200
 _BYTES_MAX = 256 << 10
@@ -75,6 +77,8 @@ def _sources(roots: Sequence[Path]) -> Iterator[Path]:
         try:
             entries = sorted(os.scandir(here), key=lambda entry: entry.name)
         except OSError:
+            continue
+        if any(entry.name == _PROFILE for entry in entries):
             continue
         for entry in entries:
             if entry.name.startswith(".") or entry.name in _NEVER:

@@ -197,3 +197,17 @@ def test_a_session_that_is_a_link_to_elsewhere_is_followed(tmp_path: Path) -> No
         (bot,) = choose.default_config(folder, ["./bot"]).bots.values()
         assert bot.session_path == folder
         assert "session.json" in bot.session_files
+
+
+def test_a_browsers_own_scripts_are_no_source(tmp_path: Path) -> None:
+    """A profile in a folder called like a session is one, also once it has extensions in it."""
+    profile = tmp_path / "tokens" / "me"
+    extension = profile / "Default" / "Extensions" / "x" / "1.0"
+    extension.mkdir(parents=True)
+    (extension / "background.js").write_text("require('baileys')")
+    (bot,) = choose.default_config(tmp_path, ["./bot"]).bots.values()
+    assert "tokens" not in bot.session_files
+    (profile / "Local State").write_text("{}")
+    (bot,) = choose.default_config(tmp_path, ["./bot"]).bots.values()
+    assert "tokens" in bot.session_files
+    assert bot.library.name == "generic"
