@@ -5,19 +5,22 @@ nothing that a person could have said, so more is assumed, and all of it is told
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 from supervisor.config import BotConfig, Config, ReadyCheck, places
 from supervisor.config import default_config as plain_config
 from supervisor.config import load as plain_load
 from supervisor.config.preset import GENERIC, Preset, SessionPlace
-from supervisor.core.errors import ConfigError
+from supervisor.core.errors import ConfigError, SupervisorError
 from supervisor.presets import place, source
 from supervisor.presets.library import known
 from supervisor.presets.source import Project
 from supervisor.session.proof.profile import KNOWN as KINDS
+from supervisor.session.storage.store import Store
 
 AUTO = "auto"
 # What people write by hand: bots put their data beside it, all the time.
@@ -52,7 +55,13 @@ def settled(config: Config, *, alone: bool = False) -> Config:
     if problems:
         raise ConfigError(problems, f"The file is {config.path}.")
     bots = {
-        name: _settled(bot, presets, alone=alone, usual=_is_filled(config, bot))
+        name: _settled(
+            bot,
+            presets,
+            alone=alone,
+            usual=_is_filled(config, bot),
+            kept=partial(_kept, config, bot),
+        )
         for name, bot in config.bots.items()
     }
     config = replace(config, bots=bots)
@@ -107,10 +116,31 @@ def recognised(project: Project, presets: Mapping[str, Preset]) -> tuple[Preset,
     return presets[GENERIC.name], ""
 
 
+def _kept(config: Config, bot: BotConfig) -> frozenset[str]:
+    """Return of what first-level names the newest snapshot has more than source."""
+    with suppress(OSError, SupervisorError):  # then nothing is known of it
+        snapshots = Store(config.snapshots).listing(str(bot.session)).snapshots
+        entries = snapshots[-1].files if snapshots else ()
+        return frozenset(
+            entry.path.partition("/")[0]
+            for entry in entries
+            if entry.seen.kind == "file" and not entry.path.endswith(source.SUFFIXES)
+        )
+    return frozenset()
+
+
 def _settled(
-    bot: BotConfig, presets: Mapping[str, Preset], *, alone: bool, usual: bool
+    bot: BotConfig,
+    presets: Mapping[str, Preset],
+    *,
+    alone: bool,
+    usual: bool,
+    kept: Callable[[], frozenset[str]],
 ) -> BotConfig:
-    """Return one bot as its library has it; `usual`: its session lies where it does by default."""
+    """Return one bot as its library has it; `usual`: its session lies where it does by default.
+
+    `kept`: which names were of its session before, and not as source.
+    """
     if bot.session is None:
         return bot
     given = presets.get(bot.preset, GENERIC).session
@@ -131,7 +161,7 @@ def _settled(
     if "ready" not in bot.given:
         bot = replace(bot, ready=_ready(preset))
     if not usual and not {"session_path", "session_files"} & bot.given:
-        bot, where = _with_session(bot, preset.session, project)
+        bot, where = _with_session(bot, preset.session, project, kept)
         assumed += [where] if where else []
     if bot.settle_s is None:
         bot = replace(bot, settle_s=KINDS[preset.session.kind].settle_s or None)
@@ -148,14 +178,19 @@ def _ready(preset: Preset) -> ReadyCheck:
     return ReadyCheck(kind="alive", value=preset.process.alive_s)
 
 
-def _with_session(bot: BotConfig, session: SessionPlace, project: Project) -> tuple[BotConfig, str]:
+def _with_session(
+    bot: BotConfig, session: SessionPlace, project: Project, kept: Callable[[], frozenset[str]]
+) -> tuple[BotConfig, str]:
     """Return the bot with the place of its session, and that in words."""
     named = place.named(session, project, bot.cwd)
     if session.place == "parts":
         # One that lies elsewhere is no part of this folder.
         inside = [name for name in named if not name.startswith(("/", "../"))]
         names = dict.fromkeys(name.split("/")[0] for name in (*inside, *session.path))
-        parts = tuple(name for name in names if not source.holds_source(bot.cwd / name))
+        # What a bot writes into its session may look like source, too.
+        doubtful = [name for name in names if source.holds_source(bot.cwd / name)]
+        never = {*doubtful} - kept() if doubtful else ()
+        parts = tuple(name for name in names if name not in never)
         if (linked := _linked(bot.cwd, parts)) is not None:
             where, files = linked
             told = f"its session lies behind a link, in {os.path.relpath(where, bot.cwd)}"

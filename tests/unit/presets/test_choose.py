@@ -9,6 +9,7 @@ import pytest
 from supervisor.core.errors import ConfigError
 from supervisor.presets import choose
 from supervisor.presets.library import KNOWN, ORDER, known
+from supervisor.session.manager import SessionManager
 from tests.markdown import ROOT
 
 Files = dict[str, str]
@@ -211,3 +212,27 @@ def test_a_browsers_own_scripts_are_no_source(tmp_path: Path) -> None:
     (bot,) = choose.default_config(tmp_path, ["./bot"]).bots.values()
     assert "tokens" in bot.session_files
     assert bot.library.name == "generic"
+
+
+def test_source_that_a_bot_writes_into_its_session_changes_nothing(tmp_path: Path) -> None:
+    """What was copied as its session stays that; a folder of source alone is none, copied or not.
+
+    Else the bot would not come up at the next start: nothing of its session could be found.
+    """
+    for name in ("auth", "tokens"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "helper.py").write_text("x = 1")
+    (tmp_path / "auth" / "session.json").write_text("{}")
+    config = choose.default_config(tmp_path, ["./bot"])
+    (bot,) = config.bots.values()
+    assert not {"auth", "tokens"} & {*bot.session_files}
+    manager = SessionManager(
+        config.sessions,
+        config.snapshots,
+        config.state,
+        paths={bot.name: tmp_path},
+        parts={bot.name: ("auth", "tokens")},
+    )
+    manager.backup(bot.name)
+    (bot,) = choose.default_config(tmp_path, ["./bot"]).bots.values()
+    assert {"auth", "tokens"} & {*bot.session_files} == {"auth"}
