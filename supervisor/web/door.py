@@ -126,24 +126,24 @@ class Door:
     async def close(self) -> None:
         """Serve no more. Bounded."""
         self._leave()
-        if self._pid is None:
-            return
-        with suppress(TimeoutError):
-            async with asyncio.timeout(END_S):
-                await self._ended.wait()
-        if self._pid is not None:
-            os.kill(self._pid, signal.SIGKILL)
-            await self._ended.wait()
+        for kill in (False, True):
+            if self._pid is None:
+                return
+            if kill:
+                os.kill(self._pid, signal.SIGKILL)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(END_S):
+                    await self._ended.wait()
 
     def _adopt(self, carried: Carried) -> None:
         self._listener = socket.socket(fileno=carried.listener)
         self._port, self._token = carried.port, carried.token
-        if carried.pid is None:
-            self._wait()
-            return
-        # Its leash ended with the program that held it; one that hangs would not see that.
-        os.kill(carried.pid, signal.SIGKILL)
-        self._watch(carried.pid)
+        if carried.pid is not None:
+            # Its leash ended with the program that held it; one that hangs would not see that.
+            os.kill(carried.pid, signal.SIGKILL)
+            with suppress(OSError):  # then it is collected already
+                self._watch(carried.pid)
+        self._wait()
 
     # The page's process.
 
@@ -200,9 +200,18 @@ class Door:
         self._watch(process.pid)
 
     def _watch(self, pid: int) -> None:
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except OSError:  # no descriptors left: what can't be watched must not run
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+            for fd in (self._leash, self._errors):
+                if fd >= 0:
+                    os.close(fd)
+            self._leash = self._errors = -1
+            raise
         self._ended.clear()
         self._pid = pid
-        self._pidfd = os.pidfd_open(pid)
         asyncio.get_running_loop().add_reader(self._pidfd, self._collect)
 
     def _collect(self) -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import re
 import select
-import signal
 import socket
 import subprocess
 import sys
@@ -60,7 +59,7 @@ def the_page(supervisor: Running) -> psutil.Process:
 def test_it_starts_with_the_first_visit_and_the_supervisor_loads_none_of_it(
     new_folder: Callable[..., Folder],
 ) -> None:
-    """What nobody looks at costs a socket; and what serves is never in the supervisor."""
+    """What nobody looks at costs a socket; what serves is never in it, and ends with it."""
     with running(made(new_folder), PYTHONPROFILEIMPORTTIME="1") as supervisor:
         supervisor.wait("verified")
         visit = visitor(supervisor)
@@ -72,24 +71,21 @@ def test_it_starts_with_the_first_visit_and_the_supervisor_loads_none_of_it(
         loaded = set(IMPORTED.findall(supervisor.console))
         assert "supervisor.web.door" in loaded
         assert not loaded & HEAVY
-    assert ended(page.pid)
+        supervisor.kill()  # nothing in it can end the page now
+        assert ended(page.pid)
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGKILL, pytest.param(signal.SIGTERM, marks=pytest.mark.long)]
-)
-def test_it_ends_with_its_supervisor(
-    new_folder: Callable[..., Folder], number: signal.Signals
+@pytest.mark.long
+def test_one_that_is_deaf_does_not_outlive_its_supervisor(
+    new_folder: Callable[..., Folder],
 ) -> None:
-    """Also where that was killed; and also while it hangs itself, or is stopped."""
+    """It is killed, by its pid and within a bound."""
     with running(made(new_folder)) as supervisor:
         supervisor.wait("verified")
         assert visitor(supervisor).get("bot/one").status == 200
         page = the_page(supervisor)
-        if number == signal.SIGTERM:
-            page.suspend()  # deaf: it is killed, within a bound
-        supervisor.process.send_signal(number)
-        supervisor.process.wait(WAIT_S)
+        page.suspend()
+        assert supervisor.stop() == 0
         assert ended(page.pid)
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import segno
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from supervisor.core.records import Restart
@@ -37,6 +37,7 @@ def event(**record: Any) -> dict[str, Any]:
     return {"t": "2026-11-24T22:51:36.000Z", "bot": "echo", "event": "restarted", "record": whole}
 
 
+@settings(max_examples=50)
 @given(st.lists(st.floats(0, 30), min_size=len(INSTANTS), max_size=len(INSTANTS)))
 def test_the_parts_of_a_bar_are_side_by_side_and_fill_it(steps: list[float]) -> None:
     """In their order, as wide as they took; what is too small to be seen is drawn all the same."""
