@@ -1,11 +1,12 @@
 """The bot that ships, in the whole sandbox of the unit that is written for it, by who runs it."""
 
+import json
 from collections.abc import Callable
 
 import pytest
 
 from tests.system.harness import PHONE, SHIPPED
-from tests.systemd.conftest import USER, Service
+from tests.systemd.conftest import PYTHON, USER, Service
 
 pytestmark = [pytest.mark.long, pytest.mark.xdist_group("systemd")]
 
@@ -100,4 +101,22 @@ def test_the_bot_that_ships_lives_in_it(
     assert service.answer() == "pong"
     assert service.device() == before
     assert len(service.events("pairing", bot="echo")) == 1
+    service.stop()
+
+
+@pytest.mark.parametrize(
+    "who", [by_the_owner, by_a_user, by_nobody_elses], ids=lambda who: who.__name__
+)
+def test_the_page_lives_in_it(service: Service, who: "Callable[[Service], list[str]]") -> None:
+    """It is started, shows the code, finds the session, and goes with the service."""
+    words = who(service)
+    config = (service.folder / "config.toml").read_text()
+    service.write("config.toml", f"{config}\n[web]\nenabled = true\n")
+    service.link("", *words)
+    url = json.loads(service.python("supervisor", "web", "--json"))["url"]
+    look = "import sys, urllib.request as u; print(u.urlopen(sys.argv[1]).read().decode())"
+    page = service.manager.run(str(PYTHON), "-c", look, f"{url}bot/echo").stdout
+    assert "device proved (roundtrip)" in page
+    assert "Restore the snapshot taken" in page
+    assert url.rstrip("/").rpartition("/")[2] not in service.said()
     service.stop()
