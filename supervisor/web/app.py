@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -24,12 +23,11 @@ from supervisor.core.errors import SupervisorError
 from supervisor.web import code, views, words
 from supervisor.web.ask import Ask
 from supervisor.web.feed import Feed
+from supervisor.web.form import fields
 from supervisor.web.guard import Guard, form_key, same
 from supervisor.web.pages import HERE, Pages
 from supervisor.web.sessions import Sessions
 
-FORM_BYTES = 4096
-FORM_S = 10.0
 CODE_S = 3.0
 # A browser opens six at most.
 FEEDS = 12
@@ -63,7 +61,10 @@ class Site:
             Route("/bot/{bot}/code.svg", self.code),
             Route("/bot/{bot}/restore", self.ask_restore, methods=["GET"]),
             Route("/bot/{bot}/clear", self.ask_clear, methods=["GET"]),
-            *(Route(f"/bot/{{bot}}/{n}", post, methods=["POST"]) for n, post in posts.items()),
+            *(
+                Route(f"/bot/{{bot}}/{name}", self._told(post), methods=["POST"])
+                for name, post in posts.items()
+            ),
             Mount("/static", static),
         ]
 
@@ -182,6 +183,20 @@ class Site:
 
     # Helpers.
 
+    def _told(
+        self, post: Callable[[Request], Awaitable[Response]]
+    ) -> Callable[[Request], Awaitable[Response]]:
+        """Have what the supervisor refuses said on the bot's page."""
+
+        async def told(request: Request) -> Response:
+            try:
+                return await post(request)
+            except SupervisorError as error:
+                text = f"not done: {error.message}" + (f" ({error.hint})" if error.hint else "")
+                return self._said(request.path_params["bot"], text, "bad")
+
+        return told
+
     async def _found(self, request: Request) -> tuple[dict[str, Any], dict[str, Any]]:
         status = await self._ask.call("status")
         name = request.path_params["bot"]
@@ -197,7 +212,7 @@ class Site:
         self, request: Request
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, str]]:
         """Return whom a form is about and what it says, if it is one of ours."""
-        form = await _form(request)
+        form = await fields(request)
         if not same(form.get("key", ""), self._key):
             raise HTTPException(403, "this form is not of this page: load it anew")
         status, bot = await self._found(request)
@@ -256,20 +271,6 @@ def _session_of(bot: dict[str, Any]) -> str:
     if not session:
         raise HTTPException(404, "this bot has no session")
     return str(session)
-
-
-async def _form(request: Request) -> dict[str, str]:
-    body = b""
-    try:
-        async with asyncio.timeout(FORM_S):
-            async for piece in request.stream():
-                body += piece
-                if len(body) > FORM_BYTES:
-                    raise HTTPException(413, "the form is too long")
-    except TimeoutError:
-        raise HTTPException(408, "the form did not come") from None
-    fields = parse_qs(body.decode("utf-8", "replace"), max_num_fields=10)
-    return {key: values[-1] for key, values in fields.items()}
 
 
 def application(*, token: str, port: int, config: Path, control: Path) -> ASGIApp:

@@ -83,7 +83,7 @@ def visit(house: tuple[Folder, Running, Visitor]) -> Visitor:
 def test_without_the_token_nothing_is_told(visit: Visitor, supervisor: Running) -> None:
     """Nor with a part of it, or more than it; not even that a bot of that name runs."""
     token = visit.token
-    other = ("0" if token[-1] != "0" else "1") + token[1:]
+    other = ("0" if token[0] != "0" else "1") + token[1:]
     for given in ("", "/", "/x/", f"/{token[:-1]}/", f"/{token}x/", f"/{token[:-1]}/{token}/"):
         answer = visit.ask(given or "/")
         assert answer.status == 403, given
@@ -218,6 +218,9 @@ def test_what_changes_a_session_is_asked_first(visit: Visitor, supervisor: Runni
         assert "nothing was changed" in told.text
     assert visit.get("bot/evil/restore?snapshot=none").status == 404
     assert visit.post("bot/evil/restore", key=key).status == 400
+    refused = visit.post("bot/evil/restore", key=key, snapshot="none")
+    page = visit.get("bot/" + refused.headers["location"].removeprefix("../"))
+    assert "not done: " in page.text
     assert visit.post("bot/server/clear", key=key, typed="server").status == 404
     last = supervisor.mark_now()
     assert not supervisor.seen("session_cleared", after)
@@ -351,6 +354,38 @@ def test_headers_without_end_are_not_taken(visit: Visitor) -> None:
             answer = stranger.recv(65536)
             assert not answer or b" 400 " in answer.splitlines()[0]
     assert visit.get("bot/evil").status == 200
+
+
+def test_nonsense_ends_nothing(visit: Visitor, supervisor: Running) -> None:
+    """Whatever is sent, the same process answers the next one as before."""
+    assert visit.get("bot/evil").status == 200
+    before = page_process(supervisor)
+    head = f"Host: {visit.host}:{visit.port}\r\n".encode()
+    path = visit.path.encode()
+    for said in (
+        b"\0" * 500,
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 20,
+        b"GET\r\n\r\n",
+        b"GET " + path + b"\xff\xfe HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET " + path + b"bot/%ff%00%0d%0aX HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET http://evil.example" + path + b" HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET * HTTP/1.0\r\n\r\n",
+        b"CONNECT evil.example:1 HTTP/1.1\r\n" + head + b"\r\n",
+        b"GET " + path + b" HTTP/1.1\r\n" + head + head + b"\r\n",
+        b"GET " + path + b" HTTP/1.1\r\n" + head + b"Upgrade: websocket\r\n"
+        b"Connection: Upgrade\r\n\r\n",
+        b"POST " + path + b" HTTP/1.1\r\n" + head + b"Content-Length: -1\r\n\r\n",
+        b"POST " + path + b" HTTP/1.1\r\n" + head + b"Transfer-Encoding: chunked\r\n\r\nzz",
+    ):
+        with visit.raw() as stranger, contextlib.suppress(ConnectionResetError):
+            stranger.sendall(said)
+            stranger.shutdown(socket.SHUT_WR)
+            answer = stranger.recv(65536)
+            assert not answer or answer.split()[1] in (b"400", b"403", b"404", b"405", b"303")
+    many = {"key": visit.key("bot/evil"), **{f"f{number}": "x" for number in range(50)}}
+    assert visit.post("bot/evil/clear", **many).status == 400
+    assert visit.get("bot/evil").status == 200
+    assert page_process(supervisor) == before
 
 
 def test_so_many_connections_and_no_more(visit: Visitor) -> None:

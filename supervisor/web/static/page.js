@@ -82,6 +82,11 @@ document.addEventListener("visibilitychange", () => {
 addEventListener("pagehide", () => {
   leaving = true;
   source?.close();
+  source = null;
+});
+addEventListener("pageshow", (event) => {
+  leaving = false;
+  if (event.persisted) connect();
 });
 
 pause.addEventListener("click", () => {
