@@ -2,6 +2,7 @@
 
 import os
 import pwd
+import re
 import stat
 import subprocess
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from supervisor.doctor.ground import Ground
 
 _ENTRIES_MAX = 5_000
 _GIT_S = 2.0
+_SECRET_NAME = re.compile(r"TOKEN|SECRET|PASS|KEY|CREDENTIAL", re.IGNORECASE)
 
 
 class _Who(NamedTuple):
@@ -167,7 +169,8 @@ def _secret(ground: Ground) -> Iterator[tuple[BotConfig | None, Path]]:
     for bot in ground.bots:
         if bot.env_file is not None:
             yield bot, bot.env_file
-    if config.alerts.webhook and ground.written:
+    told = (name for bot in ground.bots for name in bot.env if _SECRET_NAME.search(name))
+    if ground.written and (config.alerts.webhook or any(told)):
         yield None, config.path
 
 

@@ -126,12 +126,15 @@ def _differs(ground: Ground, path: Path, found: str, *, manager: bool) -> str:
     """Say what a unit would have today; "" if it has all of that. Raises: SupervisorError."""
     config = ground.settled
     user = pwd.getpwuid(os.getuid()).pw_name if manager else _user(found)
-    now = units.text(
-        config, places.look(config, name=path.stem, user=user, manager=manager)
-    ).splitlines()
-    then = found.splitlines()
-    other = [each for each in now if each not in then] or [each for each in then if each not in now]
-    return f"today it would have: {other[0]}" if other else ""
+    place = places.look(config, name=path.stem, user=user, manager=manager)
+    now, then = (
+        [each for each in text.splitlines() if not each.startswith(units.MARK)]
+        for text in (units.text(config, place), found)
+    )
+    more, less = set(now) - set(then), set(then) - set(now)
+    if more:
+        return f"today it would have: {min(more, key=now.index)}"
+    return f"today it would not have: {min(less, key=then.index)}" if less else ""
 
 
 def _user(found: str) -> str:

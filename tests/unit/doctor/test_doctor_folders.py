@@ -157,6 +157,10 @@ def test_a_secret_for_everybody_s_eyes(project: Project) -> None:
     for each in found:
         project.follow(each)
     project.well()
+    project.config(BOT + 'env = { BOT_TOKEN = "sesame" }\n')
+    (project.root / "config.toml").chmod(0o644)
+    found = project.asked().of("problem")
+    assert [str(project.root / "config.toml") in each.seen for each in found] == [True]
 
 
 def _git(project: Project, *words: str) -> None:

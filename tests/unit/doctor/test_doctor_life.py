@@ -1,9 +1,13 @@
 """How bots lived, by the journal: QR codes again and again, stops that end in a kill, and more."""
 
+import json
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from supervisor.control.journal import Journal
 from tests.unit.doctor.kit import Project
+from tests.unit.doctor.test_doctor_service import supervised
 
 
 class Story:
@@ -140,3 +144,39 @@ def test_a_device_that_is_not_proved(bare: Project) -> None:
     story.starts("verified", fresh="", proof="ready", identity="")
     story.stopped()
     assert "not proved" in bare.note("restores").seen
+
+
+def test_a_bot_that_is_late(project: Project, story: Story) -> None:
+    """It runs, and does not say that it is ready; or its server can't be reached."""
+    story.starts("late")
+    with supervised(project, phase="verifying"):
+        found = project.problem("online")
+        assert "does not say that it is ready" in found.seen
+        project.add(found.edit)
+        project.asked()  # the edit is one that the config takes
+        story.starts("offline", "late")
+        assert "can't reach its server" in project.problem("online").seen
+    story.starts("verified", fresh="", proof="roundtrip")
+    with supervised(project):
+        project.well()
+
+
+def test_a_clock_that_went_back(project: Project, story: Story) -> None:
+    """The journal's times do; it is said once, and harms nothing."""
+    story.stopped()
+    lines = (project.store / ".events.jsonl").read_text()
+    early = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+    late = json.loads(lines)["t"]
+    (project.store / ".events.jsonl").write_text(lines + lines.replace(late, early))
+    assert "went back by 7" in project.note("clock").seen
+
+
+@pytest.mark.parametrize("empty", [False, True])
+def test_why_a_code_is_shown(project: Project, story: Story, empty: bool) -> None:  # noqa: FBT001 - a parameter
+    """It waits for a scan: because nothing is kept, or because the network wants it."""
+    if empty:
+        (project.live / "creds.json").unlink()
+    story.starts("linked")
+    with supervised(project, phase="pairing"):
+        found = {each.check: each for each in project.asked().of("problem")}["online"]
+    assert ("nothing is ever written into" in found.cause) is empty

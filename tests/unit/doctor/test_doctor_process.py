@@ -63,6 +63,18 @@ def test_a_second_copy_of_the_bot(project: Project) -> None:
         project.well()
 
 
+def test_who_would_start_the_copy_again_is_named(project: Project) -> None:
+    """A copy below nodemon comes back when it alone is ended."""
+    (project.root / "bot.py").write_text(WAITS)
+    above = project.tools / "nodemon"
+    above.write_text("import subprocess, sys\nsubprocess.run([sys.executable, 'bot.py'])\n")
+    with supervised(project), process(project, str(above), "bot.py") as watcher:
+        found = project.problem("copies")
+        assert f", under nodemon (pid {watcher.pid})" in found.seen
+        watcher.kill()
+        project.follow(found)
+
+
 def test_a_process_that_writes_the_session(project: Project) -> None:
     """A copy that lies elsewhere has a file of the session open to write."""
     place = str(project.live / "creds.json")

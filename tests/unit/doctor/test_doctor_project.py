@@ -1,6 +1,8 @@
 """A command, a place or a library that does not fit: told, and mended by the edit that is told."""
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -12,6 +14,7 @@ from supervisor.doctor.library import READ
 from supervisor.presets.library import KNOWN as PRESETS
 from supervisor.session.proof.kinds.baileys import KEYS
 from tests.unit.doctor.kit import BOT, ID, Project
+from tests.unit.doctor.test_doctor_service import supervised
 
 BAILEYS = """
 import { useMultiFileAuthState } from 'baileys'
@@ -216,3 +219,55 @@ def test_the_versions_are_those_of_the_presets(name: str) -> None:
     """Each preset says in its first lines in which versions its library was read."""
     head = (PRESETS / f"{name}.toml").read_text().partition("\nabout")[0].replace("\n# ", " ")
     assert all(version in head for version in READ[name])
+
+
+def test_a_python_library_that_is_not_installed(project: Project) -> None:
+    """The command makes it an environment of its own, which `python` means from then on."""
+    (project.root / "bot.py").write_text("import telethon\n")
+    project.add('[bot.echo]\npreset = "telethon"\nsession_files = ["anon.session"]')
+    for name in ("dist-packages", "site-packages"):  # a machine may have it
+        assert not list(Path("/usr/lib").glob(f"python3*/{name}/Telethon*"))
+    environment = project.root / ".venv"
+    project.type(f"{sys.executable} -m venv --without-pip {environment}")
+    found = [each for each in project.asked().of("problem") if each.check == "library"]
+    assert [each.commands[-1] for each in found] == [
+        f"{environment}/bin/python -m pip install telethon"
+    ]
+    (packages,) = environment.glob("lib/python3*/site-packages")
+    (packages / "telethon-1.45.2.dist-info").mkdir()  # as pip does
+    assert "library" not in {each.check for each in project.asked().of("problem", "note")}
+
+
+def test_a_file_that_is_nowhere(project: Project) -> None:
+    """The command names one that does not exist."""
+    (project.root / "bot.py").rename(project.root / "main.py")
+    found = project.problem("program")
+    assert found.seen == f"{project.root / 'bot.py'} does not exist"
+    project.add('[bot.echo]\ncommand = ["python", "main.py"]')
+    project.well()
+
+
+WRITES = """
+import sys
+file = open(sys.argv[1], "w")
+print("ready", flush=True); sys.stdin.readline()
+"""
+
+
+def test_a_session_that_the_running_bot_writes_elsewhere(bare: Project) -> None:
+    """Its own folder is empty, and it has a database open: the edit names that one."""
+    (bare.live / "creds.json").unlink()
+    (bare.root / "data").mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-c", WRITES, str(bare.root / "data" / "bot.session")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as bot:
+        assert bot.stdout is not None
+        assert bot.stdout.readline() == b"ready\n"
+        with supervised(bare, supervisor=os.getpid(), phase="starting", pid=bot.pid):
+            found = bare.problem("session-place")
+            assert "data/bot.session" in found.seen
+            bare.add(found.edit)
+            assert "session-place" not in {each.check for each in bare.asked().of("problem")}
+        bot.kill()

@@ -1,6 +1,7 @@
 """A socket of a dead supervisor, one that does not answer, a unit of another day."""
 
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -11,9 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from supervisor.control import paths
-from tests.unit.control.fake_runner import running
+from tests.unit.control.fake_runner import Running, running
 from tests.unit.doctor.kit import Project
 
 # A supervisor of which nothing else is known: Linux has no such number.
@@ -65,14 +67,14 @@ def test_a_supervisor_that_is_suspended(project: Project, monkeypatch: pytest.Mo
 
 
 @contextmanager
-def supervised(project: Project, supervisor: int = _NOBODY, **bot: Any) -> Iterator[None]:
+def supervised(project: Project, supervisor: int = _NOBODY, **bot: Any) -> Iterator[Running]:
     """Have a supervisor answer that its bot is so."""
     with running(paths.socket_path(project.root / "config.toml"), alive_s=0.05) as found:
         found.fake.results["status"] = {
             "supervisor": {"pid": supervisor, "version": "0.1.0", "uptime_s": 1.0},
             "bots": {"echo": {"phase": "up", "pid": None, "generation": 1, **bot}},
         }
-        yield
+        yield found
 
 
 @pytest.mark.parametrize(
@@ -145,3 +147,27 @@ def test_the_unit_of_another_project_is_not_ours(project: Project) -> None:
     path = _unit(project)
     path.write_text(path.read_text().replace(str(project.root), "/srv/other"))
     project.well()
+
+
+def test_a_unit_of_one_s_own_manager(project: Project) -> None:
+    """It lies in one's home, by another name: the commands say both."""
+    own = project.home / "systemd" / "user"
+    world = project.world(units=(project.units, own))
+    project.type("stillhere systemd install --user --name mine")
+    project.well(world)
+    project.add("[bot.echo]\nstop_timeout_s = 55")
+    found = project.problem("unit", world)
+    assert found.commands[0] == "stillhere systemd install --user --name mine"
+    assert found.commands[1].startswith("systemctl --user daemon-reload && ")
+    project.type(found.commands[0])
+    project.well(world)
+
+
+def test_a_unit_that_another_environment_wrote(project: Project) -> None:
+    """Of this version and config, and still not what would be written here: a note."""
+    path = _unit(project)
+    header, _, body = path.read_text().partition("\n\n")
+    body = body.replace("WatchdogSec=30", "WatchdogSec=31")
+    header = re.sub("text [0-9a-f]+", f"text {blake3(body.encode()).hexdigest(length=8)}", header)
+    path.write_text(f"{header}\n\n{body}")
+    assert "today it would have: WatchdogSec=30" in project.note("unit").seen

@@ -1,12 +1,18 @@
 """Sessions and snapshots that are gone, torn, old or not taken: told, and mended as told."""
 
+import base64
 import json
 import os
 import time
 from pathlib import Path
 
+import pytest
+
 from supervisor.control.journal import Journal
+from supervisor.doctor import session
+from supervisor.session.proof.kinds.baileys import KEYS
 from tests.unit.doctor.kit import ID, Project
+from tests.unit.doctor.test_doctor_service import supervised
 
 
 def _journal(project: Project) -> Journal:
@@ -139,3 +145,49 @@ def test_a_copy_that_can_t_be_read(project: Project) -> None:
     found = project.problem("newest-copy")
     project.follow(found)
     project.well()
+
+
+def test_another_device_s_session(project: Project) -> None:
+    """It is whole, but not the one that was linked: both ways on are told."""
+
+    def baileys(device: str) -> str:
+        key = {
+            "public": {"type": "Buffer", "data": base64.b64encode(device.encode() * 32).decode()}
+        }
+        given = {"me": {"id": device}, "signedIdentityKey": key}
+        return json.dumps({**dict.fromkeys(KEYS, "x"), **given})
+
+    creds = project.live / "creds.json"
+    creds.write_text(baileys("a"))
+    project.manager().backup(ID)
+    project.well()
+    creds.write_text(baileys("b"))
+    found = project.problem("session")
+    assert "another device's than before" in found.seen
+    project.follow(found)
+    creds.write_text(baileys("a"))
+    project.well()
+
+
+def test_a_large_snapshot_is_read_by_another_command(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That takes longer than a person waits here: it is said what would read it."""
+    monkeypatch.setattr(session, "_READ_MAX_BYTES", 1)
+    (found,) = project.asked().of("unknown")
+    assert found.check == "newest-copy"
+    assert f"stillhere session check {ID}" in found.seen
+
+
+def test_a_snapshot_by_the_supervisor(project: Project) -> None:
+    """Where one runs, --fix asks it: the session is its own."""
+    _journal(project).append("echo", "snapshot_failed", why="the disk is full")
+    then = time.time() + 60
+    (project.live / "creds.json").write_text('{"me": "d1", "n": 1}')
+    os.utime(project.live / "creds.json", (then, then))
+    with supervised(project) as running:
+        found = project.problem("snapshot-failing")
+        assert found.mend is not None
+        running.fake.results["session"] = {}
+        found.mend.act()
+        assert ("session", {"op": "backup", "id": ID}) in running.fake.asked
