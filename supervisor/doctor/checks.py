@@ -17,6 +17,7 @@ from supervisor.doctor import (
     rights,
     service,
     session,
+    watching,
 )
 from supervisor.doctor.findings import Findings
 from supervisor.doctor.ground import Ground
@@ -55,13 +56,13 @@ CHECKS: tuple[Check, ...] = (
         id="inotify-watches",
         symptom="a save is seen late, or not at all",
         fine="there are enough inotify watches",
-        whole=machine.inotify_watches,
+        whole=watching.inotify_watches,
     ),
     Check(
         id="inotify-instances",
         symptom="a save is seen late, or not at all",
         fine="there are enough inotify instances",
-        whole=machine.inotify_instances,
+        whole=watching.inotify_instances,
     ),
     Check(
         id="disk",
@@ -156,7 +157,13 @@ CHECKS: tuple[Check, ...] = (
         id="watched",
         symptom="it restarts again and again, also while a code is scanned",
         fine="what it writes is not watched",
-        each=project.watched,
+        each=watching.watched,
+    ),
+    Check(
+        id="watching",
+        symptom="a save does nothing, or is seen late",
+        fine="what is to be watched is there, and saves are seen",
+        each=watching.watching,
     ),
     Check(
         id="library",

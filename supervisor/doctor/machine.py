@@ -1,20 +1,14 @@
-"""The machine: its Python, its limits of inotify, its disks, its clock."""
+"""The machine: its Python, its disks, its clock."""
 
-import contextlib
 import os
 from datetime import UTC, datetime, timedelta
-from typing import NamedTuple
 
-from supervisor.doctor.findings import CannotTell, Finding, Findings, line
-from supervisor.doctor.ground import WALK_S, Ground, alarm
+from supervisor.doctor.findings import Finding, Findings, line
+from supervisor.doctor.ground import Ground
 from supervisor.session.model import since_1970
-from supervisor.watch.fingerprints import Cancelled
 
 # As pyproject.toml has it.
 OLDEST, NEWEST = (3, 11), (3, 13)
-WATCHES, INSTANCES = 524_288, 1_024
-# Our own watch, and what an editor or a test beside it may want.
-_SPARE_WATCHES, _SPARE_INSTANCES = 64, 2
 _MIB = 1 << 20
 _LEAST_BYTES, _LEAST_INODES = 64 * _MIB, 500
 # What two clocks may be apart, and what a timer that fires late looks like.
@@ -36,65 +30,6 @@ def python(ground: Ground) -> Findings:
             fix="install it into an environment of one of these",
             commands=("pipx install --force --python python3.13 stillhere",),
         )
-
-
-class _Limit(NamedTuple):
-    """A limit of the kernel's, the setting that has it, and how much of it is used."""
-
-    setting: str
-    most: int
-    used: int
-
-
-def inotify_watches(ground: Ground) -> Findings:
-    """Too few watches for the folders that are watched, beside what others watch."""
-    limit = _limit(ground, "watches")
-    wanted = 0 if ground.running else _folders(ground) + _SPARE_WATCHES
-    if limit.used + wanted <= limit.most:
-        return
-    yield _raise_it(limit, WATCHES, f"{wanted} more are wanted" if wanted else "none is left")
-
-
-def inotify_instances(ground: Ground) -> Findings:
-    """Too few watchers for this user."""
-    limit = _limit(ground, "instances")
-    if limit.used + (0 if ground.running else _SPARE_INSTANCES) > limit.most:
-        yield _raise_it(limit, INSTANCES, "there is none left for us")
-
-
-def _raise_it(limit: _Limit, enough: int, why: str) -> Finding:
-    enough = max(enough, 2 * limit.most)
-    return Finding(
-        severity="problem",
-        seen=f"{limit.setting} is {limit.most}, and {limit.used} are used: {why}",
-        cause="the kernel tells of no more saves: they are seen late, by looking every 0.5 s",
-        fix="raise the limit; to keep it, put the same setting into /etc/sysctl.d/",
-        commands=(f"sudo sysctl {limit.setting}={enough}",),
-    )
-
-
-def _limit(ground: Ground, what: str) -> _Limit:
-    """Return the limit that counts, which may be a namespace's. Raises: CannotTell."""
-    found: list[tuple[int, str]] = []
-    for setting in (f"fs.inotify.max_user_{what}", f"user.max_inotify_{what}"):
-        path = ground.world.proc / "sys" / setting.replace(".", "/")
-        with contextlib.suppress(OSError, ValueError):
-            found.append((int(path.read_text()), setting))
-    if not found:
-        raise CannotTell(f"{ground.world.proc}/sys tells no limit of inotify {what}")
-    most, setting = min(found)
-    instances, watches = ground.world.inotify.get(ground.who, (0, 0))
-    return _Limit(setting, most, instances if what == "instances" else watches)
-
-
-def _folders(ground: Ground) -> int:
-    """Return how many folders are to be watched. Raises: CannotTell for more than can be seen."""
-    until = alarm()
-    try:
-        # Several bots may watch one folder, which takes one watch.
-        return len({each for bot in ground.bots for each in ground.tree(bot).scan(until).folders})
-    except Cancelled:
-        raise CannotTell(f"there are more folders than can be counted in {WALK_S:g} s") from None
 
 
 def disk(ground: Ground) -> Findings:

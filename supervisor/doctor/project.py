@@ -8,19 +8,17 @@ from pathlib import Path
 
 from supervisor.config import BotConfig, resolved_command
 from supervisor.core.errors import SupervisorError
-from supervisor.doctor.findings import CannotTell, Finding, Findings, line
-from supervisor.doctor.ground import Ground, alarm
+from supervisor.doctor.findings import Finding, Findings, line
+from supervisor.doctor.ground import Ground
 from supervisor.doctor.life import edited
 from supervisor.presets import place, source
 from supervisor.process.command import program as find_program
 from supervisor.session.proof.profile import GENERIC, KNOWN
-from supervisor.watch.fingerprints import Cancelled
 
 _INTERPRETERS = ("python", "python3", "node", "bun", "deno", "tsx", "ts-node")
 # By the names of these a folder may hold a session: only there is looked closer.
 _SIGNS = (".db", ".sqlite", ".sqlite3", ".session", "creds.json", "Local State", "Preferences")
 _VENVS = ("venv", "env", ".env")
-_CHANGES, _AGAIN = 6, 3
 
 
 def config(ground: Ground) -> Findings:
@@ -248,47 +246,3 @@ def _opened(ground: Ground, bot: BotConfig) -> Path | None:
                     if path.suffix in _SIGNS and stat.S_ISREG(path.stat().st_mode):
                         return path
     return None
-
-
-def watched(ground: Ground, bot: BotConfig) -> Findings:
-    """What a bot writes by itself lies among what is watched, so that each write restarts it."""
-    tree = ground.tree(bot)
-    try:
-        scan = tree.scan(alarm())
-    except Cancelled:
-        raise CannotTell("there are more files than can be looked at in a second") from None
-    likely = [path for path in sorted(scan.files) if path.endswith(_SIGNS)]
-    folders = {path.rpartition("/")[0] for path in likely}
-    sessions = {folder for folder in folders if _is_session(Path(folder))}
-    # A folder of its own is ignored as a whole; where source lies beside it, file by file.
-    found = [
-        path if path.rpartition("/")[0] in tree.roots else path.rpartition("/")[0]
-        for path in likely
-        if path.rpartition("/")[0] in sessions
-    ]
-    again = [path for path in _restarted_by(ground, bot) if tree.interesting(path)]
-    for path in dict.fromkeys((*found, *again)):
-        name = os.path.relpath(path, tree.base)
-        yield Finding(
-            severity="problem",
-            seen=f"{name} is watched, and the bot itself writes it",
-            cause="each write looks like changed source, and restarts the bot: in the midst of a"
-            " scan, too",
-            fix="have it ignored; if it is the session: say so, by session_path",
-            edit=edited(bot, "ignore", [*bot.ignore, name]),
-        )
-
-
-def _is_session(folder: Path) -> bool:
-    with suppress(OSError):
-        return any(kind.fits(folder) for kind in KNOWN.values())
-    return False
-
-
-def _restarted_by(ground: Ground, bot: BotConfig) -> list[str]:
-    """Return what is no source, and was the only change of several of the last restarts."""
-    changes = [r for r in ground.events_of(bot) if r["event"] == "changed"][-_CHANGES:]
-    alone = [paths[0] for r in changes if len(paths := list(r.get("paths") or ())) == 1]
-    data = {path for path in alone if not str(path).endswith(source.SUFFIXES)}
-    root = ground.settled.root
-    return sorted(str(root / path) for path in data if alone.count(path) >= _AGAIN)

@@ -14,8 +14,7 @@ from supervisor.cli.doctor import told
 from supervisor.cli.main import execute
 from supervisor.control.journal import Journal
 from supervisor.doctor import examine as room
-from supervisor.doctor import machine
-from supervisor.doctor import project as project_checks
+from supervisor.doctor import watching
 from supervisor.doctor.checks import CHECKS, Check
 from supervisor.doctor.examine import Report, examine
 from supervisor.doctor.findings import Finding, Findings
@@ -218,7 +217,6 @@ def test_a_tree_is_walked_only_so_long(project: Project, monkeypatch: pytest.Mon
     """What takes longer is said to be unknown."""
     over = threading.Event()
     over.set()
-    for each in (machine, project_checks):
-        monkeypatch.setattr(each, "alarm", lambda: over)
+    monkeypatch.setattr(watching, "alarm", lambda: over)
     found = project.asked().of("unknown")
     assert [each.check for each in found] == ["inotify-watches", "watched"]

@@ -180,3 +180,23 @@ def test_why_a_code_is_shown(project: Project, story: Story, empty: bool) -> Non
     with supervised(project, phase="pairing"):
         found = {each.check: each for each in project.asked().of("problem")}["online"]
     assert ("nothing is ever written into" in found.cause) is empty
+
+
+def test_saves_that_are_seen_late(project: Project, story: Story) -> None:
+    """The supervisor said so since it began: the command that it named is told."""
+    story.journal.append(None, "supervisor_started", pid=1)
+    why = "the limit is reached. To raise it: sudo sysctl fs.inotify.max_user_watches=524288 (...)"
+    story.journal.append("echo", "watch_degraded", why=why)
+    with supervised(project):
+        found = project.problem("watching")
+        assert found.commands == ("sudo sysctl fs.inotify.max_user_watches=524288",)
+        story.journal.append(None, "supervisor_started", pid=2)
+        project.well()
+
+
+def test_what_is_watched_is_not_there(project: Project) -> None:
+    """`watch` names a folder that was moved, or never was."""
+    project.add('[bot.echo]\nwatch = ["src"]')
+    assert "does not exist" in project.problem("watching").seen
+    (project.root / "src").mkdir()
+    project.well()
