@@ -34,6 +34,8 @@ def doctor(
     It changes nothing without --fix. Exit code 1: something needs a person; 2: the config can't
     be read.
     """
+    if yes and not fix:
+        raise click.UsageError("--yes goes with --fix")
     named, here = target.given(ctx), Path.cwd()
     ground = lay(here, named=named, only=bot)
     report = examine(ground)
@@ -65,6 +67,8 @@ def _signs() -> dict[str, str]:
 def _mend(report: Report, *, ask: bool, quiet: bool) -> list[str]:
     """Do what is safe, as far as it is wanted. Returns what was done."""
     done: list[str] = []
+    if report.of("problem") and not any(each.mend for each in report.findings) and not quiet:
+        click.echo("nothing here is safe to do without a person", err=True)
     for finding in report.findings:
         if finding.mend is None:
             continue

@@ -17,12 +17,12 @@ from supervisor.control import paths
 from supervisor.core.errors import SupervisorError
 from supervisor.doctor.findings import Finding, Findings, Mend, line
 from supervisor.doctor.ground import Ground
+from supervisor.doctor.world import SYSTEM_UNITS, own_units
 from supervisor.service.systemd import place as places
 from supervisor.service.systemd import unit as units
 
 _UNIT_BYTES = 256 << 10
 _SYSTEMCTL_S = 2.0
-_STANDARD = Path("/etc/systemd/system")
 
 
 def control(ground: Ground) -> Findings:
@@ -105,7 +105,7 @@ def unit(ground: Ground) -> Findings:
                 fix="write it anew; what you changed by hand belongs into `systemctl edit`",
                 commands=_write_anew(ground, path, found, manager=manager),
             )
-        elif path.parent in (_STANDARD, ground.world.units[-1]):
+        elif path.parent in (SYSTEM_UNITS, ground.world.units[-1]):
             yield from _as_systemd_sees_it(path, manager=manager)
 
 
@@ -153,7 +153,7 @@ def _write_anew(ground: Ground, path: Path, found: str, *, manager: bool) -> tup
             words += ["--as", user]
     if not units.ours(found):
         words.append("--force")
-    if path.parent not in (_STANDARD, _own_units()):
+    if path.parent not in (SYSTEM_UNITS, own_units()):
         words += ["--into", str(path.parent)]
     sudo = "" if manager else "sudo "
     control = "systemctl --user" if manager else "sudo systemctl"
@@ -161,11 +161,6 @@ def _write_anew(ground: Ground, path: Path, found: str, *, manager: bool) -> tup
         sudo + ground.command(*words),
         f"{control} daemon-reload && {control} restart {line(path.stem)}",
     )
-
-
-def _own_units() -> Path:
-    given = os.environ.get("XDG_CONFIG_HOME", "")
-    return (Path(given) if given.startswith("/") else Path.home() / ".config") / "systemd" / "user"
 
 
 def _as_systemd_sees_it(path: Path, *, manager: bool) -> Findings:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from supervisor.doctor.findings import CannotTell
 from supervisor.watch.kernel import REMOTE
 
+SYSTEM_UNITS = Path("/etc/systemd/system")
 # Of FUSE those that are a network's; of the others it is not known.
 _REMOTE_FUSE = (
     "sshfs",
@@ -43,10 +44,22 @@ def _is_container() -> bool:
     return any(Path(mark).exists() for mark in ("/.dockerenv", "/run/.containerenv"))
 
 
-def _units() -> tuple[Path, ...]:
+def _home() -> Path:
+    """Return the home of who asks; "/" for a user of whom nothing is known, as in a container."""
+    try:
+        return Path.home()
+    except RuntimeError:
+        return Path("/")
+
+
+def own_units() -> Path:
+    """Return where the units of one's own manager lie."""
     given = os.environ.get("XDG_CONFIG_HOME", "")
-    own = Path(given) if given.startswith("/") else Path.home() / ".config"
-    return Path("/etc/systemd/system"), own / "systemd" / "user"
+    return (Path(given) if given.startswith("/") else _home() / ".config") / "systemd" / "user"
+
+
+def _units() -> tuple[Path, ...]:
+    return SYSTEM_UNITS, own_units()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +75,7 @@ class World:
     python: tuple[int, ...] = field(default_factory=lambda: tuple(sys.version_info[:3]))
     now: Callable[[], float] = time.time
     container: bool = field(default_factory=_is_container)
-    home: Path = field(default_factory=Path.home)
+    home: Path = field(default_factory=_home)
 
     def processes(self) -> Iterator[str]:
         """Yield the folders of all processes in /proc; plain strings, for they are many."""

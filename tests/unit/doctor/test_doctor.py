@@ -7,6 +7,8 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 
@@ -81,6 +83,24 @@ def test_fix_asks_nobody_where_nobody_is(project: Project, capsys: Out) -> None:
     assert found["mended"] == [f"chmod -R go-rwx {project.live}"]
     assert found["problems"] == 0
     assert project.live.stat().st_mode & 0o777 == 0o700
+
+
+def test_what_needs_a_person_is_left_to_one(project: Project, capsys: Out) -> None:
+    """--fix restores nothing, ends nothing: it says so. --yes alone is a mistake."""
+    (project.live / "creds.json").write_bytes(b"")
+    assert execute(["doctor", "--fix", "--yes"]) == 1
+    assert "nothing here is safe to do without a person" in capsys.readouterr().err
+    assert (project.live / "creds.json").read_bytes() == b""
+    assert execute(["doctor", "--yes"]) == 2
+    assert "--yes goes with --fix" in capsys.readouterr().err
+
+
+def test_a_user_without_a_home(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Containers have users of whom nothing is known; then it looks in no home."""
+    monkeypatch.setattr(Path, "home", Mock(side_effect=RuntimeError("no home")))
+    monkeypatch.delenv("XDG_CONFIG_HOME")
+    assert execute(["doctor"]) == 0
+    assert project.root.exists()
 
 
 @pytest.mark.parametrize(("answer", "mode"), [("", 0o755), ("y", 0o700)])
