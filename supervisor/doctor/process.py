@@ -16,6 +16,7 @@ from supervisor.doctor.life import edited
 from supervisor.process.tree import Stat, lock_holders, with_descendants
 from supervisor.session.copying.writers import writers
 from supervisor.session.lock import OwnerLock
+from supervisor.watch.rivals import rival
 
 _LOCK_BYTES = 4096
 _DUMP_BYTES = 8 << 20
@@ -197,8 +198,9 @@ def beside(ground: Ground, bot: BotConfig) -> Findings:
     words = bot.command
     if wrapped.wrapper(words):
         words = wrapped.unwrapped(words, bot.cwd) or words
-    if who := wrapped.restarter(words):
-        inner = wrapped.without_restarter(words)
+    known = wrapped.restarter(words)
+    if who := known or rival(bot.command, bot.cwd):
+        inner = wrapped.without_restarter(words) if known else ()
         yield Finding(
             severity="problem",
             seen=f"its command has {who} restart it",

@@ -167,6 +167,18 @@ def test_nodemon_in_the_command(project: Project) -> None:
     project.well()
 
 
+def test_a_server_that_reloads_itself(project: Project) -> None:
+    """Its own option does: without it there is one who restarts."""
+    server = project.tools / "uvicorn"
+    server.write_text("#!/bin/sh\n")
+    server.chmod(0o755)
+    project.add(f'[bot.echo]\ncommand = ["{server}", "--reload", "bot:app"]')
+    found = project.problem("beside")
+    assert found.fix == "start the program itself, without uvicorn --reload"
+    project.add(f'[bot.echo]\ncommand = ["{server}", "bot:app"]')
+    project.well()
+
+
 def test_pm2_that_starts_it_too(project: Project) -> None:
     """It is in pm2's list: gone from there, it is one only."""
     dump = project.home / ".pm2" / "dump.pm2"
