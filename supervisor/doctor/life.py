@@ -236,6 +236,8 @@ def stop(ground: Ground, bot: BotConfig) -> Findings:
     if not wrapper and not killed:
         return
     inner = wrapped.unwrapped(bot.command, bot.cwd) if wrapper else ()
+    if inner and wrapped.restarter(inner):
+        inner = wrapped.without_restarter(inner)
     last = f"the last stop ended with SIGKILL: {killed[-1].get('why')}; " if killed else ""
     if wrapper:
         yield Finding(

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from supervisor.config import BotConfig, resolved_command
 from supervisor.core.errors import SupervisorError
+from supervisor.doctor import wrapped
 from supervisor.doctor.findings import Finding, Findings, line
 from supervisor.doctor.ground import Ground
 from supervisor.doctor.life import edited
@@ -104,6 +105,15 @@ def _other_environment(bot: BotConfig, root: Path) -> Findings:
 
 def _script(ground: Ground, bot: BotConfig) -> Findings:
     """A file in the command that is not there from the folder in which the bot runs."""
+    if missing := wrapped.missing_script(bot.command, bot.cwd):
+        yield Finding(
+            severity="problem",
+            seen=f"{bot.cwd / 'package.json'} has no script {missing!r}",
+            cause="its command runs that one",
+            fix="name one that is there",
+            commands=(line("npm", "--prefix", bot.cwd, "run"),),
+        )
+        return
     word = _program_file(bot)
     if not word or (bot.cwd / word).exists():
         return

@@ -147,18 +147,23 @@ def private(ground: Ground) -> Findings:
         if not path.exists():
             continue
         mode = stat.S_IMODE(path.stat().st_mode)
-        if mode & 0o077:
+        if mode & 0o077 and _is_reached(path):
             fix = line("chmod", "-R", "go-rwx", path)
             yield Finding(
                 severity="problem",
                 bot=bot.name if bot else None,
                 seen=f"other users may look into {path} (mode {mode:04o})",
-                cause="who reads a session, or a token, is the bot; it was made with a umask that"
-                " lets them",
+                cause="whoever reads a session, or a token, can be the bot; a umask let them",
                 fix="take it back from group and others",
                 commands=(fix,),
                 mend=Mend(fix, partial(_take_back, path)),
             )
+
+
+def _is_reached(path: Path) -> bool:
+    """Return whether others get as far as there: a private folder above keeps all in it."""
+    above = Path(os.path.realpath(path)).parents
+    return all(folder.stat().st_mode & 0o011 for folder in above)
 
 
 def _secret(ground: Ground) -> Iterator[tuple[BotConfig | None, Path]]:

@@ -99,6 +99,8 @@ def backups(ground: Ground, bot: BotConfig) -> Findings:
         return  # else it is gone, or not linked yet: another check's
     usable = [one for one in listing.of_epoch(record.epoch) if one.verdict != "bad"]
     newest = usable[-1] if usable else None
+    if newest is None and manager.glance(key).verdict == "damaged":
+        return  # there is nothing to take one of: another check's
     if newest is None:
         all_bad = bool(listing.of_epoch(record.epoch))
         fresh = not all_bad and record.state != "linked"

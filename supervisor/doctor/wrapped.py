@@ -65,6 +65,15 @@ def unwrapped(command: tuple[str, ...], cwd: Path) -> tuple[str, ...]:
     return _installed(_simple(script), cwd) if isinstance(script, str) else ()
 
 
+def missing_script(command: tuple[str, ...], cwd: Path) -> str:
+    """Return which script of a package.json a command runs that is not there; "" for none."""
+    first, *rest = command
+    if name(first) not in ("npm", "pnpm", "yarn") or rest[:1] != ["run"] or len(rest) == 1:
+        return ""
+    wanted = rest[1]
+    return "" if wanted.startswith("-") or wanted in scripts(cwd) else wanted
+
+
 def scripts(cwd: Path) -> dict[str, Any]:
     """Return the scripts of a folder's package.json."""
     with suppress(OSError, ValueError, RecursionError):

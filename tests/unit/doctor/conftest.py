@@ -11,11 +11,12 @@ from tests.unit.doctor.kit import Project
 
 
 @pytest.fixture
-def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
-    """Return a project whose session was never linked."""
-    root = tmp_path / "project"
-    root.mkdir()
+def bare(monkeypatch: pytest.MonkeyPatch) -> Iterator[Project]:
+    """Return a project whose session was never linked, where others may pass."""
     with tempfile.TemporaryDirectory() as short:
+        Path(short).chmod(0o711)
+        root = Path(short) / "project"
+        root.mkdir()
         for name in ("XDG_RUNTIME_DIR", "TMPDIR", "XDG_CONFIG_HOME", "HOME"):
             monkeypatch.setenv(name, short)
         yield Project(root, short)

@@ -36,7 +36,7 @@ class Project:
         self.config(BOT)
         (root / "bot.py").write_text("print('hello')\n")
         self.live.mkdir(parents=True, mode=0o700)
-        (root / "sessions").chmod(0o700)
+        (root / "sessions").chmod(0o711)
         (self.live / "creds.json").write_text('{"me": "d1"}')
 
     def _tool(self, name: str, line: str) -> None:

@@ -145,6 +145,13 @@ def test_a_session_for_everybody_s_eyes(project: Project) -> None:
         project.well()
 
 
+def test_a_session_that_nobody_reaches(project: Project) -> None:
+    """A private folder above it keeps all in it, whatever its own mode."""
+    project.live.chmod(0o755)
+    project.root.chmod(0o700)
+    project.well()
+
+
 def test_a_secret_for_everybody_s_eyes(project: Project) -> None:
     """A webhook's token stands in the config, a bot's in its env_file; neither is shown."""
     (project.root / ".env").write_text("TOKEN=sesame\n")

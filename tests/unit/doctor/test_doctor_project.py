@@ -238,6 +238,18 @@ def test_a_python_library_that_is_not_installed(project: Project) -> None:
     assert "library" not in {each.check for each in project.asked().of("problem", "note")}
 
 
+def test_a_script_that_package_json_has_not(project: Project) -> None:
+    """`npm run NAME` of a name that is none."""
+    npm = project.tools / "npm"
+    npm.write_text("#!/bin/sh\n")
+    npm.chmod(0o755)
+    (project.root / "package.json").write_text('{"scripts": {"bot": "python bot.py"}}')
+    project.add(f'[bot.echo]\ncommand = ["{npm}", "run", "bott"]')
+    assert project.problem("program").seen.endswith("has no script 'bott'")
+    project.add('[bot.echo]\ncommand = ["python", "bot.py"]')
+    project.well()
+
+
 def test_a_file_that_is_nowhere(project: Project) -> None:
     """The command names one that does not exist."""
     (project.root / "bot.py").rename(project.root / "main.py")

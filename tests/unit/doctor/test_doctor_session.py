@@ -44,6 +44,7 @@ def test_a_session_that_nothing_brings_back(project: Project) -> None:
         path.unlink()
     (project.live / "creds.json").unlink()
     found = {each.check: each for each in project.asked().of("problem")}
+    assert set(found) == {"session"}
     assert "link it again" in found["session"].fix
     project.type(f"{found['session'].commands[0]} --yes")  # there is nobody to ask
     report = project.asked()
