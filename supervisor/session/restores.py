@@ -52,6 +52,14 @@ class Restores(Anew):
         look = self._look(manifest)
         entries = look.entries if look is not None else self._own(manifest.id, entries_of(manifest))
         names = self.names(manifest.id)
+        if manifest.among not in (None, names is not None):
+            # Its paths begin elsewhere: put here, the bot would not find it, and link anew.
+            how = "among other files" if manifest.among else "in a folder of its own"
+            raise Unjudged(
+                f"snapshot {manifest.seq} is of a session that lay {how}",
+                "were `session_path` and `session_files` changed since? Nothing was changed: put"
+                " them back until it is restored",
+            )
         if names is not None:
             if not any(entry.seen.kind == "file" for entry in entries.values()):
                 raise Unjudged(

@@ -76,6 +76,7 @@ def commit(
         doubts=tuple(copies.doubts),
         notes=tuple(copies.notes),
         tried=tried,
+        among=copies.names is not None if kind == "snapshot" else None,
         counters=counters,
     )
     entries, packs, new_bytes = _pack(store, capture, draft)

@@ -102,6 +102,8 @@ class Manifest:
     notes: tuple[str, ...] = ()
     # Snapshots that were restored because the live session asked to pair: once each.
     tried: tuple[str, ...] = ()
+    # Whether it was a few files among others, and no folder of its own; None: nobody wrote it down.
+    among: bool | None = None
     counters: Counters = Counters()
     packs: Mapping[int, Pack] = field(default_factory=dict)
     body: Body = field(default=Held(), compare=False)

@@ -156,6 +156,7 @@ class _Head:
             doubts=self._strings("doubts"),
             notes=self._strings("notes"),
             tried=self._strings("tried"),
+            among=self._bool("among") if self._value.get("among") is not None else None,
             counters=self._counters(),
             packs=self._packs(),
             body=body,
