@@ -1,6 +1,5 @@
 """`stillhere verify`: the acceptance list, tried on this bot, shown as it goes and as a table."""
 
-import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -177,9 +176,6 @@ def verify(
     one = _bot(config, bot)
     how = _how(one, live=live, scan=scan, yes=yes)
     shown = _Shown(quiet=as_json)
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        # As Ctrl-C does: what was begun is cleared away.
-        signal.signal(number, signal.default_int_handler)
     with ground.prepared(config, one, how, show=shown.code, keep=keep) as trial:
         trial.restarts, trial.rest_s = restarts, rest
         if not as_json:
