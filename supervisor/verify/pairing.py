@@ -4,8 +4,11 @@ A code is a secret: it goes to the command's standard input or to the terminal, 
 """
 
 import os
+import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -15,6 +18,9 @@ from supervisor.verify.watched import Watched
 
 COMMAND_S = 60.0
 _WORDS_MAX = 200
+_TAIL_BYTES = 4000
+_KILLED_S = 10.0
+_PART = 8  # so many characters of a code are told to nobody
 
 Item = Mapping[str, Any]
 
@@ -43,15 +49,7 @@ class ByCommand:
             break
         name = self._command[0]
         try:
-            done = subprocess.run(
-                self._command,
-                cwd=self._bot.cwd,
-                env={**os.environ, **self._bot.env},
-                input=payload.encode(),
-                capture_output=True,
-                timeout=COMMAND_S,
-                check=False,
-            )
+            status, said = self._run(payload)
         except OSError as error:
             raise SupervisorError(
                 f"{name} could not be run: {error.strerror}", f"see bot.{bot}.verify.pair"
@@ -60,11 +58,45 @@ class ByCommand:
             raise SupervisorError(
                 f"{name} did not end within {COMMAND_S:.0f} s", f"see bot.{bot}.verify.pair"
             ) from None
-        if done.returncode:
-            last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:] or [""]
-            said = last[0][:_WORDS_MAX]
-            said = said.replace(payload, "[QR code]") if payload else said
-            raise SupervisorError(f"{name} failed with status {done.returncode}: {said}")
+        if status:
+            raise SupervisorError(
+                f"{name} failed with status {status}: {_last_words(said, payload)}"
+            )
+
+    def _run(self, payload: str) -> tuple[int, str]:
+        """Run the command; return its exit status and what it wrote to its standard error.
+
+        That goes to a file without a name: a pipe would be held open by what it leaves running.
+        Raises: OSError, TimeoutExpired; then all of its process group was killed.
+        """
+        with tempfile.TemporaryFile() as errors:
+            process = subprocess.Popen(
+                self._command,
+                cwd=self._bot.cwd,
+                env={**os.environ, **self._bot.env},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=errors,
+                start_new_session=True,
+            )
+            try:
+                process.communicate(payload.encode(), COMMAND_S)
+            except BaseException:
+                with suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait(_KILLED_S)
+                raise
+            errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES))
+            return process.returncode, errors.read().decode("utf-8", "replace")
+
+
+def _last_words(said: str, payload: str) -> str:
+    """Return the last line of that, unless it may hold a part of the code."""
+    last = (said.strip().splitlines() or [""])[-1].strip()
+    part = min(_PART, len(payload))
+    if payload and any(last[at : at + part] in payload for at in range(len(last) - part + 1)):
+        return "(what it says holds the QR code)"
+    return last[:_WORDS_MAX]
 
 
 class ByHand:
