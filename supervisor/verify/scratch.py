@@ -5,6 +5,7 @@ snapshots, and what is made from the source. Environments and node_modules are l
 """
 
 import os
+import re
 import shutil
 import tempfile
 import tomllib
@@ -198,8 +199,8 @@ def _places(config: Config) -> dict[str, str]:
 
 def _moved(value: Any, old: str, new: str) -> Any:
     """Return a TOML value in which the copy's folder stands for the original's."""
-    if isinstance(value, str):
-        return value.replace(old, new)
+    if isinstance(value, str):  # but /srv/bot is no part of /srv/bots, nor of /old/srv/bot
+        return re.sub(rf"(?<![\w.-]){re.escape(old)}(?![\w.-])", lambda _: new, value)
     if isinstance(value, Mapping):
         return {key: _moved(item, old, new) for key, item in value.items()}
     if isinstance(value, list):

@@ -169,3 +169,19 @@ def test_a_folder_that_is_too_large_is_refused(
     monkeypatch.setattr(scratch, "ROOM_BYTES", 10)
     with pytest.raises(SupervisorError, match="too much to copy"):
         copied(project)
+
+
+def test_only_the_folder_itself_is_moved(project: Path) -> None:
+    """A neighbour whose name begins alike is another folder; a database's address is a path."""
+    config = (project / "config.toml").read_text()
+    env = (
+        f'BESIDE = "{project}-data", DEEP = "/mnt{project}", URL = "sqlite:///{project}/a.db", DATA'
+    )
+    (project / "config.toml").write_text(config.replace("{ DATA", f"{{ {env}"))
+    copy = copied(project)
+    try:
+        assert copy.bot.env["BESIDE"] == f"{project}-data"
+        assert copy.bot.env["DEEP"] == f"/mnt{project}"
+        assert copy.bot.env["URL"] == f"sqlite:///{copy.root}/a.db"
+    finally:
+        copy.remove()
