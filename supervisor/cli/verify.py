@@ -1,5 +1,7 @@
 """`stillhere verify`: the acceptance list, tried on this bot, shown as it goes and as a table."""
 
+import os
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -112,10 +114,19 @@ def _consent(bot: "BotConfig", *, yes: bool) -> None:
     )
 
 
+def _end_in_order() -> None:
+    """Have SIGTERM and a terminal that hangs up end it as Ctrl-C does: what was made is removed."""
+    for each in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(each) is not signal.SIG_IGN:  # nohup(1)
+            signal.signal(each, signal.default_int_handler)
+
+
 def _page_path(path: Path | None) -> Path | None:
     """Return where the page goes. Raises: ConfigError now, and not after the run."""
     if path is not None and not path.parent.is_dir():
         raise ConfigError((f"{path.parent} is not a folder",), "--html takes the path of a file")
+    if path is not None and not os.access(path if path.exists() else path.parent, os.W_OK):
+        raise ConfigError((f"{path} can't be written",), "--html takes the path of a file")
     return path
 
 
@@ -176,19 +187,22 @@ def verify(
     one = _bot(config, bot)
     how = _how(one, live=live, scan=scan, yes=yes)
     shown = _Shown(quiet=as_json)
+    _end_in_order()
     with ground.prepared(config, one, how, show=shown.code, keep=keep) as trial:
         trial.restarts, trial.rest_s = restarts, rest
         if not as_json:
             click.echo(_said(trial))
         report = course.run(trial, only, shown.telling, shown.told)
-    if page is not None:
-        from supervisor.verify.page import page as drawn  # noqa: PLC0415 - only with --html
-
-        page.write_text(drawn(report), "utf-8")
     if as_json:
         target.echo_json(report.as_json())
     else:
-        _print(report, page)
+        _print(report)
+    if page is not None:  # at last: what was found is told even if this fails
+        from supervisor.verify.page import page as drawn  # noqa: PLC0415 - only with --html
+
+        page.write_text(drawn(report), "utf-8", errors="backslashreplace")
+        if not as_json:
+            click.echo(f"the page: {words.clean(page)}")
     return 0 if report.passed else 1
 
 
@@ -196,10 +210,10 @@ def _said(trial: "Trial") -> str:
     name = words.clean(trial.bot.name)
     if trial.mode == "live":
         return f"verifying {name} itself, as it runs"
-    return f"verifying a copy of {name} in {trial.config.root}"
+    return f"verifying a copy of {name} in {words.clean(trial.config.root)}"
 
 
-def _print(report: "Report", page: Path | None) -> None:
+def _print(report: "Report") -> None:
     rows = [
         [each.name, each.target, words.clean(each.measured), _MARK[each.verdict]]
         for each in report.metrics
@@ -210,11 +224,9 @@ def _print(report: "Report", page: Path | None) -> None:
             click.echo(line)
     click.echo("")
     for note in report.notes:
-        click.echo(note)
+        click.echo(words.clean(note))
     counts = dict.fromkeys(_MARK, 0)
     for result in report.results:
         counts[result.outcome.verdict] += 1
     said = ", ".join(f"{number} {_MARK[v].lower()}" for v, number in counts.items() if number)
     click.echo(f"{'passed' if report.passed else 'FAILED'}: {said}, in {report.took_s:.0f} s")
-    if page is not None:
-        click.echo(f"the page: {page}")

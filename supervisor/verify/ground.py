@@ -1,8 +1,9 @@
 """Prepares what the rows act on, and clears it away, whatever happens in between."""
 
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from supervisor.config import BotConfig, Config
@@ -10,6 +11,8 @@ from supervisor.verify import scratch
 from supervisor.verify.pairing import ByCommand, ByHand, Item, Pairing
 from supervisor.verify.trial import Trial
 from supervisor.verify.watched import Attached, Own
+
+_SPARE_S = 20.0
 
 
 @contextmanager
@@ -27,7 +30,8 @@ def prepared(
             yield trial
         return
     copy = scratch.make(config, bot, with_session=how == "copy", keep=keep)
-    own = Own(copy.root)
+    longest_s = max(each.stop_timeout_s for each in copy.config.bots.values())
+    own = Own(copy.root, stop_s=longest_s + _SPARE_S)
     try:
         pairing: Pairing | None = None
         if how == "pair":
@@ -48,9 +52,11 @@ def prepared(
             trial.notes.append(f"the copy is kept in {copy.folder}: it holds a session")
         yield trial
     finally:
-        own.close()
-        if not keep:
-            copy.remove()
+        try:
+            own.close()
+        finally:  # also where a second Ctrl-C ends that
+            if not keep:
+                copy.remove()
 
 
 @contextmanager
@@ -66,13 +72,22 @@ def _live(config: Config, bot: BotConfig) -> Iterator[Trial]:
 
 def _take_back(added: list[tuple[Path, bytes]]) -> None:
     """Take our comments out of the source again; whatever else was changed meanwhile stays."""
-    for path in dict.fromkeys(path for path, _ in added):
-        content = path.read_bytes()
+    for named in dict.fromkeys(path for path, _ in added):
+        path = Path(os.path.realpath(named))  # a link stays one
+        if not path.is_file():
+            continue
+        before = path.read_bytes()
+        content = before
         for each, comment in added:
-            if each == path:
+            if each == named:
                 content = content.replace(comment, b"")
+        if content == before:
+            continue
         beside = path.with_name(f".{path.name}.stillhere~")
-        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, path.stat().st_mode & 0o777)
+        handle = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
         with os.fdopen(handle, "wb") as file:
             file.write(content)
+        shutil.copymode(path, beside)
+        with suppress(PermissionError):  # another user's file, where only its folder is ours
+            shutil.chown(beside, path.stat().st_uid, path.stat().st_gid)
         beside.replace(path)

@@ -11,6 +11,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from supervisor.control.client import Client, NotRunning
 from supervisor.control.journal import now
 from supervisor.core.errors import SupervisorError
 from supervisor.process.command import death_signal
+from supervisor.process.tree import with_descendants
 
 Event = dict[str, Any]
-_STOP_S = 30.0
+_KILLED_S = 30.0
 _ANSWERS_S = 20.0
 _TAIL_BYTES = 4000
 
@@ -112,11 +114,13 @@ class Own(Watched):
     """A supervisor that we start ourselves, `dev` without a terminal, as often as is wanted.
 
     `root`: the folder of its config. What it prints goes to a private file beside that folder.
+    `stop_s`: how long it may take to stop, its bots' own deadlines included.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, stop_s: float) -> None:
         super().__init__(root / "config.toml")
         self.root = root
+        self._stop_s = stop_s
         self.printed = root.parent / "console.log"
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -159,22 +163,31 @@ class Own(Watched):
         return self.process is not None and self.process.poll() is None
 
     def stop(self) -> int:
-        """Stop it in good order and return its exit code; SIGKILL if it hangs."""
+        """Stop it in good order and return its exit code; SIGKILL to all of it if it hangs."""
         if self.process is None:
             return 0
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(_STOP_S)
+            return self.process.wait(self._stop_s)
         except subprocess.TimeoutExpired:
-            self.kill()
+            self._kill_all()
             return -signal.SIGKILL
 
     def kill(self) -> None:
         """SIGKILL to the supervisor alone."""
         if self.process is not None:
             self.process.kill()
-            self.process.wait(_STOP_S)
+            self.process.wait(_KILLED_S)
+
+    def _kill_all(self) -> None:
+        """SIGKILL to the supervisor and to all that it started."""
+        if self.process is not None and self.process.poll() is None:
+            started = with_descendants([self.process.pid])
+            self.kill()
+            for pid in started:
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
 
     def last_words(self) -> str:
         """Return the last lines that it printed."""
@@ -188,6 +201,9 @@ class Own(Watched):
         """Stop it, and hear no more."""
         try:
             self.stop()
+        except BaseException:  # whoever does not wait for that has all of it killed
+            self._kill_all()
+            raise
         finally:
             super().close()
 
