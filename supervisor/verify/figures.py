@@ -88,8 +88,8 @@ def metrics(trial: Trial) -> list[Metric]:
     pairings = sum(1 for event in trial.seen() if event["event"] == "pairing")
     expected = int(trial.facts.get("expected_pairings", 0))
     links: int | None = trial.facts.get("links", trial.record().link_count)
-    if not links and not trial.fresh:
-        links = None  # it was linked before we came
+    if not links:
+        links = None  # it was linked before we came, or was not to be linked
     target_s = trial.bot.restore_timeout_s
     slowest = max(times, default=None)
     backup = max((each.duration_s for each in kept), default=None)
@@ -97,10 +97,10 @@ def metrics(trial: Trial) -> list[Metric]:
     most = keep.last + keep.hourly + keep.daily + 3  # the newest good ones and the proved one
     largest = float(sizes[0]) if sizes else None
     spread = max(times) - min(times) if len(times) > 1 else None
-    again = pairings - expected
+    again = float(pairings - expected) if trial.told else None  # of no restart there is none
     return [
         _metric("restore_s", "restore time", f"< {target_s:g} s", slowest, "s", target_s),
-        _metric("qr_per_restart", "QR codes per restart", "0", float(again), "", 0.5),
+        _metric("qr_per_restart", "QR codes per restart", "0", again, "", 0.5),
         _exactly("links", "links of one session", 1, links),
         _metric("ready_s", "time to ready", "< 10 s", slowest, "s", 10.0),
         _metric("backup_s", "backup time", "< 1 s", backup, "s", 1.0),
@@ -112,7 +112,7 @@ def metrics(trial: Trial) -> list[Metric]:
             "bytes",
             max(BACKUP_BYTES, float(sizes[1]) * 1.1) + 1 if sizes else 0,
         ),
-        _between("backups_kept", "backups kept", len(kept), min(_KEPT, _taken(trial)), most),
+        _kept(len(kept), _taken(trial), most),
         _metric(
             "restore_spread_s", "restore time, spread", f"< {target_s:g} s", spread, "s", target_s
         ),
@@ -154,13 +154,15 @@ def _exactly(key: str, name: str, wanted: int, value: int | None) -> Metric:
     )
 
 
-def _between(key: str, name: str, value: int, least: int, most: int) -> Metric:
-    verdict: Verdict = "pass" if least <= value <= most else "fail"
+def _kept(value: int, taken: int, most: int) -> Metric:
+    verdict: Verdict = "pass" if min(_KEPT, taken) <= value <= most else "fail"
+    if not taken and not value:
+        verdict = "n/a"
     return Metric(
-        key=key,
-        name=name,
+        key="backups_kept",
+        name="backups kept",
         target="3-5, and more by age",
-        measured=str(value),
+        measured=f"{value}" if value >= _KEPT else f"{value} of {taken} taken",
         value=float(value),
         unit="",
         verdict=verdict,

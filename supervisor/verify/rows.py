@@ -123,7 +123,7 @@ ROWS = (
         group="performance",
         name="resource usage",
         target="at rest: supervisor under 64 MB and 5 % of a core, bot under 90 % and memory_mb",
-        needs=("start-up",),
+        needs=("first-session",),
     ),
     Row(
         number=16,

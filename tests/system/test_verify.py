@@ -120,6 +120,27 @@ def test_without_a_fault_it_passes(new_folder: Callable[..., Folder]) -> None:
 
 
 @pytest.mark.long
+@pytest.mark.parametrize("row", ["start-up", "resources"])
+def test_a_row_alone_passes(new_folder: Callable[..., Folder], row: str) -> None:
+    """What was not tried is no failure of it: no link was made, or it is its first one."""
+    folder = faulty(new_folder, "manual")
+    code, report = verified(folder, "--only", row, "--rest", "1")
+    failed = [each["key"] for each in report["metrics"] if each["verdict"] == "fail"]
+    assert (code, failed, report["passed"]) == (0, [], True)
+
+
+@pytest.mark.long
+def test_without_its_phone_only_the_link_fails(new_folder: Callable[..., Folder]) -> None:
+    """One fault is one failure, also for the rows that need no link themselves."""
+    folder = faulty(new_folder, "manual")
+    folder.write("phone.py", "import sys\nsys.exit('no phone is connected')\n")
+    code, report = verified(folder, *QUICK)
+    assert (code, list(verdicts(report, "fail"))) == (1, ["first-session"])
+    assert "no phone is connected" in verdicts(report, "fail")["first-session"]
+    assert [each["key"] for each in report["metrics"] if each["verdict"] == "fail"] == []
+
+
+@pytest.mark.long
 def test_the_live_bot(linked: Folder) -> None:
     """What would unlink or break it is left out; its source is as it was, and it runs on."""
     source = {path: path.read_bytes() for path in (linked.root / "bot").rglob("*.py")}
