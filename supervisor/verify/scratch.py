@@ -10,6 +10,7 @@ import shutil
 import tempfile
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ ROOM_BYTES = 2 << 30
 _PREFIX, _KEPT = "stillhere-verify-", "stillhere-verified-"
 _LINKED = ("node_modules", ".venv", "venv")
 _MADE = ("__pycache__", "build", "dist")
+_WRITABLE = 0o600  # a copy is there to be changed, also of what only can be read
 _TOOLS = (".git", ".cache", ".idea", ".vscode", ".tox", ".nox", ".hypothesis")
 # Of a supervisor, not of a bot: each would reach out of the copy.
 _OURS = ("alerts", "metrics", "systemd", "logs", "web")
@@ -123,7 +125,9 @@ def _copy(config: Config, bot: BotConfig, root: Path, *, with_session: bool) -> 
                         f"{config.root} holds more than {ROOM_BYTES >> 30} GB, too much to copy",
                         "try the live bot instead: stillhere verify --live",
                     )
-                shutil.copy2(source, target)
+                with suppress(FileNotFoundError):  # the bot runs, and removed it meanwhile
+                    shutil.copy2(source, target)
+                    target.chmod(target.stat().st_mode | _WRITABLE)
 
 
 def _led(link: Path, old: Path, new: Path) -> Path | None:

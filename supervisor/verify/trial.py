@@ -94,7 +94,7 @@ class Trial:
         """Return the supervisor, where it is ours. Raises: NotSteady: it is not."""
         if isinstance(self.watched, Own):
             return self.watched
-        raise NotSteady("it would stop the supervisor of the live bot")
+        raise NotSteady("the supervisor of the live bot has ended; start it anew: stillhere dev")
 
     def manager(self) -> SessionManager:
         """Return the session's manager, to look with."""

@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import shutil
 import tempfile
 import tomllib
 from pathlib import Path
@@ -183,5 +184,38 @@ def test_only_the_folder_itself_is_moved(project: Path) -> None:
         assert copy.bot.env["BESIDE"] == f"{project}-data"
         assert copy.bot.env["DEEP"] == f"/mnt{project}"
         assert copy.bot.env["URL"] == f"sqlite:///{copy.root}/a.db"
+    finally:
+        copy.remove()
+
+
+def test_a_copy_can_be_changed(project: Path) -> None:
+    """Also of a folder that only can be read: a save is tried on it, and its config is ours."""
+    for name in ("bot.py", "config.toml", "bin/run"):
+        (project / name).chmod(0o555)
+    copy = copied(project)
+    try:
+        assert (copy.root / "bot.py").stat().st_mode & 0o777 == 0o755
+        assert (copy.root / "bin" / "run").stat().st_mode & 0o777 == 0o755
+        assert (project / "bot.py").stat().st_mode & 0o777 == 0o555
+    finally:
+        copy.remove()
+
+
+def test_a_file_that_goes_meanwhile_is_not_copied(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The original may run, with files that it needs for a moment only."""
+    real = shutil.copy2
+
+    def copy2(source: Path, target: Path) -> None:
+        if source.name == "rows":
+            source.unlink()
+        real(source, target)
+
+    monkeypatch.setattr(shutil, "copy2", copy2)
+    copy = copied(project)
+    try:
+        assert (copy.root / "bot.py").is_file()
+        assert not (copy.root / "data" / "rows").exists()
     finally:
         copy.remove()
