@@ -1,8 +1,8 @@
 """The copy that `verify` tries: whatever is done to it, the original is not touched."""
 
 import os
-import subprocess
 import shutil
+import subprocess
 import tempfile
 import tomllib
 from pathlib import Path
