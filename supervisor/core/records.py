@@ -6,6 +6,22 @@ from typing import Any, Literal
 Mode = Literal["standby", "warm", "cold"]
 Reason = Literal["change", "manual", "crash", "hang", "limit", "schedule", "start"]
 
+# What a restart goes through, in this order; each is a key of its record, with `_s` behind it. From
+# `stop` until `ready` nobody is online.
+PHASES = (
+    "detect",
+    "quiet",
+    "preflight",
+    "standby",
+    "checkpoint",
+    "snapshot",
+    "stop",
+    "seal",
+    "activate",
+    "ready",
+    "verify",
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Restart:
@@ -41,24 +57,24 @@ class Restart:
     def to_json(self) -> dict[str, Any]:
         """Return the record with the keys that `status --json` promises, durations in seconds."""
         # Each phase lasts from the latest instant before it that was gone through.
-        order = (
-            ("detect_s", self.detected_at),
-            ("quiet_s", self.quiet_at),
-            ("preflight_s", self.preflight_at),
-            ("standby_s", self.standby_at),
-            ("checkpoint_s", self.checkpoint_at),
-            ("snapshot_s", self.snapshot_at),
-            ("stop_s", self.gone_at),
-            ("seal_s", self.sealed_at),
-            ("activate_s", self.activated_at),
-            ("ready_s", self.ready_at),
-            ("verify_s", self.verified_at),
+        ends = (
+            self.detected_at,
+            self.quiet_at,
+            self.preflight_at,
+            self.standby_at,
+            self.checkpoint_at,
+            self.snapshot_at,
+            self.gone_at,
+            self.sealed_at,
+            self.activated_at,
+            self.ready_at,
+            self.verified_at,
         )
         start = self.begun_at if self.saved_at is None else self.saved_at
         phases: dict[str, float | None] = {}
         previous = start
-        for name, instant in order:
-            phases[name] = _between(previous, instant)
+        for phase, instant in zip(PHASES, ends, strict=True):
+            phases[f"{phase}_s"] = _between(previous, instant)
             previous = previous if instant is None else max(previous, instant)
         return {
             "generation": self.generation,

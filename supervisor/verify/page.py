@@ -4,8 +4,9 @@ from importlib.resources import files
 
 from jinja2 import Environment
 
+from supervisor.core.records import PHASES
+from supervisor.core.timeline import Timeline, length_s, timeline
 from supervisor.verify.model import Report
-from supervisor.verify.timeline import PHASES, length_s, timeline
 
 _TEMPLATE = "page.html.jinja"
 
@@ -13,7 +14,7 @@ _TEMPLATE = "page.html.jinja"
 def page(report: Report) -> str:
     """Return the page's HTML. All that comes from a bot is escaped."""
     whole_s = max((length_s(each.record) for each in report.restarts), default=0.0)
-    pictures = [(each, timeline(each.record, whole_s)) for each in report.restarts]
+    drawn = [(each, timeline(each.record, whole_s)) for each in report.restarts]
     text = (files("supervisor.verify") / _TEMPLATE).read_text("utf-8")
     environment = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True)
     counts = [
@@ -24,7 +25,14 @@ def page(report: Report) -> str:
         report=report,
         counts=[(verdict, number) for verdict, number in counts if number],
         groups=list(dict.fromkeys(each.row.group for each in report.results)),
-        pictures=pictures,
+        pictures=[(each, picture, _words(picture)) for each, picture in drawn],
         phases=PHASES,
         whole_s=whole_s,
     )
+
+
+def _words(picture: Timeline) -> str:
+    """Say a picture to who does not see it."""
+    bars = [f"{bar.phase} {bar.seconds * 1000:.0f} ms" for bar in picture.bars if bar.seconds]
+    offline = f"; offline {picture.gap.seconds * 1000:.0f} ms" if picture.gap else ""
+    return ", ".join(bars) + offline

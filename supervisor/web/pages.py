@@ -5,6 +5,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from supervisor.core.records import PHASES
 from supervisor.core.version import VERSION
 from supervisor.web import words
 
@@ -23,7 +24,7 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
         )
-        self._all.globals.update(form_key=key, version=VERSION)
+        self._all.globals.update(form_key=key, version=VERSION, phases=PHASES)
         self._all.filters.update(size=words.size, span=words.span, ago=words.ago, local=words.local)
 
     def page(self, name: str, **facts: Any) -> str:

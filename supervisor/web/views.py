@@ -6,25 +6,18 @@ Nothing here is HTML: the templates escape whatever they are given.
 from collections.abc import Iterable
 from typing import Any
 
+from supervisor.core.records import PHASES
+from supervisor.core.timeline import timeline
 from supervisor.web import words
 
 RESTARTS = 8
 LINES = 500
-# The phases of a record, in their order: its key, what it is called, and of which kind it is. From
-# `stop` until `ready` nobody is online.
-PHASES = (
-    ("detect_s", "detect", "before"),
-    ("quiet_s", "quiet", "before"),
-    ("preflight_s", "preflight", "before"),
-    ("standby_s", "standby", "before"),
-    ("checkpoint_s", "checkpoint", "before"),
-    ("snapshot_s", "snapshot", "before"),
-    ("stop_s", "stop", "gap"),
-    ("seal_s", "seal", "gap"),
-    ("activate_s", "activate", "gap"),
-    ("ready_s", "ready", "gap"),
-    ("verify_s", "verify", "after"),
-)
+# Who is online in a phase: the old bot, nobody, the new one.
+_STOP, _READY = PHASES.index("stop"), PHASES.index("ready")
+_KINDS = {
+    phase: "before" if at < _STOP else "gap" if at <= _READY else "after"
+    for at, phase in enumerate(PHASES)
+}
 _TONES = {
     "up": "good",
     "pairing": "ask",
@@ -42,7 +35,6 @@ _REASONS = {
     "limit": "over its limit",
     "schedule": "restarted on schedule",
 }
-_WIDTH = 1000.0
 # So narrow a part can't be seen.
 _LEAST = 3.0
 
@@ -87,42 +79,16 @@ def restarts(events: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def restart(event: dict[str, Any]) -> dict[str, Any]:
     """Return one restart: its parts with place and width, of a bar that is 1000 wide."""
     record = event["record"]
-    lasted = [(key, name, kind, _seconds(record.get(key))) for key, name, kind in PHASES]
-    total = sum(seconds or 0.0 for *_, seconds in lasted)
-    parts, at = [], 0.0
-    for key, name, kind, seconds in lasted:
-        if seconds is None or not total:
-            continue
-        width = seconds / total * _WIDTH
-        parts.append(
-            {
-                "key": key,
-                "name": name,
-                "kind": kind,
-                "seconds": seconds,
-                "x": round(at, 2),
-                "width": round(max(width, _LEAST), 2),
-            }
-        )
-        at += width
+    drawn = timeline(record, least=_LEAST)
     return {
         "at": event.get("t"),
         "record": record,
         "why": _why(record),
-        "parts": parts,
-        "total_s": total,
-        "gap": _gap(record, total),
+        "parts": [{"bar": bar, "kind": _KINDS[bar.phase]} for bar in drawn.bars],
+        "total_s": drawn.total_s,
+        "gap": drawn.gap,
         "proved": record.get("proof") in ("roundtrip", "identity") and record.get("verified"),
     }
-
-
-def _gap(record: dict[str, Any], total: float) -> dict[str, Any] | None:
-    gap, ready = _seconds(record.get("gap_s")), _seconds(record.get("save_to_ready_s"))
-    if gap is None or ready is None or not total:
-        return None
-    x = max(0.0, ready - gap) / total * _WIDTH
-    width = max(gap / total * _WIDTH, _LEAST)
-    return {"seconds": gap, "x": round(min(x, _WIDTH - width), 2), "width": round(width, 2)}
 
 
 def _why(record: dict[str, Any]) -> str:
@@ -132,10 +98,6 @@ def _why(record: dict[str, Any]) -> str:
     changed = [str(path) for path in record.get("changed") or ["the source"]]
     more = f" and {len(changed) - 1} more" if len(changed) > 1 else ""
     return f"{changed[0]}{more} changed"
-
-
-def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) else None
 
 
 def session(info: dict[str, Any]) -> dict[str, Any]:
