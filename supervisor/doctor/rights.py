@@ -154,10 +154,16 @@ def private(ground: Ground) -> Findings:
                 bot=bot.name if bot else None,
                 seen=f"other users may look into {path} (mode {mode:04o})",
                 cause="whoever reads a session, or a token, can be the bot; a umask let them",
-                fix="take it back from group and others",
+                fix="take it back from group and others"
+                + ("; start stillhere by `umask 077`, for its bot makes it anew" * _remade(bot)),
                 commands=(fix,),
                 mend=Mend(fix, partial(_take_back, path)),
             )
+
+
+def _remade(bot: BotConfig | None) -> bool:
+    """Return whether a bot makes its session's files itself, in a folder that is not private."""
+    return bot is not None and bool(bot.session_files)
 
 
 def _is_reached(path: Path) -> bool:

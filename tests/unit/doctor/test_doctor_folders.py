@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.doctor.world import World
+from supervisor.doctor.world import Mount, World
 from tests.unit.doctor.kit import BOT, ID, Project, in_namespaces, lacks_namespaces, seen
 
 
@@ -21,7 +21,7 @@ def _mounted(project: Project, *lines: str) -> World:
     return project.world(proc=proc)
 
 
-@pytest.mark.parametrize("kind", ["nfs4", "cifs", "fuse.sshfs", "9p"])
+@pytest.mark.parametrize("kind", ["nfs4", "fuse.sshfs"])
 def test_sessions_on_a_network_share(project: Project, kind: str) -> None:
     """The sessions' folder is a share: moved to a local disk, as told, it is none."""
     at = str(project.root / "sessions").replace(" ", "\\040")
@@ -63,6 +63,14 @@ def test_a_share_that_does_not_answer(project: Project, what: str, code: int) ->
         told = [each["seen"] for each in found if each["check"] == "network"]
         assert [str(place) in each for each in told] == [True]
         assert "python" in {each["check"] for each in found if each["severity"] == "ok"}
+
+
+def test_which_disks_are_a_network_s() -> None:
+    """By their type in /proc/self/mountinfo; of other FUSE ones it is not known."""
+    remote = ("nfs", "cifs", "smb3", "9p", "drvfs", "vboxsf", "fuse.rclone", "fuse.s3fs")
+    local = ("ext4", "overlay", "tmpfs", "fuseblk", "fuse.gocryptfs")
+    assert all(Mount(Path("/"), kind).remote for kind in remote)
+    assert not any(Mount(Path("/"), kind).remote for kind in local)
 
 
 def test_source_on_a_network_share(project: Project) -> None:
@@ -143,6 +151,17 @@ def test_a_session_for_everybody_s_eyes(project: Project) -> None:
         else:
             project.follow(found)
         project.well()
+
+
+def test_a_session_file_that_is_made_anew(project: Project) -> None:
+    """A session that is a file among others is written by the bot's umask: that is said, too."""
+    (project.live / "creds.json").rename(project.root / "one.session")
+    project.add('[bot.echo]\nsession_files = ["one.session"]')
+    (project.root / "one.session").chmod(0o644)
+    found = [each for each in project.asked().of("problem") if each.check == "private"]
+    assert "umask 077" in found[0].fix
+    project.follow(found[0])
+    assert not [each for each in project.asked().of("problem") if each.check == "private"]
 
 
 def test_a_session_that_nobody_reaches(project: Project) -> None:
