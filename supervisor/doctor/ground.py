@@ -6,7 +6,6 @@ Each thing is looked at once, when the first check asks for it.
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +23,7 @@ from supervisor.process.tree import with_descendants
 from supervisor.session.belonging import belonging_of
 from supervisor.session.copying.writers import writers
 from supervisor.session.manager import SessionManager
+from supervisor.session.model import since_1970
 from supervisor.session.scan import Scan, scan
 from supervisor.session.state import Record
 from supervisor.session.storage.listing import Listing
@@ -31,8 +31,6 @@ from supervisor.session.storage.manifest import Manifest
 from supervisor.watch.fingerprints import Tree
 
 FILE_NAME = "config.toml"
-# So long a tree of source is walked.
-WALK_S = 1.0
 # A supervisor that works answers within milliseconds.
 _PATIENCE_S = 1.5
 
@@ -50,13 +48,12 @@ class Place(NamedTuple):
         return f"{self.table}\n{self.key} = {json.dumps(str(path), ensure_ascii=False)}"
 
 
-def alarm() -> threading.Event:
-    """Return what is set after WALK_S."""
-    event = threading.Event()
-    timer = threading.Timer(WALK_S, event.set)
-    timer.daemon = True
-    timer.start()
-    return event
+def _is_dated(record: journal.Record) -> bool:
+    try:
+        since_1970(str(record.get("t")))
+    except ValueError:
+        return False
+    return True
 
 
 class Ground:
@@ -161,10 +158,10 @@ class Ground:
 
     @cached_property
     def events(self) -> list[journal.Record]:
-        """What happened, the oldest first."""
+        """What happened, the oldest first; each has a time `t` that is one."""
         if self.config is None:
             return []
-        return list(journal.read(self.config.snapshots / ".events.jsonl"))
+        return list(filter(_is_dated, journal.read(self.config.snapshots / ".events.jsonl")))
 
     def events_of(self, bot: BotConfig) -> list[journal.Record]:
         """Return what happened to one bot, the oldest first."""

@@ -163,14 +163,14 @@ def _never_ready(ground: Ground, bot: BotConfig) -> Finding:
 
 def qr(ground: Ground, bot: BotConfig) -> Findings:
     """A QR code at start after start, though it was scanned before."""
-    linked, again = False, dict[object, Record]()
+    linked, again = False, dict[str, Record]()
     for record in ground.events_of(bot):
         if record["event"] == "verified" and not record.get("fresh"):
             linked, again = True, {}  # it came back as it was
         elif record["event"] == "linked":
             linked = True
         elif record["event"] == "pairing" and linked:
-            again[record.get("generation")] = record
+            again[str(record.get("generation"))] = record
     if len(again) < _AGAIN:
         return
     last = [*again.values()][-1]

@@ -3,23 +3,35 @@
 import contextlib
 import os
 import re
+import threading
 from pathlib import Path
 from typing import NamedTuple
 
 from supervisor.config import BotConfig
 from supervisor.doctor.findings import CannotTell, Finding, Findings, line
-from supervisor.doctor.ground import WALK_S, Ground, alarm
+from supervisor.doctor.ground import Ground
 from supervisor.doctor.life import edited
 from supervisor.presets import source
 from supervisor.session.proof.profile import KNOWN
 from supervisor.watch.fingerprints import Cancelled
 
+# So long a tree of source is walked.
+WALK_S = 1.0
 WATCHES, INSTANCES = 524_288, 1_024
 # Our own watch, and what an editor or a test beside it may want.
 _SPARE_WATCHES, _SPARE_INSTANCES = 64, 2
 # By the names of these a folder may hold a session: only there is looked closer.
 _SIGNS = (".db", ".sqlite", ".sqlite3", ".session", "creds.json", "Local State", "Preferences")
 _CHANGES, _AGAIN = 6, 3
+
+
+def alarm() -> threading.Event:
+    """Return what is set after WALK_S."""
+    event = threading.Event()
+    timer = threading.Timer(WALK_S, event.set)
+    timer.daemon = True
+    timer.start()
+    return event
 
 
 class _Limit(NamedTuple):
@@ -148,7 +160,8 @@ def _is_session(folder: Path) -> bool:
 def _restarted_by(ground: Ground, bot: BotConfig) -> list[str]:
     """Return what is no source, and was the only change of several of the last restarts."""
     changes = [r for r in ground.events_of(bot) if r["event"] == "changed"][-_CHANGES:]
-    alone = [paths[0] for r in changes if len(paths := list(r.get("paths") or ())) == 1]
-    data = {path for path in alone if not str(path).endswith(source.SUFFIXES)}
+    told = (r.get("paths") for r in changes)
+    alone = [str(paths[0]) for paths in told if isinstance(paths, list) and len(paths) == 1]
+    data = {path for path in alone if not path.endswith(source.SUFFIXES)}
     root = ground.settled.root
     return sorted(str(root / path) for path in data if alone.count(path) >= _AGAIN)

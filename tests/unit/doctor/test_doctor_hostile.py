@@ -1,5 +1,6 @@
 """Whatever lies in the project's places: each check has an answer, and none fails."""
 
+import json
 import os
 import shutil
 from collections.abc import Callable
@@ -73,6 +74,23 @@ def test_no_check_fails(bare: Project, linked_once: Path, place: str) -> None:
             told = f"{harm.__name__}: {found.check}: {found.seen}"
             assert "this check failed" not in found.seen, told
             assert "no answer" not in found.seen, told
+
+
+def test_a_journal_of_nonsense(project: Project) -> None:
+    """What is no record of ours, or was torn, says nothing and ends nothing."""
+    kinds = "spawned pairing linked verified killed stopping failed late changed snapshot_failed"
+    kinds += " supervisor_started watch_degraded epoch_closed backoff offline"
+    odd: tuple[object, ...] = (None, [], {}, 7, "x", [[1]], {"t": 1})
+    lines = [
+        {"t": t, "bot": bot, "event": kind, "generation": value, "paths": value, "why": value}
+        for kind in kinds.split()
+        for value in odd
+        for t, bot in (("2026-11-29T00:00:00Z", "echo"), ("never", "echo"), (3, None))
+    ]
+    text = "\n".join(json.dumps(line) for line in lines)
+    (project.store / ".events.jsonl").write_text(f'{text}\n{{"torn\n[1]\n')
+    for found in project.asked().findings:
+        assert "this check failed" not in found.seen, found
 
 
 def _harm(path: Path, harm: Callable[[Path], None]) -> None:
