@@ -103,7 +103,7 @@ class World:
                 found[uid] = had[0] + instances, had[1] + watches
         return found
 
-    @property
+    @cached_property
     def mounts(self) -> list[Mount]:
         """All mounts, those that hide others later (proc_pid_mountinfo(5)). Raises: OSError."""
         found: list[Mount] = []

@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import pytest
+
 from tests.system.harness import Folder, alive, running
 
 CONFIG = """
@@ -82,6 +84,7 @@ def test_beside_a_bot_that_is_well(new_folder: Callable[..., Folder]) -> None:
     assert _found(folder)[0] == 0
 
 
+@pytest.mark.long
 def test_a_bot_that_is_deaf_to_its_stop(new_folder: Callable[..., Folder]) -> None:
     """It had to be killed: said, until a stop is as it should be."""
     folder = _project(new_folder, DEAF)

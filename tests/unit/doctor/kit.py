@@ -28,6 +28,7 @@ class Project:
 
     def __init__(self, root: Path, short: str) -> None:
         self.root = root
+        self.alone = True  # nobody but the doctor is there: it need not look at each process
         self._short = short
         self.tools = Path(short) / "bin"
         self.tools.mkdir()
@@ -101,7 +102,10 @@ class Project:
 
     def asked(self, world: World | None = None, only: str | None = None) -> Report:
         """Return what the doctor says."""
-        return examine(Ground(self.root, world=world or self.world(), only=only))
+        ground = Ground(self.root, world=world or self.world(), only=only)
+        if self.alone:
+            ground.__dict__["sessions_in_use"] = False  # it takes most of a look, on a busy machine
+        return examine(ground)
 
     def problem(self, check: str, world: World | None = None) -> Finding:
         """Return the one problem; it is of this check, and there is no other."""

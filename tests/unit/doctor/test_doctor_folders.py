@@ -33,7 +33,9 @@ def test_sessions_on_a_network_share(project: Project, kind: str) -> None:
     project.well(world)
 
 
-@pytest.mark.parametrize(("what", "code"), [("sessions", 1), ("logs", 0)])
+@pytest.mark.parametrize(
+    ("what", "code"), [("sessions", 1), pytest.param("logs", 0, marks=pytest.mark.long)]
+)
 def test_a_share_that_does_not_answer(project: Project, what: str, code: int) -> None:
     """A real mount at which nobody answers: it is said, and nothing waits for ever."""
     if why := lacks_namespaces("-m"):

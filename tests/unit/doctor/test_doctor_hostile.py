@@ -42,11 +42,9 @@ def _odd_names(path: Path) -> None:
         (path / os.fsdecode(name)).mkdir()
 
 
-PLACES = (
-    "sessions/session-971505760056",
-    ".session-cache",
-)
+PLACES = ("sessions/session-971505760056",)
 MORE = (
+    ".session-cache",
     "sessions",
     "sessions/session-971505760056/creds.json",
     "sessions/.session-971505760056.lock",

@@ -36,6 +36,7 @@ print("ready", flush=True); sys.stdin.readline()
 @contextmanager
 def process(project: Project, *words: str) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a process in the project's folder; it is ready, and ends with the block."""
+    project.alone = False
     with subprocess.Popen(
         [sys.executable, *words],
         cwd=project.root,
