@@ -3,9 +3,6 @@
 import json
 import re
 import shutil
-import signal
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -45,7 +42,7 @@ MORE = {
     "restore-time": "restore_timeout_s = 0.2",
     "resources": "[bot.one.limits]\nmemory_mb = 1\nmemory_grace_s = 600",
 }
-USUAL = ("restored", "backups")
+USUAL = ("restored",)
 
 
 def faulty(new_folder: Callable[..., Folder], row: str) -> Folder:
@@ -175,34 +172,6 @@ def test_a_copy_of_a_known_session_is_not_run_unasked(new_folder: Callable[..., 
     assert "not done without consent" in done.stderr
     assert "--scan" in done.stderr
     assert not Path(folder.root / "sessions").exists()
-
-
-@pytest.mark.parametrize(
-    "number",
-    [
-        signal.SIGTERM,
-        *(pytest.param(n, marks=pytest.mark.long) for n in (signal.SIGINT, signal.SIGHUP)),
-    ],
-)
-def test_who_ends_it_leaves_nothing(
-    new_folder: Callable[..., Folder], tmp_path: Path, number: signal.Signals
-) -> None:
-    """No process, and no copy of a session."""
-    folder = new_folder(SHIPPED + PAIRED).with_shipped_bot()
-    (tmp_path / "copies").mkdir()
-    with subprocess.Popen(
-        [sys.executable, "-m", "supervisor", "verify", "--rest", "60"],
-        cwd=folder.root,
-        env=folder.environment(TMPDIR=str(tmp_path / "copies"), PYTHONUNBUFFERED="1"),
-        stdout=subprocess.PIPE,
-    ) as verify:
-        assert verify.stdout is not None
-        assert any(b"session restored after a restart" in line for line in verify.stdout)
-        assert list((tmp_path / "copies").glob("*/project/sessions/*/creds.json"))
-        verify.send_signal(number)
-        assert verify.wait(30) == 130
-    assert not list((tmp_path / "copies").iterdir())
-    assert not processes_of(Folder(tmp_path / "copies", folder.cache, ""))
 
 
 def test_an_unknown_test_is_named(new_folder: Callable[..., Folder]) -> None:
