@@ -60,6 +60,8 @@ def first_session(trial: Trial) -> Outcome:
     trial.facts["asked"] = trial.facts["expected_pairings"] = asked
     if back.why:
         return failed(did, back.why)
+    waited_s = trial.settle()
+    did += f", and waited {waited_s:.0f} s, as its login needs" if waited_s >= 1 else ""
     info = trial.manager().info(trial.session)
     if not info["exists"]:
         return failed(did, f"it is linked, and there is no file in {info['path']}")

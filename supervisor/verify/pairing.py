@@ -4,9 +4,11 @@ A code is a secret: it goes to the command's standard input or to the terminal, 
 """
 
 import os
+import queue
 import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +18,7 @@ from supervisor.config import BotConfig, Config, resolved_command
 from supervisor.core.errors import SupervisorError
 from supervisor.verify.watched import Watched
 
+CODE_S = 10.0
 COMMAND_S = 60.0
 _WORDS_MAX = 200
 _TAIL_BYTES = 4000
@@ -43,10 +46,7 @@ class ByCommand:
 
     def scan(self, watched: Watched, bot: str) -> None:
         """Run the command to its end. Raises: SupervisorError: it failed, or took too long."""
-        payload = ""
-        for item in watched.client.stream("link", bot=bot):
-            payload = str(item.get("qr", ""))
-            break
+        payload = _code(watched, bot)
         name = self._command[0]
         try:
             status, said = self._run(payload)
@@ -88,6 +88,22 @@ class ByCommand:
                 raise
             errors.seek(max(0, errors.seek(0, os.SEEK_END) - _TAIL_BYTES))
             return process.returncode, errors.read().decode("utf-8", "replace")
+
+
+def _code(watched: Watched, bot: str) -> str:
+    """Return the code's text; "" of a bot that shows none, as one that asks for a number."""
+    shown: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def read() -> None:
+        with suppress(SupervisorError):  # whoever waits for the link is told
+            item = next(watched.client.stream("link", bot=bot), {})
+            shown.put(str(item.get("qr", "")))
+
+    threading.Thread(target=read, name="code", daemon=True).start()
+    try:
+        return shown.get(timeout=CODE_S)
+    except queue.Empty:
+        return ""
 
 
 def _last_words(said: str, payload: str) -> str:

@@ -91,7 +91,9 @@ def corruption(trial: Trial) -> Outcome:
             if why:
                 wrong.append(f"{path.name} {how}: {why}")
                 trial.steady()
-    measured = f"{done} of {len(files) * len(DAMAGES)} back as the same device"
+    measured = f"{done} of {len(files) * len(DAMAGES)} back "
+    unproved = done and all(back.proof == "ready" for back in trial.backs[-done:])
+    measured += "unasked (device not proved)" if unproved else "as the same device"
     measured += f"; {more} smaller files were not tried" if more else ""
     return failed(did, "; ".join(wrong), measured) if wrong else passed(did, measured)
 
@@ -158,9 +160,12 @@ def clear(trial: Trial) -> Outcome:
     if back.why:
         return failed(did, back.why)
     info = trial.manager().info(trial.session)
-    measured = f"new device {trial.identity or '(it names none)'}, links {info['link_count']}"
-    if before and trial.identity == before:
-        return failed(did, "it is the same device as before the clear", measured)
+    who = trial.identity or "(it names none)"
+    # What it names may be its account, which a new device has as well: it was linked anew.
+    new = f"linked anew, again as {who}" if who == before else f"new device {who}"
+    measured = f"{new}, links {info['link_count']}"
+    if asked > int(trial.facts.get("asked", 1)):  # if as often as at first, row 3 has said so
+        return failed(did, f"a QR code was asked for {asked} times before it was linked", measured)
     if not info["quarantine"]:
         return failed(did, "the session that was cleared is not kept", measured)
     return passed(did, measured)

@@ -98,7 +98,7 @@ ROWS = (
         key="clear",
         group="recovery",
         name="manual clear, then pairing",
-        target="a QR code, one scan, a new device; the old session kept",
+        target="a QR code, one scan, linked anew; the old session kept",
         needs=("first-session", "backups"),
     ),
     Row(

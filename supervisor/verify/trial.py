@@ -28,6 +28,7 @@ _LINK_ENDS = {"restarted", *_ASKED}
 _SPARE_S = 10.0
 _SCANS = 3
 _WRITTEN_S = 5.0
+_SETTLED_S = 1.0
 
 
 class NotSteady(SupervisorError):  # noqa: N818 - it names a state of the world
@@ -200,6 +201,18 @@ class Trial:
             if event["event"] not in ("pairing", "session_state"):
                 return asked, Back(why=self._bad_end(event, after))
         return _SCANS, Back(why=f"it asked for a QR code again after each of {_SCANS} scans")
+
+    def settle(self) -> float:
+        """Wait until a login just made is on the disk, by `settle_s`; return for how long.
+
+        Before that no copy of it counts as good, and whoever ends the bot may lose it.
+        """
+        if not self.bot.settle_s:
+            return 0.0
+        begin = time.monotonic()
+        after = self.watched.mark()
+        self.wait(lambda e: e["event"] in _ASKED, after, self.bot.settle_s + _SETTLED_S)
+        return time.monotonic() - begin
 
     def until(self, true: Callable[[], bool]) -> None:
         """Wait, not for long, for what is written down a moment after its event."""

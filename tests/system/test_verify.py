@@ -117,6 +117,23 @@ def test_without_a_fault_it_passes(new_folder: Callable[..., Folder]) -> None:
 
 
 @pytest.mark.long
+def test_an_account_and_a_login_that_is_slow(new_folder: Callable[..., Folder]) -> None:
+    """Both are no fault: who is linked anew may be called alike, and a copy is good only later."""
+    folder = faulty(new_folder, "manual")
+    config = (folder.root / "config.toml").read_text()
+    fault, slow = "wants a change", "names its account"
+    folder.write(
+        "config.toml", config.replace(fault, slow).replace("watch =", "settle_s = 4\nwatch =")
+    )
+    code, report = verified(folder, *QUICK)
+    assert (code, verdicts(report, "fail"), verdicts(report, "not run")) == (0, {}, {})
+    measured = {each["key"]: each["measured"] for each in report["tests"]}
+    assert measured["clear"] == "linked anew, again as account, links 2"
+    (link,) = [each["did"] for each in report["tests"] if each["key"] == "first-session"]
+    assert link.endswith("as its login needs")
+
+
+@pytest.mark.long
 @pytest.mark.parametrize("row", ["start-up", "resources"])
 def test_a_row_alone_passes(new_folder: Callable[..., Folder], row: str) -> None:
     """What was not tried is no failure of it: no link was made, or it is its first one."""

@@ -2,6 +2,7 @@
 
 import os
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -69,6 +70,25 @@ def test_its_last_words_are_told(tmp_path: Path) -> None:
     """They are the reason."""
     with pytest.raises(SupervisorError, match="failed with status 1: no phone is connected"):
         scan(phone(tmp_path, "sys.exit('no phone is connected')"))
+
+
+def test_without_a_code_it_is_run_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bot may ask for a number, and show no code at all: that stream says nothing, for ever."""
+    monkeypatch.setattr(pairing, "CODE_S", 0.05)
+    end = threading.Event()
+
+    def stream(_self: _Asked, _what: str, **_with: object) -> Iterator[dict[str, Any]]:
+        end.wait(30)
+        yield {}
+
+    monkeypatch.setattr(_Asked, "stream", stream)
+    try:
+        with pytest.raises(SupervisorError, match="failed with status 1: asked by ''"):
+            scan(phone(tmp_path, "sys.exit(f'asked by {payload!r}')"))
+    finally:
+        end.set()
 
 
 def test_what_it_leaves_running_does_not_keep_us(

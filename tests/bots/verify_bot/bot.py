@@ -39,7 +39,7 @@ def link_it(link: Link, session: Path) -> None:
         link.session("connecting")
     LINKED.write_text("")
     LOGGED_OUT.unlink(missing_ok=True)
-    device = uuid.uuid4().hex[:12]
+    device = "account" if FAULT == "names its account" else uuid.uuid4().hex[:12]
     if FAULT != "writes no files":
         write(session, device)
     link.ready("linked", identity=device)
