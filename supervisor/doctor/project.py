@@ -7,6 +7,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from supervisor.config import BotConfig, resolved_command
+from supervisor.config.patterns import covers
 from supervisor.core.errors import SupervisorError
 from supervisor.doctor import wrapped
 from supervisor.doctor.findings import Finding, Findings, line
@@ -166,14 +167,7 @@ def session_place(ground: Ground, bot: BotConfig) -> Findings:
     config, session = ground.settled, bot.library.session
     here = config.session_dir(bot)
     named = _named(bot)
-    if bot.session_files or (session.place == "file" and not bot.session_path):
-        known = {str(here / name) for name in bot.session_files}
-        right = not named or any(str(bot.cwd / name) in known for name in named)
-    else:
-        right = not named or any(
-            _real(bot.cwd / name).is_relative_to(_real(here)) for name in named
-        )
-    if not right:
+    if named and not any(_is_within(bot.cwd / name, here, bot.session_files) for name in named):
         path = bot.cwd / named[0]
         yield Finding(
             severity="problem",
@@ -214,6 +208,15 @@ def _named(bot: BotConfig) -> list[str]:
         return []
     project = source.read(bot.cwd, bot.watch, bot.command)
     return place.named(session, project, bot.cwd)
+
+
+def _is_within(path: Path, here: Path, files: tuple[str, ...]) -> bool:
+    """Return whether a path is of a session: of a folder, or of some files in it."""
+    real, folder = _real(path), _real(here)
+    if not real.is_relative_to(folder):
+        return False
+    inside = real.relative_to(folder).parts
+    return not files or (bool(inside) and covers(files, inside[0]))
 
 
 def _real(path: Path) -> Path:

@@ -23,6 +23,7 @@ _SPARE_WATCHES, _SPARE_INSTANCES = 64, 2
 # By the names of these a folder may hold a session: only there is looked closer.
 _SIGNS = (".db", ".sqlite", ".sqlite3", ".session", "creds.json", "Local State", "Preferences")
 _CHANGES, _AGAIN = 6, 3
+_NAMED_MAX = 5
 
 
 def alarm() -> threading.Event:
@@ -139,15 +140,16 @@ def watched(ground: Ground, bot: BotConfig) -> Findings:
         if path.rpartition("/")[0] in sessions
     ]
     again = [path for path in _restarted_by(ground, bot) if tree.interesting(path)]
-    for path in dict.fromkeys((*found, *again)):
-        name = os.path.relpath(path, tree.base)
+    names = [os.path.relpath(path, tree.base) for path in dict.fromkeys((*found, *again))]
+    if names:
+        more = f", and {len(names) - _NAMED_MAX} more" if names[_NAMED_MAX:] else ""
         yield Finding(
             severity="problem",
-            seen=f"{name} is watched, and the bot itself writes it",
+            seen=f"watched, and written by the bot itself: {', '.join(names[:_NAMED_MAX])}{more}",
             cause="each write looks like changed source, and restarts the bot: in the midst of a"
             " scan, too",
             fix="have it ignored; if it is the session: say so, by session_path",
-            edit=edited(bot, "ignore", [*bot.ignore, name]),
+            edit=edited(bot, "ignore", [*bot.ignore, *names]),
         )
 
 

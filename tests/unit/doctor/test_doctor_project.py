@@ -149,7 +149,7 @@ def test_a_session_that_is_watched(project: Project) -> None:
     creds(project.root / "data" / "other")
     project.add('[bot.echo]\nsession_path = "auth_info"\nwatch = ["index.js", "data"]')
     found = [each for each in project.asked().of("problem") if each.check == "watched"]
-    assert [each.seen.split()[0] for each in found] == ["data/other"]
+    assert [each.seen.rpartition(": ")[2] for each in found] == ["data/other"]
     project.add(found[0].edit)
     assert "watched" not in {each.check for each in project.asked().of("problem", "unknown")}
 
@@ -158,8 +158,9 @@ def test_a_session_among_the_watched_source(project: Project) -> None:
     """It lies right beside the source: its files are ignored, not the folder."""
     project.add('[bot.echo]\nwatch = ["."]')
     (project.root / "creds.json").write_text(json.dumps(dict.fromkeys(KEYS, "x")))
+    (project.root / "a.session").write_bytes(b"")
     found = project.problem("watched")
-    assert found.seen.startswith("creds.json is watched")
+    assert found.seen.endswith(": a.session, creds.json")
     project.add(found.edit)
     project.well()
 
@@ -170,8 +171,16 @@ def test_a_session_within_what_the_config_names(project: Project) -> None:
     (project.root / "index.js").write_text(BAILEYS.replace("auth_info", "data/auth_info"))
     (project.root / "data").mkdir()
     (project.root / "auth_info").rename(project.root / "data" / "auth_info")
-    project.add('[bot.echo]\nsession_path = "data"')
-    assert "session-place" not in {each.check for each in project.asked().of("problem")}
+    plain = (project.root / "config.toml").read_text()
+    for right in ('session_path = "data"', 'session_files = ["da*"]'):
+        project.config(f"{plain}{right}\n")
+        assert not _misplaced(project)
+    project.config(f'{plain}session_files = ["other*"]\n')
+    assert _misplaced(project)
+
+
+def _misplaced(project: Project) -> bool:
+    return "session-place" in {each.check for each in project.asked().of("problem")}
 
 
 def test_what_the_bot_writes_is_watched(project: Project) -> None:
@@ -183,7 +192,7 @@ def test_what_the_bot_writes_is_watched(project: Project) -> None:
         journal.append("echo", "changed", paths=["data/seen.json"])
     journal.append("echo", "changed", paths=["bot.py"])
     found = project.problem("watched")
-    assert found.seen.startswith("data/seen.json")
+    assert found.seen.endswith(": data/seen.json")
     project.add(found.edit)
     project.well()
 
