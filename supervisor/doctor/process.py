@@ -2,6 +2,7 @@
 
 import json
 import os
+import pwd
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -181,15 +182,25 @@ def owner(ground: Ground, bot: BotConfig) -> Findings:
         pid = body.get("pid") if isinstance(body, dict) else None
     if not isinstance(pid, int):
         raise CannotTell("a process owns its session, and does not say which")
-    program = "a program that has ended since"
-    with suppress(OSError):  # not its arguments: there may be a secret among them
+    yield _owned_by(ground, pid)
+
+
+def _owned_by(ground: Ground, pid: int) -> Finding:
+    """Return what is to be said of another owner, who may only be another user's."""
+    program, user = "a program that has ended since", ""
+    with suppress(OSError, KeyError):  # not its arguments: there may be a secret among them
         program = wrapped.name(_command_line(f"/proc/{pid}")[0])
-    yield Finding(
+        uid = Path(f"/proc/{pid}").stat().st_uid
+        user = "" if uid == os.geteuid() else pwd.getpwuid(uid).pw_name
+    look = ground.command("status")
+    return Finding(
         severity="problem",
-        seen=f"pid {pid} ({program}) owns its session, and does not run by this config",
-        cause="two configs, or a copy of this one, name the same session; only one may run it",
-        fix="let the other one do the work, or stop it",
-        commands=(line("kill", str(pid)),),
+        seen=f"pid {pid} ({program}) owns its session, and no supervisor answers here",
+        cause=f"a supervisor of {user} runs it, which does not answer to you"
+        if user
+        else "two configs, or a copy of this one, name the same session; only one may run it",
+        fix="ask as that user" if user else "let the other one do the work, or stop it",
+        commands=(f"sudo -u {line(user)} {look}" if user else line("kill", str(pid)),),
     )
 
 

@@ -1,6 +1,7 @@
 """Other processes: a second copy, what an earlier supervisor left, who else would start it."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -21,7 +22,7 @@ file = open(sys.argv[1], "a")
 print("ready", flush=True); sys.stdin.readline()
 """
 OWNS = """
-import os, sys
+import ctypes, os, pwd, sys
 from pathlib import Path
 from supervisor.session.lock import OwnerLock
 lock = OwnerLock(Path(sys.argv[1]), sys.argv[2])
@@ -29,6 +30,9 @@ lock.acquire()
 if sys.argv[3] == "orphan":
     fd = lock.generation_fd(1)
     lock.release()
+if sys.argv[3] == "nobody":
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
+    ctypes.CDLL(None).prctl(4, 1)  # PR_SET_DUMPABLE: else /proc shows it as root's
 print("ready", flush=True); sys.stdin.readline()
 """
 
@@ -87,6 +91,17 @@ def test_a_process_that_writes_the_session(project: Project) -> None:
         project.well()
 
 
+def test_two_that_are_run_by_hand(project: Project) -> None:
+    """No supervisor runs, and there are two: each is told, and one is ended."""
+    (project.root / "bot.py").write_text(WAITS)
+    with process(project, "bot.py") as one, process(project, "bot.py") as other:
+        found = project.problem("copies")
+        assert found.commands == tuple(f"kill {pid}" for pid in sorted((one.pid, other.pid)))
+        project.type(found.commands[0])
+        (one if one.pid < other.pid else other).wait(10)
+        project.well()
+
+
 def test_a_bot_that_is_run_by_hand_is_no_copy(project: Project) -> None:
     """No supervisor runs, and one process is all there is."""
     (project.root / "bot.py").write_text(WAITS)
@@ -113,6 +128,16 @@ def test_a_session_that_another_supervisor_owns(project: Project) -> None:
         assert f"pid {other.pid}" in found.seen
         project.follow(found)
         other.wait(10)
+    project.well()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can run something as another user")
+def test_a_session_that_another_user_s_supervisor_owns(project: Project) -> None:
+    """It is not to be killed: the command asks as that user."""
+    words = ("-c", OWNS, str(project.root / "sessions"), ID, "nobody")
+    with process(project, *words):
+        found = project.problem("owner")
+        assert found.commands == ("sudo -u nobody stillhere status",)
     project.well()
 
 
