@@ -113,6 +113,7 @@ def test_a_bot_that_fails_and_a_supervisor_that_is_killed(
         supervisor.kill()
         code, found = _found(folder)
         assert code == 1
+        assert "orphans" in found, (alive(pid), found)
         assert f"kill {pid}" in found["orphans"]["commands"]
         assert "ended without stopping it" in found["online"]["seen"]
         os.kill(pid, signal.SIGTERM)
