@@ -142,7 +142,7 @@ def _page_path(path: Path | None) -> Path | None:
 )
 @click.option(
     "--rest",
-    type=click.FloatRange(0.1, 3600),
+    type=click.FloatRange(1, 3600),
     default=5.0,
     show_default=True,
     help="For how many seconds it is left alone.",

@@ -36,9 +36,9 @@ class Rest:
     processes: int
 
 
-def rested(trial: Trial) -> Rest:
-    """Leave it alone for `rest_s`, once for all rows that ask."""
-    if isinstance(found := trial.facts.get("rest"), Rest):
+def rested(trial: Trial, *, anew: bool = False) -> Rest:
+    """Leave it alone for `rest_s`, once for all rows that ask. `anew`: once more."""
+    if not anew and isinstance(found := trial.facts.get("rest"), Rest):
         return found
     after = trial.watched.mark()
     status = trial.status()
