@@ -10,12 +10,12 @@ COUNTERS = ("link_count", "qr_count", "restore_count", "rollback_count")
 
 def baseline(trial: Trial) -> None:
     """Remember the counters as they are before the first row."""
-    trial.facts["baseline"] = written(trial) or {}
+    trial.learnt.before = written(trial) or {}
 
 
 def counted(trial: Trial) -> dict[str, int]:
     """Return what the counters have to be, by all that was seen."""
-    before = trial.facts.get("baseline") or {}
+    before = trial.learnt.before
     counts = {key: int(before.get(key) or 0) for key in COUNTERS}
     for event in trial.seen():
         kind = event["event"]

@@ -57,7 +57,7 @@ def run(trial: Trial, only: tuple[str, ...], telling: Telling, told: Told) -> Re
         telling(row)
         trial.row = key
         if key == "clear":  # which makes another link
-            trial.facts["links"] = trial.record().link_count
+            trial.learnt.links = trial.record().link_count
         row_begin = time.monotonic()
         outcomes[key] = outcome = _outcome(trial, row, outcomes)
         result = Result(row=row, outcome=outcome, took_s=time.monotonic() - row_begin)

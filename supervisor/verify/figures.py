@@ -34,7 +34,7 @@ def backup_size(trial: Trial) -> Outcome:
     live = manager.info(trial.session)["size_bytes"]
     largest = max((each.size_bytes for each in kept), default=0)
     store = _disk_bytes(trial.config.snapshots)
-    trial.facts["sizes"] = largest, live, store
+    trial.learnt.backup_bytes, trial.learnt.session_bytes = largest, live
     did = f"measured {len(kept)} backups and their folder"
     measured = (
         f"{_size(largest)} at most for a session of {_size(live)}; {_size(store)} for all on disk"
@@ -87,20 +87,18 @@ def metrics(trial: Trial) -> list[Metric]:
     """Return what was promised in numbers, as far as this run could measure it."""
     times = [back.took for back in trial.backs]
     kept = trial.manager().snapshots(trial.session)
-    sizes = trial.facts.get("sizes")
+    learnt = trial.learnt
     pairings = sum(1 for event in trial.seen() if event["event"] == "pairing")
-    expected = int(trial.facts.get("expected_pairings", 0))
-    links: int | None = trial.facts.get("links", trial.record().link_count)
-    if not links:
-        links = None  # it was linked before we came, or was not to be linked
+    links: int | None = trial.record().link_count if learnt.links is None else learnt.links
     target_s = trial.bot.restore_timeout_s
     slowest = max(times, default=None)
     backup = max((each.duration_s for each in kept), default=None)
     keep = trial.bot.snapshots.keep
     most = keep.last + keep.hourly + keep.daily + 3  # the newest good ones and the proved one
-    largest = float(sizes[0]) if sizes else None
     spread = max(times) - min(times) if len(times) > 1 else None
-    again = float(pairings - expected) if trial.told else None  # of no restart there is none
+    # Of no restart there is none; and it came linked, or was not to be.
+    again = float(pairings - learnt.expected_pairings) if trial.told else None
+    links = links or None
     return [
         _metric("restore_s", "restore time", f"< {target_s:g} s", slowest, "s", target_s),
         _metric("qr_per_restart", "QR codes per restart", "0", again, "", 0.5),
@@ -111,9 +109,9 @@ def metrics(trial: Trial) -> list[Metric]:
             "backup_bytes",
             "backup size",
             "<= 50 MB or the session's own",
-            largest,
+            learnt.backup_bytes,
             "bytes",
-            max(BACKUP_BYTES, float(sizes[1]) * 1.1) + 1 if sizes else 0,
+            max(BACKUP_BYTES, learnt.session_bytes * 1.1) + 1,
         ),
         _kept(len(kept), _taken(trial), most),
         _metric(

@@ -57,7 +57,7 @@ def first_session(trial: Trial) -> Outcome:
         return not_applicable(_NO_PHONE)
     did = "scanned the QR code"
     asked, back = trial.pair(0)
-    trial.facts["asked"] = trial.facts["expected_pairings"] = asked
+    trial.learnt.asked = trial.learnt.expected_pairings = asked
     if back.why:
         return failed(did, back.why)
     waited_s = trial.settle()
@@ -73,9 +73,9 @@ def first_session(trial: Trial) -> Outcome:
 
 def qr_once(trial: Trial) -> Outcome:
     """Row 3: nobody had to scan twice."""
-    if "asked" not in trial.facts:
+    asked = trial.learnt.asked
+    if asked is None:
         return not_applicable(_LIVE if trial.mode == "live" else _NO_PHONE)
-    asked = int(trial.facts["asked"])
     did, measured = "counted the pairings until it was linked", f"{asked}"
     if asked == 1:
         return passed(did, measured)

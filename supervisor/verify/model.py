@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
 Verdict = Literal["pass", "fail", "n/a", "not run"]
@@ -82,6 +83,39 @@ class Restarted:
     def as_json(self) -> dict[str, Any]:
         """Return it with the keys of `verify --json`."""
         return {"test": self.row, "t": self.t, "record": dict(self.record)}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rest:
+    """What was seen. `trouble`: "" for none. CPU in shares of one core, memory in bytes (PSS)."""
+
+    trouble: str
+    supervisor_cpu: float
+    supervisor_bytes: int
+    bot_cpu: float
+    bot_bytes: int
+    processes: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Learnt:
+    """What one row learnt for another; None: that row was not run, or learnt nothing.
+
+    `before`: the session's counters before the first row. `asked`: how often a QR code was asked
+    for until the first link; `expected_pairings`: that, and what the clear made. `links`: before
+    the clear. `saves`: how many were made; `source`: the file whose save was seen. `backup_bytes`,
+    `session_bytes`: the largest backup, and its session.
+    """
+
+    before: Mapping[str, Any] = field(default_factory=dict)
+    asked: int | None = None
+    expected_pairings: int = 0
+    links: int | None = None
+    saves: int = 0
+    source: Path | None = None
+    backup_bytes: int | None = None
+    session_bytes: int = 0
+    rest: Rest | None = None
 
 
 @dataclass(slots=True, kw_only=True)

@@ -156,7 +156,7 @@ def clear(trial: Trial) -> Outcome:
     before, after = trial.identity, trial.watched.mark()
     trial.watched.client.call("session", op="clear", id=trial.session)
     asked, back = trial.pair(after)
-    trial.facts["expected_pairings"] = int(trial.facts.get("expected_pairings", 0)) + asked
+    trial.learnt.expected_pairings += asked
     if back.why:
         return failed(did, back.why)
     info = trial.manager().info(trial.session)
@@ -164,7 +164,7 @@ def clear(trial: Trial) -> Outcome:
     # What it names may be its account, which a new device has as well: it was linked anew.
     new = f"linked anew, again as {who}" if who == before else f"new device {who}"
     measured = f"{new}, links {info['link_count']}"
-    if asked > int(trial.facts.get("asked", 1)):  # if as often as at first, row 3 has said so
+    if asked > (trial.learnt.asked or 1):  # if as often as at first, row 3 has said so
         return failed(did, f"a QR code was asked for {asked} times before it was linked", measured)
     if not info["quarantine"]:
         return failed(did, "the session that was cleared is not kept", measured)

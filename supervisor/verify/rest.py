@@ -1,12 +1,12 @@
 """The bot left alone for a while: what happens of itself, and what it uses. Looked at once."""
 
 import time
-from dataclasses import dataclass
 
 import psutil
 
 from supervisor.process import memory
 from supervisor.process.tree import with_descendants
+from supervisor.verify.model import Rest
 from supervisor.verify.trial import Trial
 
 _TROUBLE = {
@@ -24,22 +24,10 @@ _TROUBLE = {
 _FALSE_STATES = ("lost", "conflict", "offline", "pairing")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rest:
-    """What was seen. `trouble`: "" for none. CPU in shares of one core, memory in bytes (PSS)."""
-
-    trouble: str
-    supervisor_cpu: float
-    supervisor_bytes: int
-    bot_cpu: float
-    bot_bytes: int
-    processes: int
-
-
 def rested(trial: Trial, *, anew: bool = False) -> Rest:
     """Leave it alone for `rest_s`, once for all rows that ask. `anew`: once more."""
-    if not anew and isinstance(found := trial.facts.get("rest"), Rest):
-        return found
+    if trial.learnt.rest is not None and not anew:
+        return trial.learnt.rest
     after = trial.watched.mark()
     status = trial.status()
     ours = int(trial.watched.client.call("ping")["pid"])
@@ -58,7 +46,7 @@ def rested(trial: Trial, *, anew: bool = False) -> Rest:
         bot_bytes=_bytes(bots),
         processes=len(bots),
     )
-    trial.facts["rest"] = rest
+    trial.learnt.rest = rest
     return rest
 
 

@@ -39,7 +39,7 @@ def save(trial: Trial) -> Outcome:
         return not_applicable("no source file of a known language is watched")
     did = f"saved {path.relative_to(trial.config.root)}"
     back = saved(trial, path)
-    trial.facts["save"] = path if not back.why else None
+    trial.learnt.source = path if not back.why else None
     if back.why.startswith("nothing came of it"):
         return failed(did, "the save was not seen: see `watch`, `watch_only` and `ignore`")
     return judged(did, back)
@@ -52,7 +52,7 @@ def manual(trial: Trial) -> Outcome:
 
 def many(trial: Trial) -> Outcome:
     """Row 7: several, one right after the other."""
-    path = trial.facts.get("save")
+    path = trial.learnt.source
     how = f"saved {path.name}" if path is not None else "restarted it by hand"
     did = f"{how} {trial.restarts} times"
     took: list[float] = []
@@ -89,8 +89,8 @@ def by_hand(trial: Trial) -> Back:
 def saved(trial: Trial, path: Path) -> Back:
     """Change a file, and see the bot restart."""
     after = trial.watched.mark()
-    number = int(trial.facts.get("saves", 0)) + 1
-    trial.facts["saves"] = number
+    trial.learnt.saves += 1
+    number = trial.learnt.saves
     comment = f"\n{_COMMENT[path.suffix]} stillhere verify: save {number}\n".encode()
     trial.added.append((path, comment))
     with path.open("ab") as file:

@@ -10,7 +10,7 @@ from supervisor.config import BotConfig, Config
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
-from supervisor.verify.model import Mode, Outcome, Restarted
+from supervisor.verify.model import Learnt, Mode, Outcome, Restarted
 from supervisor.verify.pairing import Pairing
 from supervisor.verify.watched import Event, Own, Watched
 
@@ -78,7 +78,7 @@ class Trial:
     backs: list[Back] = field(default_factory=list)
     told: list[Restarted] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
-    facts: dict[str, Any] = field(default_factory=dict)  # what one row learnt for another
+    learnt: Learnt = field(default_factory=Learnt)
     added: list[tuple[Path, bytes]] = field(default_factory=list)  # to source files, by us
 
     @property

@@ -6,7 +6,7 @@ from typing import cast
 import pytest
 
 from supervisor.verify import figures
-from supervisor.verify.rest import Rest
+from supervisor.verify.model import Rest
 from supervisor.verify.trial import Trial
 
 
