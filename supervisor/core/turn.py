@@ -150,7 +150,8 @@ class Turn(Preparing):
         assert state.current is not None  # noqa: S101 - the machine's own promise
         began = None if state.restart is None else state.restart.activated_at
         seconds = 0.0 if began is None else max(0.0, self.now - began)
-        starts = state.restart is not None and state.restart.reason == "start"
+        # Nobody was stopped for it, so nothing was copied on the way.
+        from_rest = state.restart is not None and state.restart.terminated_at is None
         self.mark(verified_at=self.now, verified=True, proof=proof, late=state.late)
         self.set(verified=True, proof=proof, held="", up_since=self.now, late=False)
         self.set(stranger=False)  # the epoch is this device's from here on
@@ -171,7 +172,7 @@ class Turn(Preparing):
             self.set(restart=None)
         if self.policy.has_session and state.fresh_link:
             self.copy("linked")
-        elif self.policy.has_session and starts and not state.linked:
+        elif self.policy.has_session and from_rest and not state.linked:
             self.copy("first")  # of a session that was there before us
         if state.fresh_link == "paired" and self.policy.settle_s:
             self.set(young_until=self.now + self.policy.settle_s)

@@ -108,6 +108,7 @@ def test_a_bot_that_fails_and_a_supervisor_that_is_killed(
         assert (code, "FAILED" in found["online"]["seen"]) == (1, True)
         folder.replace("bot.py", BOT)  # at once: half a file would be another restart
         supervisor.wait("restarted")
+        supervisor.wait("snapshot_taken")  # a copy that is under way would have it thawed
         pid = supervisor.status("one")["pid"]
         os.kill(pid, signal.SIGSTOP)  # else it would end with its supervisor
         supervisor.kill()

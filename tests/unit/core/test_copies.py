@@ -81,3 +81,12 @@ def test_a_session_that_was_there_before_us_is_copied_as_soon_as_its_bot_is_read
     again = Story(Policy()).seated(linked=True)
     assert do.TakeSnapshot(0, "first", 1) not in again.tell(ev.BotReady(1)).acts()
     assert again.state.phase is Phase.UP
+
+
+def test_a_bot_that_failed_at_first_is_copied_once_it_runs() -> None:
+    """Its code was broken, and a save mended it: that start is its first as well."""
+    story = Story(Policy(on_change=True)).seated(linked=False)
+    story.tell(ev.Exited(1, 1), ev.TreeGone(1))
+    assert story.state.phase is Phase.FAILED
+    story.saved().seated_again(2, linked=False)
+    assert do.TakeSnapshot(0, "first", 2) in story.tell(ev.BotReady(2)).acts()
