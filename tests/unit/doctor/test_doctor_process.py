@@ -91,6 +91,17 @@ def test_a_process_that_writes_the_session(project: Project) -> None:
         project.well()
 
 
+def test_a_session_that_is_just_being_written(project: Project) -> None:
+    """A bot has its file open, and half of it is there: that is no damage yet."""
+    place = project.live / "creds.json"
+    with process(project, "-c", WRITES, str(place)):
+        place.write_text('{"me": ')
+        (found,) = project.asked().of("problem", "unknown")
+        assert (found.check, found.severity) == ("session", "unknown")
+        assert "just being written" in found.seen
+    project.problem("session")  # nobody writes it any more: now it is
+
+
 def test_two_that_are_run_by_hand(project: Project) -> None:
     """No supervisor runs, and there are two: each is told, and one is ended."""
     (project.root / "bot.py").write_text(WAITS)

@@ -1,5 +1,6 @@
 """A socket of a dead supervisor, one that does not answer, a unit of another day."""
 
+import fcntl
 import os
 import re
 import signal
@@ -42,6 +43,23 @@ def test_the_socket_of_a_dead_supervisor(project: Project) -> None:
             project.follow(found)
         assert not path.exists()
         project.well()
+
+
+def test_the_socket_of_a_supervisor_that_is_about_to_listen(project: Project) -> None:
+    """It has the lock, and replaces the socket in a moment: that one is not removed."""
+    path = paths.socket_path(project.root / "config.toml")
+    paths.prepare(path.parent)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+    finding = project.note("control")
+    with path.with_suffix(".lock").open("wb") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        project.well()
+        assert finding.mend is not None
+        finding.mend.act()
+        assert path.exists()
+    finding.mend.act()
+    project.well()
 
 
 def test_a_supervisor_that_is_suspended(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
