@@ -105,13 +105,13 @@ def restarter(words: tuple[str, ...]) -> str:
     """Return who of a command line restarts what it runs; "" if nobody does."""
     for at, word in enumerate(words[:4]):
         needs = _RESTARTERS.get(name(word))
+        if needs is None and _SCRIPT.fullmatch(word):
+            break  # what follows is the program's own
         if needs is None or (at and needs and name(words[0]) not in _PACKAGERS):
             continue
         options = takewhile(lambda each: not _SCRIPT.fullmatch(each), words[at + 1 :])
         if not needs or any(w == needs or w.startswith(f"{needs}=") for w in options):
             return name(word)
-        if _SCRIPT.fullmatch(word):
-            break
     return ""
 
 

@@ -167,6 +167,8 @@ def test_a_session_that_another_user_s_supervisor_owns(project: Project) -> None
         (("pm2-runtime", "index.js"), "pm2-runtime", ("node", "index.js")),
         (("nodemon", "-x", "something"), "nodemon", ()),
         (("python", "watchfiles.py"), "", ()),
+        (("python", "bot.py", "nodemon"), "", ()),
+        (("node", "node_modules/nodemon/bin/nodemon.js", "bot.js"), "nodemon", ("node", "bot.js")),
         (("node", "index.js", "--watch"), "", ()),
         (("python", "bot.py"), "", ()),
     ],
