@@ -65,7 +65,10 @@ def test_a_full_disk(project: Project) -> None:
     """
     done = in_namespaces(("-m",), script, project.root)
     assert done.returncode == 0, done.stderr
-    assert "disk" in _problems(project.root / "before.json")
+    found = json.loads((project.root / "before.json").read_text())["findings"]
+    (disk,) = (each for each in found if each["check"] == "disk")
+    assert disk["severity"] == "problem"
+    assert f"stillhere session prune {ID}" in disk["commands"]
     assert "disk" not in _problems(project.root / "after.json")
 
 

@@ -238,6 +238,8 @@ def test_a_python_library_that_is_not_installed(project: Project) -> None:
         assert not list(Path("/usr/lib").glob(f"python3*/{name}/Telethon*"))
     environment = project.root / ".venv"
     project.type(f"{sys.executable} -m venv --without-pip {environment}")
+    elsewhere = project.home / ".local/lib/python3.11/site-packages/telethon-1.45.2.dist-info"
+    elsewhere.mkdir(parents=True)  # which an environment of its own does not see
     found = [each for each in project.asked().of("problem") if each.check == "library"]
     assert [each.commands[-1] for each in found] == [
         f"{environment}/bin/python -m pip install telethon"
