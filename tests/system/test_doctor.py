@@ -108,7 +108,8 @@ def test_a_bot_that_fails_and_a_supervisor_that_is_killed(
         assert (code, "FAILED" in found["online"]["seen"]) == (1, True)
         folder.replace("bot.py", BOT)  # at once: half a file would be another restart
         supervisor.wait("restarted")
-        supervisor.wait("snapshot_taken")  # a copy that is under way would have it thawed
+        # A copy that is under way would have it thawed: after this one none is.
+        supervisor.client.call("session", op="backup", id="one")
         pid = supervisor.status("one")["pid"]
         os.kill(pid, signal.SIGSTOP)  # else it would end with its supervisor
         supervisor.kill()

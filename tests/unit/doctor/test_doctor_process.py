@@ -149,6 +149,8 @@ def test_a_session_that_another_user_s_supervisor_owns(project: Project) -> None
     with process(project, *words):
         found = project.problem("owner")
         assert found.commands == ("sudo -u nobody stillhere status",)
+        assert found.fix == "ask as that user"
+        assert "a supervisor of nobody runs it" in found.cause
     project.well()
 
 
