@@ -24,6 +24,7 @@ from supervisor.loop.jobs import in_words
 from supervisor.loop.printed import Printed
 from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
 from supervisor.process.child import Child
+from supervisor.process.own_output import own_output_files
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.watcher import Change, Watcher
@@ -135,7 +136,7 @@ class Charge:
     ) -> tuple[list[Path], list[tuple[Path, tuple[str, ...]]]]:
         """Return where sessions and what is ours lie, and those that lie among other files."""
         config = self._house.config
-        never = [config.sessions, config.snapshots, config.state]
+        never = [config.sessions, config.snapshots, config.state, *own_output_files()]
         among: list[tuple[Path, tuple[str, ...]]] = []
         # Every bot's: they may lie anywhere, the lock is beside the folder.
         for each in config.bots.values():

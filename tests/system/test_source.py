@@ -233,3 +233,18 @@ def test_the_sessions_own_files_are_no_source(linked: Folder) -> None:
         assert [event["paths"] for event in changed] == [[PING], [PING]]
         assert len(supervisor.seen("restarted", bot="echo")) == 3
         assert supervisor.stop() == 0
+
+
+def test_our_own_output_is_no_source(new_folder: Callable[..., Folder]) -> None:
+    """`stillhere dev > log` in the bot's folder: each line of ours would be a change."""
+    folder = new_folder(
+        '[bot.one]\ncommand = ["python", "bot.py"]\nready = { log = "up" }\nignore = []\n'
+    )
+    source = "import signal\nprint('up', flush=True)\nsignal.pause()\n"
+    folder.write("bot.py", source)
+    with running(folder) as supervisor:
+        supervisor.wait("restarted")
+        mark = supervisor.mark_now()
+        folder.replace("bot.py", source + "# saved\n")
+        assert supervisor.restarted(mark, bot="one")["changed"] == ["bot.py"]
+        assert [event["paths"] for event in supervisor.seen("changed")] == [["bot.py"]]
