@@ -204,6 +204,7 @@ def test_nothing_is_left_of_a_tool(project: Project) -> None:
         os.close(fd)
 
 
+@pytest.mark.long
 def test_a_change_that_is_not_followed_is_not_none_too_many(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:

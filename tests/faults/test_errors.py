@@ -40,7 +40,8 @@ def test_every_error_at_every_call_is_said_and_survived(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["restore-absent", pytest.param("restore-pending", marks=pytest.mark.long)]
+    "name",
+    [pytest.param(name, marks=pytest.mark.long) for name in ("restore-absent", "restore-pending")],
 )
 def test_a_read_that_fails_once_condemns_nothing(name: str) -> None:
     """The snapshot that could not be read now is as good as it was when it can be read again."""

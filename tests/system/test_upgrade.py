@@ -170,6 +170,7 @@ def test_a_stop_that_comes_meanwhile_is_not_lost(new_folder: Callable[..., Folde
         assert supervisor.stop() == 0
 
 
+@pytest.mark.long
 def test_who_waits_for_the_disk_of_its_logs_is_not_replaced(
     new_folder: Callable[..., Folder],
 ) -> None:

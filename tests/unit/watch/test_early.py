@@ -268,7 +268,9 @@ def test_what_moved_just_before_a_look_is_looked_at_again(tmp_path: Path) -> Non
     assert asyncio.run(main()).paths == ("new.py",)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize(
+    "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.long) for seed in range(2, 6))]
+)
 def test_whatever_is_saved_whenever_each_early_word_is_followed_up(
     tmp_path: Path, seed: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
