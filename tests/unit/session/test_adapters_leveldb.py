@@ -202,7 +202,7 @@ def test_a_set_that_moves_meanwhile_gets_no_verdict(
     assert next(looks) < 10
 
 
-@settings(max_examples=150, deadline=None, database=None)
+@settings(max_examples=80, deadline=None, database=None)
 @given(
     name=st.sampled_from(["CURRENT", "MANIFEST-000002", "000008.log", "000009.ldb"]),
     data=st.binary(max_size=300)
@@ -220,7 +220,7 @@ def test_no_bytes_crash_the_reader(name: str, data: bytes, at: int) -> None:
             assert isinstance(problem(str(whole), deep=False), str)
 
 
-@settings(max_examples=100, deadline=None, database=None)
+@settings(max_examples=60, deadline=None, database=None)
 @given(st.binary(max_size=3 * BLOCK_BYTES))
 def test_records_end_where_the_bytes_end(data: bytes) -> None:
     """No bytes make the reader of records stand still or read past the end."""
