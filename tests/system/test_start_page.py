@@ -72,6 +72,7 @@ def test_a_broken_session_is_back_as_the_page_says(
         assert supervisor.restarted(mark)["verified"]
 
 
+@pytest.mark.long
 def test_a_bot_of_one_s_own_is_run_as_the_page_says(new_folder: Callable[..., Folder]) -> None:
     """Without a config, with what was assumed; a save; then with the config that `init` writes."""
     heading = "## Your own bot"

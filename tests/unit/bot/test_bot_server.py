@@ -123,7 +123,7 @@ async def assert_alive(data: Path) -> None:
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(st.binary(max_size=400) | FRAMES.map(encode), min_size=1, max_size=6))
 def test_any_bytes_leave_the_server_serving(tmp_path: Path, payloads: list[bytes]) -> None:
@@ -145,7 +145,7 @@ def test_any_bytes_leave_the_server_serving(tmp_path: Path, payloads: list[bytes
 
 
 @settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(FRAMES, min_size=1, max_size=6))
 def test_a_logged_in_phone_can_break_nothing(tmp_path: Path, frames: list[Frame]) -> None:
