@@ -11,7 +11,7 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 	"$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	2>/dev/null && echo "$$python" && break; done)
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
-WORKERS ?= 3
+WORKERS ?= 4
 PEERS := build/bench/peers
 SYNAPSE := build/synapse
 
@@ -37,7 +37,7 @@ chat: $(VENV)/.ready
 	@exec $(BIN)/python -m bot.phone chat
 
 test: check
-	@echo 'test: the tests, on $(WORKERS) workers (about three minutes)'
+	@echo 'test: the tests, on $(WORKERS) workers (about five minutes on two cores)'
 	@$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 # A server of its own, on loopback, that the tests start: the default tests need none.
