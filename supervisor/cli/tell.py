@@ -243,7 +243,8 @@ def _snapshot_judged(_bot: str, event: Event) -> list[Line]:
 
 
 def _leftovers_cleared(_bot: str, event: Event) -> list[Line]:
-    return info(*(f"SessionManager: {words.clean(each)}" for each in words.listed(event, "what")))
+    what = words.listed(event, "what") or ["what a dead browser left was cleared away"]
+    return info(*(f"SessionManager: {words.clean(each)}" for each in what))
 
 
 def _note_failed(_bot: str, event: Event) -> list[Line]:

@@ -52,7 +52,8 @@ def _loss_doubted(_bot: str, event: Event) -> list[Line]:
 
 
 def _browser_closed(_bot: str, event: Event) -> list[Line]:
-    return [line for text in _each(event) for line in detail(text)]
+    told = _each(event) or ["its browser was closed"]
+    return [line for text in told for line in detail(text)]
 
 
 def _each(event: Event) -> list[str]:

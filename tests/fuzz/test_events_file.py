@@ -83,3 +83,9 @@ def test_whatever_the_file_holds_it_is_gone_on_with(tmp_path: Path) -> None:
         assert open_files() == before
 
     go_on()
+
+
+@pytest.mark.parametrize("kind", ["leftovers_cleared", "browser_closed"])
+def test_an_event_without_its_list_is_told_too(kind: str) -> None:
+    """Of another version, or damaged: found by the test above."""
+    _told({"t": "2026-11-24T22:00:00.000Z", "bot": "a", "event": kind}, as_json=False)

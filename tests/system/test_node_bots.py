@@ -183,7 +183,8 @@ def test_below_a_wrapper_it_has_its_time_to_flush(
         mark = supervisor.mark()
         supervisor.client.call("restart", bot="one")
         supervisor.wait("restarted", mark, BACK_S)
-        assert (folder.root / "said").read_text() == "told flushed "
+        # Once it has flushed, what is left of its group may be told again: that costs nothing.
+        assert (folder.root / "said").read_text().startswith("told flushed ")
         assert not supervisor.seen("killed")
 
 
