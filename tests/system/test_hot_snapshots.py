@@ -40,6 +40,7 @@ def test_a_good_snapshot_of_a_busy_bot_is_whole(tmp_path: Path) -> None:
         assert 0 < max(hot.frozen_s) < 0.3 + SCHEDULING_S
 
 
+@pytest.mark.long
 def test_what_can_be_caught_whole_is_good(tmp_path: Path) -> None:
     """All but a file that is written in place in several calls; that one is not called good."""
     with written(tmp_path, *ATOMIC) as hot:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import psutil
+import pytest
 
 from supervisor.service.logs.files import tail
 from tests.system.harness import Folder, running
@@ -120,6 +121,7 @@ def test_no_line_is_lost_over_restarts_and_rotations(new_folder: Callable[..., F
     assert shown == kept[-2:]
 
 
+@pytest.mark.long
 def test_a_flood_drowns_nobody(new_folder: Callable[..., Folder]) -> None:
     """Memory stays bounded, the other bot restarts as ever, and no line is torn."""
     folder = new_folder(FLOODS)
