@@ -36,7 +36,7 @@ FAULTS = {
     "backup-size": ("fills the store", "more than its backups account for"),
     "resources": ("", "more than memory_mb = 1"),
     "browser-crash": ("does not miss its browser", "goes on without a browser"),
-    "supervisor-crash": ("logs out as an orphan", "it asked for a QR code"),
+    "supervisor-crash": ("logs out when it was orphaned", "it asked for a QR code"),
 }
 MORE = {
     "restore-time": "restore_timeout_s = 0.2",

@@ -5,6 +5,7 @@ It speaks the contract by link.py, which lies beside it. Whoever scans writes to
 
 import json
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -15,8 +16,8 @@ from pathlib import Path
 from link import Link
 
 FAULT = os.environ.get("FAULT", "")
-PARENT = os.getppid()
-LOGGED_OUT, LINKED, STARTS = Path("logged-out"), Path("linked-once"), Path("starts")
+SUPERVISOR = os.pidfd_open(os.getppid())
+ALIVE, LINKED, STARTS = Path("alive"), Path("linked-once"), Path("starts")
 KNOWN = Path("known-file")
 
 
@@ -38,7 +39,6 @@ def link_it(link: Link, session: Path) -> None:
         scanned()
         link.session("connecting")
     LINKED.write_text("")
-    LOGGED_OUT.unlink(missing_ok=True)
     device = "account" if FAULT == "names its account" else uuid.uuid4().hex[:12]
     if FAULT != "writes no files":
         write(session, device)
@@ -58,7 +58,9 @@ def write(session: Path, device: str) -> None:
 
 def device_of(session: Path) -> str:
     """Return whose device the session is; "" for nobody's."""
-    if FAULT == "pairs at every start" or LOGGED_OUT.exists():
+    if FAULT == "pairs at every start":
+        return ""
+    if FAULT == "logs out when it was orphaned" and ALIVE.exists():
         return ""
     try:
         device = json.loads((session / "creds.json").read_bytes())["device"]
@@ -94,6 +96,7 @@ def before(link: Link) -> None:
 
 def after(link: Link, device: str) -> None:
     """What goes wrong once it is up."""
+    ALIVE.write_text("")
     if FAULT == "drops out":
         threading.Event().wait(0.5)
         link.session("offline", reason="the network is gone")
@@ -105,8 +108,9 @@ def after(link: Link, device: str) -> None:
 
 def ends(link: Link) -> None:
     """What goes wrong at the end."""
-    if FAULT == "logs out as an orphan" and os.getppid() != PARENT:
-        LOGGED_OUT.write_text("")
+    # The signal comes with the end of the supervisor's first thread; of itself a moment later.
+    if FAULT != "logs out when it was orphaned" or not select.select([SUPERVISOR], [], [], 0.2)[0]:
+        ALIVE.unlink(missing_ok=True)
     if FAULT == "writes the state" and Path("session-state.json").exists():
         state = json.loads(Path("session-state.json").read_bytes())
         for record in state["sessions"].values():
