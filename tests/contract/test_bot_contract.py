@@ -198,6 +198,10 @@ def test_killed_at_its_last_word_the_bot_has_lost_nothing(here: World) -> None:
         traced = [json.loads(line) for line in here.trace.read_text().splitlines()]
         assert [line["event"] for line in traced if line["pid"] == bot.pid][-1] == "released"
         assert sorted(path.name for path in here.session.iterdir()) == ["creds.json", "store.db"]
+        # The server writes that down a moment after the bot is gone: meanwhile it is asked things.
+        until = time.monotonic() + 10
+        while len(here.log("disconnected")) < generation - 1 and time.monotonic() < until:
+            phone.devices()
         assert here.log("disconnected")[-1]["reason"] == "bye"
         bot = here.bot(generation=generation)
         assert bot.ready()["X_STILLHERE_PROOF"] == "roundtrip"
