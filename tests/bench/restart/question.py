@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from supervisor.core import records
 from tests.bench.clock import Samples
 from tests.bench.report import Report, columns, ratio, say
 from tests.bench.restart import crowds, race
@@ -27,19 +28,6 @@ _DETECT_MOST_S = 0.012
 LIGHT_MOST, NO_SPARE_MOST = 0.75, 1.1
 REALISTIC_CONTRACT_MOST, REALISTIC_MOST = 0.4, 0.55
 _PSS_MOST_MB, _IDLE_MOST = 30.0, 0.4
-_PHASES = (
-    "detect",
-    "quiet",
-    "preflight",
-    "standby",
-    "checkpoint",
-    "snapshot",
-    "stop",
-    "seal",
-    "activate",
-    "ready",
-    "verify",
-)
 _SAFETY = (
     "",
     "bot",
@@ -165,7 +153,7 @@ def tell(report: Report, found: Found) -> None:
     report.table(
         PHASES,
         "Ours, by its own records: medians, ms",
-        ("", "bot", *_PHASES),
+        ("", "bot", *records.PHASES),
         [{"": row.tool, "bot": row.bot, **phases(row)} for row in found.rows if row.ours],
     )
     if found.crowds:
@@ -186,7 +174,7 @@ def tell(report: Report, found: Found) -> None:
 def phases(row: Row) -> dict[str, float]:
     """Return the median of each phase by the supervisor's records, in ms."""
     result: dict[str, float] = {}
-    for name in _PHASES:
+    for name in records.PHASES:
         seen = (record.get(f"{name}_s") for record in row.records)
         values = [value for value in seen if value is not None]
         if values:
