@@ -40,7 +40,7 @@ from supervisor.service.monitoring.endpoint import Endpoint
 from supervisor.service.standing import Bot, Standing, standing
 from supervisor.service.systemd.upward import Upward
 from supervisor.session import belonging, files
-from supervisor.session.manager import SessionManager
+from supervisor.session.opened import manager_of
 from supervisor.web.door import Door
 
 ConsoleSink = Callable[[dict[str, Any]], None]
@@ -240,21 +240,6 @@ class Supervisor:
             ),
         )
 
-    def _manager(self, bot: BotConfig) -> SessionManager:
-        session_id = str(bot.session)
-        paths, parts = self.config.sessions_elsewhere(), self.config.session_parts()
-        return SessionManager(
-            self.config.sessions,
-            self.config.snapshots,
-            self.config.state,
-            belongs=belonging.belonging_of(bot.user),
-            keep=bot.snapshots.keep,
-            older=bot.snapshots.older,
-            paths={session_id: paths[session_id]} if session_id in paths else None,
-            parts={session_id: parts[session_id]} if session_id in parts else None,
-            owned=True,
-        )
-
     async def _until_stopped(self) -> None:
         charges = self.charges.values()
         while True:
@@ -315,7 +300,7 @@ class Supervisor:
         if bot.user and bot.session is not None and not bot.session_files:
             with suppress(OSError):  # it is told when its lock is taken
                 belonging.make_way(self.config.session_dir(bot).parent)
-        charge = Charge(self._house, bot, self._manager(bot))
+        charge = Charge(self._house, bot, manager_of(self.config, bot, owned=True))
         self.charges[bot.name] = charge
         self._watches[bot.name] = asyncio.get_running_loop().create_task(charge.watch())
         return charge

@@ -18,20 +18,9 @@ def _bots(config: Config) -> dict[str, BotConfig]:
 
 def open_manager(config: Config, session_id: str) -> "SessionManager":
     """Return the manager for one session, with what its bot's table says."""
-    from supervisor.session.belonging import belonging_of  # noqa: PLC0415 - the help needs none
-    from supervisor.session.manager import SessionManager  # noqa: PLC0415 - the same
+    from supervisor.session.opened import manager_of  # noqa: PLC0415 - the help needs none
 
-    bot = _bots(config).get(session_id)
-    return SessionManager(
-        sessions=config.sessions,
-        snapshots=config.snapshots,
-        state=config.state,
-        paths=config.sessions_elsewhere(),
-        parts=config.session_parts(),
-        keep=bot.snapshots.keep if bot is not None else None,
-        older=bot.snapshots.older if bot is not None else "ask",
-        belongs=belonging_of(bot.user) if bot is not None else None,
-    )
+    return manager_of(config, _bots(config).get(session_id))
 
 
 def known(config: Config) -> list[str]:

@@ -20,10 +20,10 @@ from supervisor.doctor.world import World
 from supervisor.presets.choose import default_config, load
 from supervisor.presets.command import guessed
 from supervisor.process.tree import with_descendants
-from supervisor.session.belonging import belonging_of
 from supervisor.session.copying.writers import writers
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import since_1970
+from supervisor.session.opened import manager_of
 from supervisor.session.scan import Scan, scan
 from supervisor.session.state import Record
 from supervisor.session.storage.listing import Listing
@@ -229,17 +229,7 @@ class Ground:
 
     def manager(self, bot: BotConfig) -> SessionManager:
         """Return the manager of a bot's session."""
-        config = self.settled
-        return SessionManager(
-            sessions=config.sessions,
-            snapshots=config.snapshots,
-            state=config.state,
-            paths=config.sessions_elsewhere(),
-            parts=config.session_parts(),
-            keep=bot.snapshots.keep,
-            older=bot.snapshots.older,
-            belongs=belonging_of(bot.user),
-        )
+        return manager_of(self.settled, bot)
 
     @cached_property
     def _looked(self) -> dict[str, tuple[Scan, Record, Listing]]:

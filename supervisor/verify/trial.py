@@ -9,6 +9,7 @@ from typing import Any
 from supervisor.config import BotConfig, Config
 from supervisor.core.errors import SupervisorError
 from supervisor.session.manager import SessionManager
+from supervisor.session.opened import manager_of
 from supervisor.session.state import Record
 from supervisor.verify.model import Learnt, Mode, Outcome, Restarted
 from supervisor.verify.pairing import Pairing
@@ -99,14 +100,7 @@ class Trial:
 
     def manager(self) -> SessionManager:
         """Return the session's manager, to look with."""
-        return SessionManager(
-            sessions=self.config.sessions,
-            snapshots=self.config.snapshots,
-            state=self.config.state,
-            paths=self.config.sessions_elsewhere(),
-            parts=self.config.session_parts(),
-            keep=self.bot.snapshots.keep,
-        )
+        return manager_of(self.config, self.bot)
 
     def record(self) -> Record:
         """Return what the state file says of the session."""

@@ -4,11 +4,10 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from supervisor.config import BotConfig, Config
+from supervisor.config import Config
 from supervisor.core.errors import SupervisorError
 from supervisor.presets.choose import default_config, load
-from supervisor.session.belonging import belonging_of
-from supervisor.session.manager import SessionManager
+from supervisor.session.opened import manager_of
 from supervisor.web import views
 
 
@@ -36,7 +35,7 @@ class Sessions:
     def _info(self, session_id: str) -> dict[str, Any]:
         config = self._config()
         bots = (bot for bot in config.bots.values() if bot.session == session_id)
-        return _manager(config, next(bots, None)).info(session_id)
+        return manager_of(config, next(bots, None)).info(session_id)
 
     def _config(self) -> Config:
         """Return the config as it is now; to read it is to look at the bots' sources as well."""
@@ -49,16 +48,3 @@ class Sessions:
             new = load(self._path) if mark else default_config(self._path.parent, ["python"])
             self._read = mark, new
         return self._read[1]
-
-
-def _manager(config: Config, bot: BotConfig | None) -> SessionManager:
-    return SessionManager(
-        sessions=config.sessions,
-        snapshots=config.snapshots,
-        state=config.state,
-        paths=config.sessions_elsewhere(),
-        parts=config.session_parts(),
-        keep=bot.snapshots.keep if bot is not None else None,
-        older=bot.snapshots.older if bot is not None else "ask",
-        belongs=belonging_of(bot.user) if bot is not None else None,
-    )
