@@ -3,14 +3,15 @@
 from datetime import UTC, datetime
 from typing import Any
 
+from supervisor.core.printable import printable
+
 _KIB = 1024
 _MINUTE_S, _HOUR_S, _DAY_S = 60, 3600, 86400
 
 
 def clean(text: object) -> str:
     """Make text from elsewhere harmless on a terminal: no control characters, one line."""
-    words = " ".join(str(text).split())
-    return "".join(c if c.isprintable() else "?" for c in words)
+    return printable(" ".join(str(text).split()))
 
 
 def _number(value: object) -> float | None:

@@ -19,6 +19,7 @@ from blake3 import blake3
 from supervisor.control import server
 from supervisor.core.errors import SupervisorError
 from supervisor.core.plain import Misfit, plain, rebuilt
+from supervisor.core.printable import printable
 from supervisor.core.state import State
 from supervisor.process.carried import Carried
 from supervisor.watch.fingerprints import Known
@@ -145,7 +146,7 @@ def decoded(data: bytes) -> Handoff:
 
 
 def _no_use(why: str) -> SupervisorError:
-    why = "".join(c if c.isprintable() else "?" for c in why[:_WHY_CHARS])  # it names what it met
+    why = printable(why[:_WHY_CHARS])  # it names what it met
     return SupervisorError(
         f"the running supervisor can't be taken over by this version: {why}",
         "restart the service instead: its bots are stopped in good order, and come back",

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Iterator
 
 from supervisor.config import BotConfig, Config
+from supervisor.core.printable import printable
 
 _HEAD = """\
 # How stillhere runs this bot. A relative path is relative to this file; all keys have defaults.
@@ -22,7 +23,8 @@ def _bot(bot: BotConfig, config: Config) -> Iterator[str]:
     yield f"command = {_list(bot.command)}"
     yield f"session = {_text(bot.session or bot.name)}  # its id; the phone number, say"
     yield ""
-    yield from (f"# {_words(line)}" for line in bot.assumed)
+    # The name of a file may be anything, the end of a comment among it.
+    yield from (f"# {printable(line)}" for line in bot.assumed)
     yield f"preset = {_text(bot.library.name)}"
     if bot.session_path is not None:
         where = bot.session_path
@@ -50,11 +52,6 @@ def _ready(bot: BotConfig) -> Iterator[str]:
     yield "# When is it up? Once it says so, in words that its preset knows; or when it has run"
     yield '# for so long. A line that it prints then is surer: ready = { log = "logged in" }'
     yield f"ready = {{ alive_s = {bot.ready.value:g} }}"
-
-
-def _words(line: str) -> str:
-    """Return what may stand in a comment: the name of a file may be anything."""
-    return "".join(sign if sign.isprintable() else "?" for sign in line)
 
 
 def _text(value: str) -> str:

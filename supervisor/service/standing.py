@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from supervisor.core.printable import printable
 from supervisor.core.state import PREPARING, Phase
 
 # Who is in one of these was verified, and still serves.
@@ -74,5 +75,5 @@ def _why(bot: Bot) -> str:
     if not bot.why or bot.phase is Phase.PAIRING:
         return ""
     # A bot has a say in it: nothing gets to a terminal that would command it.
-    text = " ".join("".join(c if c.isprintable() else " " for c in bot.why).split())
+    text = " ".join(printable(bot.why, " ").split())
     return f" ({text if len(text) <= _WHY_CHARS else text[: _WHY_CHARS - 3] + '...'})"

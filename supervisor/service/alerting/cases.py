@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from supervisor.control.journal import now as rfc3339_now
+from supervisor.core.printable import printable
 
 VERSION = 1
 SETTLED_S = 60.0
@@ -83,7 +84,7 @@ def harmless(text: object) -> str:
     words = " ".join(str(text or "")[:_LOOKED_AT_CHARS].split())
     words = re.sub(r"\w+://\S+", "[URL]", words)
     words = re.sub(r"(?:[^\s/'\"]*/){2,}([^\s/'\"]*)", r".../\1", words)
-    return "".join(c if c.isprintable() else "?" for c in words)[:_REASON_CHARS]
+    return printable(words)[:_REASON_CHARS]
 
 
 @dataclass(slots=True)
