@@ -13,22 +13,20 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from supervisor.core.errors import SupervisorError
 from supervisor.core.events import Event, Exited, TreeGone
 from supervisor.process import spare
 from supervisor.process.carried import Carried, Listening
 from supervisor.process.command import cannot_start, death_signal, program
 from supervisor.process.contract import Heard
 from supervisor.process.input import Input
+from supervisor.process.kin import Kin
 from supervisor.process.notify import Message, NotifySocket
 from supervisor.process.plan import Ahead, Plan
 from supervisor.process.relays import told_to_stop
 from supervisor.process.signals import send
 from supervisor.process.speech import Speech
-from supervisor.process.tree import TOKEN, Stat, lock_holders, mains, members
+from supervisor.process.tree import TOKEN, Stat, mains
 from supervisor.process.treewatch import TreeWatch
-
-_SEEN_MAX = 4096
 
 
 class Child:
@@ -69,7 +67,6 @@ class Child:
         self._on_prompt = on_prompt
         self._loop = asyncio.get_running_loop()
         self._standby_pipe: int | None = None
-        self._seen: dict[int, int] = {}
         self._tree_watch = TreeWatch(self.recheck)
         self._notify: NotifySocket | None = None
         self._input: Input | None = None
@@ -84,6 +81,7 @@ class Child:
         )
         self._process = self._start() if carried is None else None
         self.pid = self._process.pid if self._process is not None else self._adopt(carried)
+        self._kin = Kin(self.pid, self.token, plan.lock, {} if carried is None else carried.seen)
         if self._process is not None:
             self._process.returncode = 0  # we collect it: its destructor has no say
         try:
@@ -146,7 +144,7 @@ class Child:
         """Go on with one that runs: it is our child still, and its ends are open."""
         assert carried is not None  # noqa: S101 - else one was started
         self.token, self.started_at = carried.token, carried.started_at
-        self.heard, self._seen = Heard.of(carried.said), dict(carried.seen)
+        self.heard = Heard.of(carried.said)
         if carried.notify is not None:
             self._notify = self._listen(Path(carried.notify.path), carried.notify)
         self.speech.adopt(carried.readers)
@@ -167,7 +165,7 @@ class Child:
             readers=self.speech.carry(),
             notify=None if self._notify is None else self._notify.carry(),
             stdin=None if self._input is None else self._input.carry(),
-            seen=dict(self._seen),
+            seen=dict(self._kin.seen),
         )
 
     def _pause(
@@ -310,28 +308,13 @@ class Child:
                 signal.pidfd_send_signal(self._pidfd, number)
 
     def members(self) -> list[int]:
-        """Return the live processes of the tree, parents first.
-
-        Once the main process is dead: whoever holds the generation's byte of the lock, too.
-        """
-        found = members(self.pid, self.token, self._seen)
-        if len(self._seen) > _SEEN_MAX:
-            self._seen = {pid: self._seen[pid] for pid in found}
-        lock = self.plan.lock
-        if not found and not self._byte_free() and lock is not None:
-            found = lock_holders(lock.path, [self.generation])
-        return found
-
-    def _byte_free(self) -> bool:
-        lock = self.plan.lock
-        with suppress(SupervisorError, OSError):  # who can't look at it has no proof
-            return lock is None or self.spare or lock.free(self.generation)
-        return False
+        """Return the live processes that are of it, parents first."""
+        return self._kin.members(self.generation)
 
     # From the bot.
 
     def _trusts(self, pid: int) -> bool:
-        return pid == self.pid or pid in self._seen or pid in self.members()
+        return self._kin.has(pid, self.generation)
 
     def _told(self, message: Message) -> None:
         if "READY" in message or any(key.startswith("X_STILLHERE_") for key in message):
@@ -377,7 +360,7 @@ class Child:
         if self.status is None or self.gone:
             return
         alive = self.members()
-        if alive or not self._byte_free():
+        if alive or not self._kin.byte_free(self.generation):
             self._tree_watch.watch(alive)
             return
         self._tree_watch.close()

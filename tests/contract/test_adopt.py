@@ -321,7 +321,7 @@ def test_the_locks_outlive_the_program(tmp_path: Path) -> None:
             other.acquire()  # harmless: it has it
             child = hand_over(bot)
             assert other.survivors() == (1,)
-            assert not child._byte_free()
+            assert not child._kin.byte_free(1)
             os.kill(child.pid, signal.SIGKILL)
             await bot.heard(ev.TreeGone)
             assert other.survivors() == ()
