@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.session.proof.leveldb import FULL, HEADER
+from supervisor.session.proof.leveldb_format import FULL, HEADER
 from tests.system.harness import Folder, Running, running
 from tests.system.unmodifiedkit import (
     BACK_S,

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 from struct import Struct, error
 from typing import NamedTuple
 
-from supervisor.session.proof.leveldb import (
+from supervisor.session.proof.leveldb import is_log, look, named_by_current, read
+from supervisor.session.proof.leveldb_format import (
     FIRST,
     FOOTER_BYTES,
     FULL,
@@ -20,12 +21,8 @@ from supervisor.session.proof.leveldb import (
     NotOurs,
     State,
     Words,
-    is_log,
-    look,
     manifest_records,
-    named_by_current,
     physical,
-    read,
 )
 
 _TRIES = 3

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
-from supervisor.session.proof.leveldb import BLOCK_BYTES, HEADER
+from supervisor.session.proof.leveldb_format import BLOCK_BYTES, HEADER
 from tests.unit.session.leveldbkit import Edit, log_of
 
 Steps = Iterator[None]

@@ -3,7 +3,14 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from supervisor.session.proof.leveldb import BLOCK_BYTES, FULL, HEADER, LAST, TABLE_MAGIC, crc32c
+from supervisor.session.proof.leveldb_format import (
+    BLOCK_BYTES,
+    FULL,
+    HEADER,
+    LAST,
+    TABLE_MAGIC,
+    crc32c,
+)
 
 FIRST, MIDDLE = 2, 3
 

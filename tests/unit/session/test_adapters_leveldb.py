@@ -10,8 +10,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from supervisor.session.proof import leveldb
-from supervisor.session.proof.leveldb import BLOCK_BYTES, FULL, HEADER, crc32c, problem, unmasked
+from supervisor.session.proof import leveldb, leveldb_format
+from supervisor.session.proof.leveldb import problem
+from supervisor.session.proof.leveldb_format import (
+    BLOCK_BYTES,
+    FULL,
+    HEADER,
+    State,
+    crc32c,
+    unmasked,
+)
 from tests.unit.session.leveldbkit import Edit, Set, log_of, masked, physical, table
 from tests.unit.session.sessionkit import ID, Place, write_key
 
@@ -32,13 +40,13 @@ def test_the_checksum_is_castagnolis() -> None:
 def test_a_whole_set_is_proved(whole: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is read to its end: no word in it is unknown, and no verdict is not a pass."""
     told: list[bytes] = []
-    apply = leveldb.State.apply
+    apply = State.apply
 
-    def tell(self: leveldb.State, record: bytes) -> None:
+    def tell(self: State, record: bytes) -> None:
         told.append(record)
         apply(self, record)
 
-    monkeypatch.setattr(leveldb.State, "apply", tell)
+    monkeypatch.setattr(State, "apply", tell)
     leveldb._prove(str(whole), leveldb.look(str(whole)), deep=True)
     assert len(told) == len(Set().edits)
     assert problem(str(whole)) == ""
@@ -224,7 +232,7 @@ def test_no_bytes_crash_the_reader(name: str, data: bytes, at: int) -> None:
 @given(st.binary(max_size=3 * BLOCK_BYTES))
 def test_records_end_where_the_bytes_end(data: bytes) -> None:
     """No bytes make the reader of records stand still or read past the end."""
-    found = list(leveldb.physical(data, 2000))
+    found = list(leveldb_format.physical(data, 2000))
     assert [record.at for record in found] == sorted({record.at for record in found})
     assert all(record.at + HEADER.size <= len(data) for record in found)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.session.proof.kinds.chromium import WHATSAPP, chromium_identity
-from supervisor.session.proof.leveldb import NotOurs
+from supervisor.session.proof.leveldb_format import NotOurs
 from supervisor.session.proof.leveldb_values import unpacked, value_of
 from supervisor.session.proof.profile import KNOWN
 from tests.unit.session.kindkit import chromium
