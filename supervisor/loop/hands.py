@@ -179,7 +179,7 @@ class Hands:
             case do.CommitSeat(ticket, generation):
                 jobs.job(ticket, partial(session.commit_seat, generation=generation))
             case do.RunPreflight(ticket, paths):
-                self.spares.doubt()
+                self.spares.doubt(self._tools.config.root / path for path in paths)
                 jobs.task(self._preflight(ticket, paths))
             case do.TakeTurn():
                 self._tools.take_turn()
@@ -366,7 +366,10 @@ class Hands:
         """See what changed since the last look: this generation may have it, or be dirty soon."""
         watcher = self._tools.watcher
         if watcher is not None and (change := watcher.check()) is not None:
-            self.spares.doubt()  # it was looked at before this change
+            root = self._tools.config.root
+            self.spares.doubt(
+                root / path for path in change.paths
+            )  # it was looked at before this change
             event = ev.SourceChanged(
                 change.paths, change.saved_at, change.detected_at, change.quiet_at
             )

@@ -8,7 +8,7 @@ import asyncio
 import math
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -34,6 +34,8 @@ GONE_S = 2.0
 FIT_S = 1.0
 # After so many that spoiled one, it is not worth the next try.
 REFUSED_MAX = 5
+# Who edits a file edits it again: so many of the last ones are not loaded ahead.
+EDITED_MAX = 50
 
 
 class Spares:
@@ -67,7 +69,10 @@ class Spares:
         self._dying: list[Child] = []
         self._making: asyncio.TimerHandle | None = None
         self._idle: asyncio.TimerHandle | None = None
+        self._forget_own: tuple[str, ...] = ()  # what it has loaded that is another by now
+        self._edited: dict[Path, None] = {}  # the files that were saved, the last one last
         self._refused: dict[str, str] = {}  # the modules that spoiled one, and how
+        self._own = True  # whether the project's modules are loaded too
         self._alone = False  # others did: the next one loads nothing
         self._why_not = ""
 
@@ -105,7 +110,9 @@ class Spares:
     async def _make(self) -> None:
         mine = self._making
         env, command = self._starts.environment(), self._starts.command
-        look = partial(self._look, command, env, list(self._sources()))
+        sources = list(self._sources())
+        edited = tuple(self._edited) if self._own else tuple(sources)
+        look = partial(self._look, command, env, sources, edited)
         found = await asyncio.to_thread(look)
         if self._making is not mine or mine is None:
             return  # dropped meanwhile
@@ -117,7 +124,7 @@ class Spares:
         modules = () if self._alone else found.modules
         lock_fd = self._starts.lock.spare_fd()
         try:
-            ahead = Ahead(modules, found.own_names)
+            ahead = Ahead(modules, found.own_names, tuple(found.own), found.first)
             self._child = self._starts.start_spare(lock_fd, ahead, self._said)
         except (SupervisorError, OSError) as error:
             os.close(lock_fd)
@@ -131,7 +138,11 @@ class Spares:
             self._report("spare_refused", why=why)
 
     def _look(
-        self, command: Sequence[str], env: dict[str, str], sources: Sequence[Path]
+        self,
+        command: Sequence[str],
+        env: dict[str, str],
+        sources: Sequence[Path],
+        edited: Sequence[Path],
     ) -> "preloading.Preload | str":
         from supervisor.watch import preloading  # noqa: PLC0415 - as above
         from supervisor.watch.imports.entry import entry_of  # noqa: PLC0415 - the same
@@ -144,7 +155,14 @@ class Spares:
             entry.python, entry.options, cwd=cwd, env=env, prefix=self._starts.prefix
         ):
             return why
-        return preloading.plan(command, cwd=cwd, env=env, sources=sources, refused=self._refused)
+        return preloading.plan(
+            command,
+            cwd=cwd,
+            env=env,
+            sources=sources,
+            refused=self._refused,
+            edited=edited,
+        )
 
     def _said(self, why: str) -> None:
         child = self._child
@@ -162,6 +180,8 @@ class Spares:
         module, _, how = why.partition(": ")
         if ahead is not None and module in ahead.modules and len(self._refused) < REFUSED_MAX:
             self._refused[module] = how
+        elif ahead is not None and ahead.own and self._own:
+            self._own = False
         else:
             self._alone = True
         self.expect()
@@ -177,16 +197,21 @@ class Spares:
             return None
         try:
             self._starts.lock.give(self._lock_fd, generation)
-            child.release(generation, session_dir)
+            child.release(generation, session_dir, self._forget_own)
         except (SupervisorError, OSError) as error:
             self.drop(in_words(error))
             return None
         self._forget()
         return child
 
-    def doubt(self) -> None:
-        """The source has changed: whether it is fit has to be seen anew."""
+    def doubt(self, paths: Iterable[Path]) -> None:
+        """These files have changed: whether it is fit has to be seen anew."""
         self._fit_at = -math.inf
+        for path in paths:
+            self._edited.pop(path, None)
+            self._edited[path] = None
+        for path in list(self._edited)[:-EDITED_MAX]:
+            del self._edited[path]
 
     def look(self) -> Child | None:
         """Drop a spare that does not stand for a cold start any more; return it if it does.
@@ -214,7 +239,11 @@ class Spares:
             return f"{self._bot.cwd} is another folder"
         from supervisor.watch import preloading  # noqa: PLC0415 - as above
 
-        return preloading.stale(self._preload, env=self._starts.environment())
+        standing = preloading.standing(
+            self._preload, env=self._starts.environment(), edited=self._edited
+        )
+        self._forget_own = standing.own
+        return standing.why
 
     def drop(self, why: str = "") -> None:
         """Have none any more; `why` is said, unless it is the bot's own end."""
@@ -234,7 +263,7 @@ class Spares:
         if self._lock_fd >= 0:
             os.close(self._lock_fd)
         self._child, self._lock_fd, self._waits = None, -1, False
-        self._fit_at = -math.inf
+        self._fit_at, self._forget_own = -math.inf, ()
         if self._idle is not None:
             self._idle.cancel()
             self._idle = None

@@ -171,7 +171,7 @@ class Child:
     def _pause(
         self, ahead: Ahead, env: dict[str, str], inherited: list[int], close_after: list[int]
     ) -> dict[str, str]:
-        line = spare.Line(ahead.own_names, ahead.modules, self._spare_said)
+        line = spare.Line(ahead, self._spare_said)
         self._line_to_spare = line
         inherited.append(line.theirs)
         close_after.append(line.theirs)
@@ -222,10 +222,12 @@ class Child:
         """How many modules were loaded ahead."""
         return 0 if self._line_to_spare is None else self._line_to_spare.loaded
 
-    def release(self, generation: int, session_dir: Path | None) -> None:
+    def release(
+        self, generation: int, session_dir: Path | None, forget: Sequence[str] = ()
+    ) -> None:
         """Make a spare this generation, with the session, or as a standby.
 
-        Raises: OSError when it is gone.
+        `forget`: what it loaded and is to load anew. Raises: OSError when it is gone.
         """
         assert self._line_to_spare is not None  # noqa: S101 - only a spare is released
         if session_dir is not None:
@@ -234,7 +236,8 @@ class Child:
             {
                 "STILLHERE_GENERATION": str(generation),
                 "STILLHERE_SESSION_DIR": None if session_dir is None else str(session_dir),
-            }
+            },
+            forget,
         )
         # Not before: what is gone stays a spare, and its end no generation's.
         self.generation = generation

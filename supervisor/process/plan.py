@@ -11,10 +11,15 @@ from supervisor.session.lock import OwnerLock
 
 @dataclass(frozen=True, slots=True)
 class Ahead:
-    """What a spare loads before its program begins, and the names that this may not ask for."""
+    """What a spare loads before its program begins, and the names that this may not ask for.
+
+    `own`: modules of the project that it may load, from the folder `first` if that is not "".
+    """
 
     modules: tuple[str, ...] = ()
     own_names: tuple[str, ...] = ()
+    own: tuple[str, ...] = ()
+    first: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

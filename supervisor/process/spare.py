@@ -12,6 +12,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from supervisor.process.plan import Ahead
+
 PAUSED = Path(__file__).parent / "paused"
 LINE = "STILLHERE_SPARE_FD"
 PATH = "STILLHERE_SPARE_PATH"  # the PYTHONPATH that the program is to see, where it is to see one
@@ -34,6 +36,12 @@ def message(words: Sequence[str]) -> bytes:
     """Return one list of words as it goes over the line."""
     data = b"\0".join(map(os.fsencode, words))
     return len(data).to_bytes(4, "little") + data
+
+
+def lists(ahead: Ahead) -> bytes:
+    """Return what an interpreter is told before it waits."""
+    words = (ahead.own_names, ahead.modules, (ahead.first, *ahead.own))
+    return b"".join(map(message, words))
 
 
 def pauses(
@@ -66,7 +74,7 @@ def pauses(
             return f"{python} can't be run: {error}"
         theirs.close()
         try:
-            ours.sendall(message([]) + message([]))
+            ours.sendall(lists(Ahead()))
             said = ours.recv(_SAID_BYTES).decode("utf-8", "replace").strip()
         except OSError:
             said = ""
@@ -84,14 +92,12 @@ class Line:
     `theirs`: what the interpreter inherits, closed by whoever has started it.
     """
 
-    def __init__(
-        self, own_names: Sequence[str], modules: Sequence[str], told: Callable[[str], None]
-    ) -> None:
+    def __init__(self, ahead: Ahead, told: Callable[[str], None]) -> None:
         self._socket, theirs = socket.socketpair()
         self._socket.setblocking(False)  # noqa: FBT003 - positional only
         try:
             # Small enough for a socket's buffer, which takes 200 KiB (socket(7), wmem_default).
-            self._socket.sendall(message(own_names) + message(modules))
+            self._socket.sendall(lists(ahead))
         except OSError:
             self._socket.close()
             theirs.close()
@@ -106,14 +112,14 @@ class Line:
             LOADS_S, self._tell, f"it does not wait after {LOADS_S:.0f} s"
         )
 
-    def release(self, variables: Mapping[str, str | None]) -> None:
+    def release(self, variables: Mapping[str, str | None], forget: Sequence[str] = ()) -> None:
         """Let the program begin, with these variables set, or removed where None.
 
-        Raises: OSError when it is gone.
+        `forget`: modules of the project that it is to load anew. Raises: OSError when it is gone.
         """
         words = [k if v is None else f"{k}={v}" for k, v in variables.items()]
         try:
-            self._socket.sendall(message(words))
+            self._socket.sendall(message(forget) + message(words))
         finally:
             self.close()
 

@@ -6,7 +6,7 @@ one that is wrong costs the bot's behaviour: what can't be judged ends the list.
 
 import os
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from supervisor.core.errors import SupervisorError
@@ -15,7 +15,7 @@ from supervisor.watch.imports.facts import Facts, interpreter_facts
 from supervisor.watch.imports.places import Places, Whose
 from supervisor.watch.imports.stamps import Stamp, stamp
 from supervisor.watch.imports.steps import read
-from supervisor.watch.imports.walk import Stopped, Walk
+from supervisor.watch.imports.walk import Stamped, Stopped, Walk
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,8 @@ class Preload:
     """What to import, in order, before the program begins.
 
     `stopped`: why the list ends where it ends, as `file:line: reason`; "" at the program's end.
-    `own_names`: top-level names that no import may ask for meanwhile (`Places.own_names`).
+    `own_names`: top-level names that no import may ask for meanwhile (`Places.own_names`), but for
+    `own`: the project's modules among the list or loaded by it, found in `first` (a folder; "").
     """
 
     modules: tuple[str, ...]
@@ -40,6 +41,21 @@ class Preload:
     own_names: tuple[str, ...]
     fingerprint: Fingerprint
     asked: "Question" = field(repr=False)
+    own: Mapping[str, Stamped] = field(default_factory=dict)
+    first: str = ""
+
+    @property
+    def libraries(self) -> tuple[str, ...]:
+        """The list without the project's modules."""
+        return tuple(name for name in self.modules if name not in self.own)
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a spare stands. `why`: why it is no good; "" if it is, once it has forgotten `own`."""
+
+    why: str = ""
+    own: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +67,7 @@ class Question:
     env: Mapping[str, str]
     sources: frozenset[str]
     refused: Mapping[str, str]
+    edited: frozenset[str]
 
 
 def plan(
@@ -60,41 +77,76 @@ def plan(
     env: Mapping[str, str],
     sources: Collection[Path] = (),
     refused: Mapping[str, str] | None = None,
+    edited: Collection[Path] = (),
 ) -> Preload:
     """Return what a spare of this command may load ahead.
 
     `env`: all that the bot is started with, but what each generation gets anew. `sources`: the
-    watched files, never loaded ahead, wherever they lie. `refused`: further modules or top-level
-    names that end the list, with the reason: those that have spoiled a spare. Blocks: 25 ms for an
-    interpreter that is new, then a few for what has changed. Never raises: an empty list says why.
+    watched files: the project's, wherever they lie. `refused`: further modules or top-level names
+    that end the list, with the reason: those that have spoiled a spare. `edited`: files of the
+    project that will change again soon: they are not loaded ahead, nor what imports them. Blocks:
+    25 ms for an interpreter that is new, then a few for what has changed. Never raises: an empty
+    list says why.
     """
     question = Question(
-        tuple(command), cwd, dict(env), frozenset(map(str, sources)), dict(refused or {})
+        tuple(command),
+        cwd,
+        dict(env),
+        frozenset(map(str, sources)),
+        dict(refused or {}),
+        frozenset(map(os.path.realpath, edited)),
     )
     return _answer(question)
 
 
-def stale(preload: Preload, *, env: Mapping[str, str] | None = None) -> str:
-    """Return why a spare that loaded this no longer stands for a cold start; "" if it does.
+def standing(
+    preload: Preload,
+    *,
+    env: Mapping[str, str] | None = None,
+    edited: Collection[Path] = (),
+) -> Standing:
+    """Return whether a spare that loaded this still stands for a cold start.
 
-    `env`: the bot's environment as it is now, if it may be another one. Reads anew only the files
-    of the project that have changed. What may now be loaded beyond the list is no reason.
+    `env`: the bot's environment as it is now, if it may be another one. `edited`: files of the
+    project that have changed since. Reads anew only those that have. What may now be loaded beyond
+    the list is no reason.
     """
     asked, was = preload.asked, preload.fingerprint
     if env is not None and _hashed(env) != was.env:
-        return "the environment is another one"
+        return Standing("the environment is another one")
     if _folder(asked.cwd) != was.cwd:
-        return f"{asked.cwd} is another folder"
+        return Standing(f"{asked.cwd} is another folder")
     for path, before in was.stamps.items():
         if stamp(path) != before:
-            return f"{path} has changed"
+            return Standing(f"{path} has changed")
+    changed = {seen.file for seen in preload.own.values() if stamp(seen.file) != seen.stamp}
+    changed.update(map(os.path.realpath, edited))
     # Not before: an interpreter that has changed would have to be asked anew.
-    now = _answer(asked)
-    if now.modules[: len(preload.modules)] != preload.modules:
-        return "the program imports other modules" + (now.stopped and f" ({now.stopped})")
+    now = _answer(replace(asked, edited=asked.edited | changed))
+    if moved := _elsewhere(preload, now):
+        now = _answer(replace(asked, edited=asked.edited | changed | moved))
+    libraries = preload.libraries
+    if now.libraries[: len(libraries)] != libraries:
+        why = "the program imports other modules" + (now.stopped and f" ({now.stopped})")
+        return Standing(why)
     if new := set(now.own_names) - set(preload.own_names):
-        return f"the project has a new module, {min(new)}"
-    return ""
+        return Standing(f"the project has a new module, {min(new)}")
+    return Standing(own=_outdated(preload, now))
+
+
+def _elsewhere(before: Preload, now: Preload) -> set[str]:
+    """Return the files that a name now leads to, and did not: to who imports it, they are new."""
+    both = before.own.keys() & now.own.keys()
+    return {now.own[name].file for name in both if now.own[name] != before.own[name]}
+
+
+def _outdated(before: Preload, now: Preload) -> tuple[str, ...]:
+    """Return which of the project's modules are not what they would be if they were loaded now."""
+    gone = {name for name, seen in before.own.items() if now.own.get(name) != seen}
+    stay = [name for name in before.modules if name not in gone]
+    if stay == [name for name in now.modules if name in set(stay)]:
+        return tuple(gone)
+    return tuple(before.own)  # in another order
 
 
 def _answer(asked: Question) -> Preload:
@@ -113,14 +165,28 @@ def _answer(asked: Question) -> Preload:
     own_names = places.own_names()
     if hiding := places.shadowed(own_names):
         return _nothing(asked, f"the project's {hiding} stands before the installed {hiding}")
-    walk = Walk(places, facts.version, certain=not facts.finders, refused=asked.refused)
+    walk = Walk(
+        places,
+        facts.version,
+        certain=not facts.finders,
+        refused=asked.refused,
+        edited=asked.edited,
+    )
     stopped = ""
     try:
         _follow(walk, entry)
     except Stopped as error:
         stopped = str(error)
     paths = (os.path.realpath(entry.python), *facts.watched, *_of_libraries(walk, facts))
-    return Preload(tuple(walk.modules), stopped, own_names, _fingerprint(asked, paths), asked)
+    return Preload(
+        tuple(walk.modules),
+        stopped,
+        own_names,
+        _fingerprint(asked, paths),
+        asked,
+        walk.own,
+        entry.first,
+    )
 
 
 def _follow(walk: Walk, entry: Entry) -> None:

@@ -12,9 +12,11 @@ from pathlib import Path
 import pytest
 
 from supervisor.process import spare
+from supervisor.process.plan import Ahead
 
 PATIENCE_S = 15.0
 SPOILED = 77
+NOTHING = Ahead()
 Ended = tuple[int, str, str]  # status, standard output, standard error
 
 
@@ -55,12 +57,12 @@ def paused(
     command: Sequence[str],
     folder: Path,
     env: Mapping[str, str],
-    modules: Sequence[str] = (),
-    meanwhile: Callable[[], object] = lambda: None,
+    ahead: Ahead = NOTHING,
+    meanwhile: Callable[[], Sequence[str]] = tuple,
 ) -> tuple[str, Ended]:
     """Pause it, release it once it waits, and return what it said and how it ended.
 
-    `meanwhile`: what happens while it waits.
+    `meanwhile`: what happens while it waits; returns what it is to forget.
     """
     ours, theirs = socket.socketpair()
     before = {**env, "STILLHERE_GENERATION": "0"}
@@ -76,20 +78,20 @@ def paused(
             pass_fds=[theirs.fileno()],
         )
         theirs.close()
-        ours.sendall(spare.message([]) + spare.message(modules))
+        ours.sendall(spare.lists(ahead))
         said = ours.recv(4096).decode().strip()
         if said.startswith("paused"):
-            meanwhile()
+            ours.sendall(spare.message(meanwhile()))
             ours.sendall(spare.message([f"STILLHERE_GENERATION={env['STILLHERE_GENERATION']}"]))
     out, err = child.communicate(timeout=PATIENCE_S)
     return said, (child.returncode, _text(out), _text(err))
 
 
 def same(
-    command: Sequence[str], folder: Path, env: Mapping[str, str], modules: Sequence[str] = ()
+    command: Sequence[str], folder: Path, env: Mapping[str, str], ahead: Ahead = NOTHING
 ) -> Ended:
     """See that both ways lead to the same; return it."""
-    said, released = paused(command, folder, env, modules)
+    said, released = paused(command, folder, env, ahead)
     assert said.startswith("paused"), (said, released)
     expected = cold(command, folder, env)
     assert released == expected

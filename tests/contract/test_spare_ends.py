@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.process.plan import Ahead
 from tests.contract.pausekit import plain_environment, pythons, same
 
-AHEAD = ("json", "logging", "multiprocessing", "subprocess", "threading", "warnings")
+AHEAD = Ahead(("json", "logging", "multiprocessing", "subprocess", "threading", "warnings"))
 
 # Run by a child of the program: what that one sees of its surroundings.
 MULTI = """

@@ -27,12 +27,12 @@ ANSWER = 'import json; print("LOOK " + json.dumps({{"environ": [], "posix enviro
 ANSWER += ' "child environ": [], "is": {}}}), flush=True)\n'
 PARENT = """
 import os, signal, socket, subprocess, sys
-from supervisor.process import spare
+from supervisor.process import plan, spare
 ours, theirs = socket.socketpair()
 child = subprocess.Popen([sys.executable, "-c", "print('it ran', flush=True)"],
     env=spare.environment(os.environ, theirs.fileno()), pass_fds=[theirs.fileno()])
 theirs.close()
-ours.sendall(spare.message([]) + spare.message([]))
+ours.sendall(spare.lists(plan.Ahead()))
 assert ours.recv(99).startswith(b"paused")
 print(child.pid, flush=True)
 signal.pause()

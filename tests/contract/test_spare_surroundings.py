@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from supervisor.process.plan import Ahead
 from tests.contract.pausekit import SPOILED, Ended, cold, paused, plain_environment, pythons, same
 
 SHOW = """
@@ -160,15 +161,16 @@ def test_what_comes_while_it_waits_is_found(tmp_path: Path, python: str) -> None
     (lib / "one.py").write_text("")
     before = lib.stat()
 
-    def meanwhile() -> None:
+    def meanwhile() -> tuple[str, ...]:
         (lib / "two.py").write_text("")
         # As on a filesystem whose times are whole seconds.
         os.utime(lib, ns=(before.st_atime_ns, before.st_mtime_ns))
         later.mkdir()
         (later / "three.py").write_text("")
+        return ()
 
     env = plain_environment() | {"PYTHONPATH": "later:lib"}
-    _, released = paused([python, "x.py"], tmp_path, env, ["one"], meanwhile)
+    _, released = paused([python, "x.py"], tmp_path, env, Ahead(("one",)), meanwhile)
     assert released == (0, f"{later}/three.py\n", "")
 
 
@@ -178,8 +180,11 @@ def test_logging_counts_from_the_release(tmp_path: Path, python: str) -> None:
     code = "import logging\ns = logging._startTime\nprint(s / 1e9 if isinstance(s, int) else s)"
     (tmp_path / "x.py").write_text(code)
     moments: list[float] = []
+
+    def meanwhile() -> tuple[str, ...]:
+        moments.append(time.time())
+        return ()
+
     command, env = [python, "x.py"], plain_environment()
-    _, (_, out, _) = paused(
-        command, tmp_path, env, ["logging"], lambda: moments.append(time.time())
-    )
+    _, (_, out, _) = paused(command, tmp_path, env, Ahead(("logging",)), meanwhile)
     assert float(out) >= moments[0]

@@ -4,8 +4,9 @@ Runs in the bot's own interpreter, where `site` imports it as the last thing bef
 may need nothing but what `site` has loaded already, and must never let the program begin unasked.
 What a program can still find out is listed in docs/decisions/015-the-warm-spare.md.
 
-On its line (supervisor/process/spare.py has the other end) it gets two lists of names: of the
-project's own modules, and of those to load. It answers with one line of text, and waits for the
+On its line (supervisor/process/spare.py has the other end) it gets three lists: names of the
+project, modules to load, and those of the project that this loads, after the folder they are in. It
+answers with one line of text, and waits for two more: what to forget of what it has loaded, and the
 variables that the program is to see. The end of the line is the end of the process.
 """
 
@@ -85,11 +86,12 @@ def _observed() -> bool:
 
 def _load(line: int) -> int:
     """Import what is asked for, in order; return how many modules that made."""
-    own_names, asked = frozenset(_words(line)), []
+    own_names, modules, asked = frozenset(_words(line)), _words(line), []
+    folder, *own = _words(line) or [""]
 
-    def see(name: str, path: object = None, _target: object = None) -> None:
-        # Asked for what the program would find in its own folder, which no library may be given.
-        if path is None and name in own_names:
+    def see(name: str, _path: object = None, _target: object = None) -> None:
+        # Asked for what the program would find in its own folder, and was not meant to be loaded.
+        if name.partition(".")[0] in own_names and name not in own:
             asked.append(name)
 
     # No class of ours, which would be found among the subclasses of `object`.
@@ -97,9 +99,15 @@ def _load(line: int) -> int:
     handlers = _handlers()
     before = len(sys.modules)
     sys.meta_path.insert(0, guard)
-    for module in _words(line):
+    for module in modules:
+        # Of the program's own folder the rest is not for libraries: one that asks is told of.
+        found = sys.path[:] if module in own and folder else None
         try:
+            if found is not None:
+                sys.path.insert(0, folder)
             __import__(module)
+            if found is not None:
+                sys.path[:] = found
         except BaseException as error:  # noqa: BLE001 - whatever it is, it is not for the bot's eyes
             _spoil(line, f"{module}: its import ends in {type(error).__name__}")
         if asked:
@@ -118,21 +126,36 @@ def _handlers() -> list[object]:
 
 
 def _freeze() -> None:
-    """Take all that there is out of the collector's sight.
+    """Take all that there is out of the collector's sight, and nothing that is of no use.
 
     The gap begins with the old generation's last moments: what is frozen is not looked at then.
     """
     there = "gc" in sys.modules
     import gc  # noqa: PLC0415 - unknown before, and again after
 
+    gc.unfreeze()
     gc.collect()
     gc.freeze()
     if not there:
         del sys.modules["gc"]
 
 
+def _forget(name: str) -> None:
+    """Have a module of the project loaded anew when it is imported."""
+    module = sys.modules.pop(name, None)
+    package, _, last = name.rpartition(".")
+    holder = vars(sys.modules[package]) if package in sys.modules else {}
+    if module is not None and holder.get(last) is module:
+        del holder[last]
+
+
 def _go_on(line: int) -> None:
     """Take the program's variables, and be as fresh as an interpreter that has just started."""
+    outdated = _words(line)
+    for name in outdated:
+        _forget(name)
+    if outdated:
+        _freeze()
     for word in _words(line):
         name, equals, value = word.partition("=")
         _set(name, value if equals else None)

@@ -66,6 +66,28 @@ CALLS = frozenset(
     | _of("tomllib", "load loads")
 )
 
+# Those of them whose answer depends on the moment, the place, or the generation: a file of the
+# project in which one is called is not itself loaded ahead.
+OF_THE_MOMENT = frozenset(
+    _of("builtins", "print")
+    | _of("os", "getenv environ.get getcwd getpid cpu_count urandom")
+    | _of("os.path", "abspath exists expanduser isdir isfile realpath relpath")
+    | _of("pathlib", "Path.cwd Path.home")
+    | _of("datetime", "datetime.now datetime.utcnow")
+    | _of("time", "time monotonic perf_counter")
+    | _of("uuid", "uuid4")
+    | _of("zoneinfo", "ZoneInfo")
+)
+# Methods of a path that do not look at the disk.
+OF_NO_DISK = _words(
+    "as_posix as_uri is_absolute joinpath relative_to with_name with_stem with_suffix"
+)
+# What is the same whenever it is asked, of a module whose other attributes are not.
+OF_THE_INTERPRETER = frozenset(
+    _of("sys", "byteorder hexversion implementation intern maxsize maxunicode platform version")
+    | _of("sys", "version_info")
+)
+
 # Those of them that give back what may be called with a function or class, calling neither.
 DECORATORS = frozenset(
     _of("abc", "abstractmethod")

@@ -105,6 +105,10 @@ class Places:
         """Return whether a file is of the standard library."""
         return self._facts.is_standard(file)
 
+    def is_pythons(self, name: str) -> bool:
+        """Return whether a top-level name is one of Python itself."""
+        return name in self._facts.standard_names and not self._is_own(name)
+
     def _library_path(self) -> tuple[str, ...]:
         return tuple(each for each in self._path if each in self._libraries)
 
@@ -139,13 +143,13 @@ class Places:
 
     def _whose(self, file: str) -> Whose:
         # A link out of an installed package leads into somebody's project.
-        if file in self._sources or not self._real_path(file).startswith(self._real_libraries):
+        if file in self._sources or not self.real_path(file).startswith(self._real_libraries):
             return Whose.PROJECT
         inside = file.startswith(tuple(each + os.sep for each in self._libraries))
         return Whose.LIBRARY if inside else Whose.PROJECT
 
-    def _real_path(self, path: str) -> str:
-        # Folders are the same few: each is resolved once.
+    def real_path(self, path: str) -> str:
+        """Return where a path leads. Folders are the same few: each is resolved once."""
         folder, name = os.path.split(path)
         if os.path.islink(path):
             return os.path.realpath(path)

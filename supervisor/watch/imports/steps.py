@@ -68,10 +68,18 @@ Step = Import | Stop | Attempt | WhenMain
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The steps of a file, and what its __all__ names; "?" for what is not written down."""
+    """The steps of a file, and what its __all__ names; "?" for what is not written down.
+
+    `timely`, `bases`: see `Notes`; a file that can't be read is timely. `classes`: the names of
+    those that it defines; `names`: all that it binds.
+    """
 
     steps: tuple[Step, ...]
     listed: tuple[str, ...] = ()
+    timely: bool = True
+    bases: tuple[str, ...] = ()
+    classes: frozenset[str] = frozenset()
+    names: frozenset[str] = frozenset()
 
 
 def read(source: bytes, version: Version) -> Reading:
@@ -83,7 +91,17 @@ def read(source: bytes, version: Version) -> Reading:
         return Reading((Stop(line, "it can't be compiled"),))
     reader = _Reader(version)
     steps = reader.block(tree.body)
-    return Reading(tuple(steps), tuple(reader.listed))
+    values = reader.values
+    classes = frozenset(name for name, kind in values.kinds.items() if kind == "class")
+    notes = values.notes
+    return Reading(
+        tuple(steps),
+        tuple(reader.listed),
+        notes.timely,
+        tuple(notes.bases),
+        classes,
+        frozenset(values.bound),
+    )
 
 
 class _Reader:
@@ -127,7 +145,7 @@ class _Reader:
         names = tuple(alias.name for alias in node.names)
         for alias in node.names:
             if alias.name == "*":
-                self.values.starred = True
+                self.values.starred = self.values.notes.timely = True
             else:
                 origin = f"{'.' * node.level}{module}.{alias.name}"
                 self.values.bind(node, alias.asname or alias.name, origin=origin)
@@ -195,8 +213,10 @@ class _Reader:
 
     def _classdef(self, node: ast.ClassDef) -> list[Step]:
         bases = [self.values.dotted(base) or "" for base in node.bases]
-        for each in (*node.bases, *(keyword.value for keyword in node.keywords)):
-            self.values.check(each)
+        for base in node.bases:
+            self.values.check_base(base)
+        for keyword in node.keywords:
+            self.values.check(keyword.value)
         makers = [keyword.value for keyword in node.keywords if keyword.arg == "metaclass"]
         known = {self.values.dotted(maker) for maker in makers} <= {"abc.ABCMeta", "enum.EnumMeta"}
         if not known or METACLASSES.intersection(bases):
@@ -212,7 +232,7 @@ class _Reader:
         outside, self.values = self.values, self.values.inner()
         steps = self.block(node.body)
         self.values = outside
-        self.values.bind(node, node.name)
+        self.values.bind(node, node.name, kind="class")
         return steps
 
     # What only evaluates, or does nothing.

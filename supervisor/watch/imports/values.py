@@ -6,6 +6,7 @@ Knows only what the same file says of a name. Raises `Unsure` at what it can't p
 import ast
 import builtins
 import sys
+from dataclasses import dataclass, field
 from typing import Literal, Self
 
 from supervisor.watch.imports.harmless import (
@@ -13,6 +14,9 @@ from supervisor.watch.imports.harmless import (
     CALLS,
     DECORATORS,
     METHODS,
+    OF_NO_DISK,
+    OF_THE_INTERPRETER,
+    OF_THE_MOMENT,
     PATHS,
     SAID,
 )
@@ -28,7 +32,7 @@ _LITERAL = (
     *(ast.Constant, ast.List, ast.Set, ast.Dict, ast.Tuple, ast.JoinedStr),
     *(ast.ListComp, ast.SetComp, ast.DictComp),
 )
-Kind = Literal["", "literal", "path", "file", "function"]
+Kind = Literal["", "literal", "path", "file", "function", "class"]
 
 
 class Unsure(Exception):  # noqa: N818 - not an error: the reading ends here
@@ -40,10 +44,23 @@ class Unsure(Exception):  # noqa: N818 - not an error: the reading ends here
         self.why = why
 
 
+@dataclass(slots=True)
+class Notes:
+    """What all scopes of one file say of it.
+
+    `timely`: it looks at what may be otherwise at another time or in another generation. `bases`:
+    the full names of what its classes are made of; "?" for what no import or class says.
+    """
+
+    timely: bool = False
+    bases: list[str] = field(default_factory=list)
+
+
 class Values:
     """The names of one scope: where they come from, and what kind of value they hold."""
 
-    def __init__(self) -> None:
+    def __init__(self, notes: Notes | None = None) -> None:
+        self.notes = notes or Notes()
         self.origins: dict[str, str] = {}
         self.kinds: dict[str, Kind] = {}
         self.bound: set[str] = set()
@@ -53,7 +70,7 @@ class Values:
 
     def inner(self) -> Self:
         """Return the names as a class body sees and rebinds them, without those outside."""
-        copy = type(self)()
+        copy = type(self)(self.notes)
         copy.origins, copy.kinds, copy.bound = dict(self.origins), {}, set(self.bound)
         copy.starred, copy.lazy_annotations = self.starred, self.lazy_annotations
         copy.in_class = True
@@ -136,6 +153,9 @@ class Values:
     def check(self, node: ast.AST) -> None:
         """Look through an expression that is evaluated. Raises: Unsure."""
         match node:
+            case ast.Name() | ast.Attribute() if (name := self.dotted(node)) is not None:
+                self.notes.timely |= _of_the_moment(name)
+                return
             case ast.Lambda(args=arguments):
                 for default in filter(None, (*arguments.defaults, *arguments.kw_defaults)):
                     self.check(default)
@@ -159,6 +179,16 @@ class Values:
             if isinstance(each, ast.Name) and (self.dotted(each) or self.kind(each)):
                 raise Unsure(each, f"{each.id} has two meanings")
 
+    def check_base(self, node: ast.expr) -> None:
+        """Look at what a class is made of. Raises: Unsure."""
+        self.check(node)
+        base = node.value if isinstance(node, ast.Subscript) else node
+        name = self.dotted(base)
+        if name is None and self.kind(base) != "class":
+            name = "?"
+        if name is not None:
+            self.notes.bases.append(name)
+
     def check_decorator(self, node: ast.expr) -> None:
         """Look at a decorator, which is called. Raises: Unsure."""
         self.check(node)
@@ -180,11 +210,14 @@ class Values:
         if name.startswith(("json.", "tomllib.")) and node.keywords:
             raise Unsure(node, f"{name} may call what it is given")
         if name in CALLS:
+            self.notes.timely |= name in OF_THE_MOMENT
             return
         if name == "builtins.open" and _reads(node.args[1:], node.keywords):
+            self.notes.timely = True
             return
         if isinstance(node.func, ast.Attribute):
             kind = self.kind(node.func.value)
+            self.notes.timely |= kind != "literal" and node.func.attr not in OF_NO_DISK
             if node.func.attr in METHODS.get(kind, ()):
                 return
             if kind == "path" and node.func.attr == "open" and _reads(node.args, node.keywords):
@@ -249,6 +282,16 @@ def _reads(positional: list[ast.expr], keywords: list[ast.keyword]) -> bool:
     return not opened_by_others and all(
         isinstance(mode, ast.Constant) and mode.value in {"r", "rb", "rt"} for mode in modes
     )
+
+
+def _of_the_moment(name: str) -> bool:
+    first, *rest = name.split(".")
+    if first == "sys":
+        return ".".join([first, *rest[:1]]) not in OF_THE_INTERPRETER
+    # By another module's name for it too; and not under a name that says nothing.
+    if name in {"os", "__main__"} or {"os", "sys", "__main__"}.intersection(rest):
+        return True
+    return name.startswith(("os.environ", "__main__."))
 
 
 def _builtin(name: str) -> bool:

@@ -1,12 +1,14 @@
 """Follows a program's imports through the project's own modules, in the order they would run.
 
-Takes what is installed, goes into what is the project's, and ends where a `Stop` is reached.
+Takes what is installed, goes into what is the project's, and ends where a `Stop` is reached. What
+is the project's is taken too where it is whole (`Whole`), once it has run to its end.
 """
 
 # ruff: noqa: PTH123 - paths as the search path has them: text
 
 import functools
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
 
 from supervisor.watch.imports import libraries
 from supervisor.watch.imports.harmless import REFUSED
@@ -23,10 +25,19 @@ from supervisor.watch.imports.steps import (
     WhenMain,
     read,
 )
+from supervisor.watch.imports.whole import Whole
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the walk has an end
     """Why and where the walk ended."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stamped:
+    """A file as it was read, by its real path."""
+
+    file: str
+    stamp: Stamp
 
 
 class _Missing(Exception):  # noqa: N818 - a program's ImportError, foreseen
@@ -43,18 +54,32 @@ def _reading(file: str, _: Stamp, version: Version) -> Reading:
 
 
 class Walk:
-    """One program's imports. `modules`: those taken, in order; `tops`: where they were found."""
+    """One program's imports. `modules`: those taken, in order; `files`: those of libraries.
+
+    `own`: the modules of the project among what is taken or loaded by it, with their files.
+    `edited`: files that are not taken.
+    """
 
     def __init__(
-        self, places: Places, version: Version, *, certain: bool, refused: Mapping[str, str]
+        self,
+        places: Places,
+        version: Version,
+        *,
+        certain: bool,
+        refused: Mapping[str, str],
+        edited: Collection[str] = (),
     ) -> None:
         self.modules: dict[str, None] = {}
         self.files: dict[str, None] = {}
+        self.own: dict[str, Stamped] = {}
+        self._whole = Whole()
+        self._never = set(edited)  # the program's own file among them
         self._places = places
         self.version = version
         self._certain = certain
         self._refused = {**REFUSED, **refused}
         self._entered: dict[str, Reading] = {}
+        self._stamped: dict[str, Stamped] = {}
         self._running: set[str] = set()
         self._at = ""
 
@@ -67,6 +92,8 @@ class Walk:
 
     def file(self, file: str, package: str = "") -> None:
         """Follow a file as the program. Raises: Stopped."""
+        # Once more under another name, it is another module: `python -m` would complain of it.
+        self._never.add(self._places.real_path(file))
         self.program(_reading(file, stamp(file), self.version), file, package)
 
     def parents(self, name: str) -> Place:
@@ -156,9 +183,7 @@ class Walk:
     def _take(self, name: str, file: str) -> None:
         if name in self.modules:
             return
-        top = name.partition(".")[0]
-        why = self._refused.get(name) or self._refused.get(top)
-        if why:
+        if why := self._is_refused(name):
             raise Stopped(f"{self._at}: {name} is not loaded ahead: {why}")
         # Python's own modules (multiprocessing) only hold on to it.
         if not self._places.is_standard(file) and libraries.asks_for_main(file):
@@ -166,8 +191,12 @@ class Walk:
         self.modules[name] = None
         self.files[file] = None
 
+    def _is_refused(self, name: str) -> str:
+        return self._refused.get(name) or self._refused.get(name.partition(".")[0]) or ""
+
     def _own(self, name: str, place: Place) -> None:
         if name in self._entered:
+            self._whole.needs(name)
             return
         file = place.file
         if not file:
@@ -177,19 +206,48 @@ class Walk:
             return
         if not file.endswith(".py"):
             raise Stopped(f"{self._at}: {name} is compiled")
-        reading = _reading(file, stamp(file), self.version)
+        seen = Stamped(self._places.real_path(file), stamp(file))
+        reading = _reading(file, seen.stamp, self.version)
         self._entered[name] = reading
+        self._stamped[name] = seen
         self._running.add(name)
         at = self._at
+        parent = name.rpartition(".")[0]
+        package = name if place.folders else parent
+        never = self._is_refused(name) or seen.file in self._never
+        # A package that binds the name itself has another value in its place until then.
+        hidden = parent in self._entered and name.rpartition(".")[2] in self._entered[parent].names
+        self._whole.begin(name, whole=not (never or hidden or reading.timely))
+        if parent:
+            self._whole.needs(parent)
         try:
-            package = name if place.folders else name.rpartition(".")[0]
             self._run(reading.steps, file, package, main=False)
         except _Missing:
             del self._entered[name]
+            self._whole.abandon(name)
             raise
         finally:
             self._running.discard(name)
         self._at = at
+        if not all(self._is_plain(base, package) for base in reading.bases):
+            self._whole.spoil()
+        if together := self._whole.end(name):
+            self.modules[name] = None
+            self.own.update((each, self._stamped[each]) for each in together)
+
+    def _is_plain(self, base: str, package: str) -> bool:
+        """Return whether a class may be made of this ahead, and forgotten.
+
+        It may if it is Python's or the project's own: a library may keep what is made of its.
+        """
+        name = base.lstrip(".")
+        if level := len(base) - len(name):
+            parts = package.split(".")
+            name = ".".join([*parts[: len(parts) - level + 1], name])
+        module, _, last = name.rpartition(".")
+        if module in self._entered:
+            return last in self._entered[module].classes
+        return module == "builtins" or self._places.is_pythons(name.partition(".")[0])
 
     def _attribute(self, module: str, place: Place, name: str) -> None:
         """Import what `from module import name` may import."""

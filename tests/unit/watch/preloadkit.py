@@ -3,7 +3,7 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from supervisor.watch.preloading import Preload, plan
@@ -18,8 +18,12 @@ class Note:
     def find_spec(name, path=None, target=None):
         log.write(name + chr(10))
 sys.meta_path.insert(0, Note)
+before = sys.path[:]
 for name in {modules!r}:
+    if name in {own!r}:
+        sys.path.insert(0, {first!r})
     __import__(name)
+    sys.path[:] = before
 log.write("-" + chr(10))
 """
 
@@ -50,18 +54,21 @@ class Project:
         whole = [self.python, *(command or ("x.py",))]
         return plan(whole, cwd=self.root, env=self.env, refused=refused)
 
-    def run(self, modules: Sequence[str], *command: str) -> tuple[list[str], list[str], str]:
-        """Run the program with these loaded ahead: the modules looked for then, later, its output.
+    def run(self, ahead: Preload | None = None) -> tuple[list[str], list[str], str]:
+        """Run `x.py` with this loaded ahead: the modules looked for then, later, its output.
 
         Names of the project and of what is not there are left out, and each name is told once.
         """
         log = self._early / "log"
         log.write_text("")
-        site = _SITE.format(log=str(log), modules=tuple(modules))
+        modules, own, first = (
+            (ahead.modules, tuple(ahead.own), ahead.first) if ahead else ((), (), "")
+        )
+        site = _SITE.format(log=str(log), modules=modules, own=own, first=first)
         (self._early / "sitecustomize.py").write_text(site)
         env = {**self.env, "PYTHONPATH": f"{self._early}:{self.site}"}
         done = subprocess.run(
-            [self.python, *(command or ("x.py",))],
+            [self.python, "x.py"],
             cwd=self.root,
             env=env,
             capture_output=True,
@@ -69,13 +76,16 @@ class Project:
             timeout=30,
             check=False,
         )
-        own = {"not_there", "usercustomize"} | {
+        theirs = {"not_there", "usercustomize"} | {
             each.name.removesuffix(".py") for each in self.root.iterdir()
         }
-        looked = [n for n in log.read_text().split() if n.partition(".")[0] not in own]
+        looked = [n for n in log.read_text().split() if n.partition(".")[0] not in theirs]
         at = looked.index("-")
-        ahead = list(dict.fromkeys(looked[:at]))
-        return ahead, list(dict.fromkeys(looked[at + 1 :])), done.stdout + done.stderr
+        return (
+            list(dict.fromkeys(looked[:at])),
+            list(dict.fromkeys(looked[at + 1 :])),
+            done.stdout + done.stderr,
+        )
 
 
 def _write(folder: Path, files: Mapping[str, str]) -> None:

@@ -42,7 +42,7 @@ def test_a_program_is_found_as_python_finds_it(project: Project, command: list[s
     project.write({"elsewhere/beside.py": TWO})
     (project.root / "link.py").symlink_to("elsewhere/real.py")
     planned = project.plan(*command)
-    assert (planned.modules, planned.stopped) == (("json", "colorsys"), "")
+    assert (planned.libraries, planned.stopped) == (("json", "colorsys"), "")
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_what_is_no_program_of_the_project_loads_nothing(
     (project.root / "x.zip").write_bytes(b"PK\5\6" + b"\0" * 18)
     project.write({"bare/x.txt": ""})
     planned = plan([project.python, *command], cwd=project.root, env=project.env)
-    assert (planned.modules, planned.stopped) == ((), why)
+    assert (planned.libraries, planned.stopped) == ((), why)
 
 
 def test_a_script_is_run_by_the_python_that_its_first_line_names(project: Project) -> None:
@@ -77,10 +77,10 @@ def test_a_script_is_run_by_the_python_that_its_first_line_names(project: Projec
     project.write({"bin/shell": "#!/bin/sh\nexec python x.py\n", "bin/data": "x"})
     for name in ("bin/bot", "bin/env"):
         planned = plan([name], cwd=project.root, env=project.env)
-        assert planned.modules == ("json", "colorsys")
+        assert planned.libraries == ("json", "colorsys")
         assert planned.stopped == f"{project.root / name}:5: sys.exit is called"
     for name in ("bin/shell", "bin/data", "bin/gone", "no-such-program"):
-        assert plan([name], cwd=project.root, env=project.env).modules == ()
+        assert plan([name], cwd=project.root, env=project.env).libraries == ()
 
 
 def test_a_python_that_does_not_answer_loads_nothing(project: Project) -> None:
@@ -88,7 +88,7 @@ def test_a_python_that_does_not_answer_loads_nothing(project: Project) -> None:
     project.write({"python3": "#!/bin/sh\nexit 3\n", "x.py": TWO})
     (project.root / "python3").chmod(0o755)
     planned = plan(["./python3", "x.py"], cwd=project.root, env=project.env)
-    assert planned.modules == ()
+    assert planned.libraries == ()
 
 
 def test_the_environment_is_set_before_an_import(project: Project) -> None:
@@ -97,7 +97,7 @@ def test_the_environment_is_set_before_an_import(project: Project) -> None:
     project.write({"x.py": "import json, settings, reads\nprint(reads.LEVEL)\n"})
     project.write({"settings.py": "import os\nos.environ['LEVEL'] = 'high'\n"})
     planned = project.plan()
-    assert planned.modules == ("json",)
+    assert planned.libraries == ("json",)
     where = f"{project.root}/settings.py:2"
     assert planned.stopped == f"{where}: os.environ[...] is set, which others may see"
 
@@ -108,7 +108,7 @@ def test_what_is_vendored_is_found_by_a_path_of_the_programs_own(project: Projec
     project.write({"vendor/lib.py": "WHERE = 'vendored'\n"})
     project.write({"x.py": "import json, sys\nsys.path.insert(0, 'vendor')\nimport lib\n"})
     planned = project.plan()
-    assert (planned.modules, planned.stopped) == (
+    assert (planned.libraries, planned.stopped) == (
         ("json",),
         f"{project.root}/x.py:2: sys.path.insert is called",
     )
@@ -119,17 +119,17 @@ def test_a_file_of_the_project_hides_what_a_library_needs(project: Project) -> N
     project.install({"lib.py": "import helper\n", "helper.py": "", "safe.py": ""})
     project.write({"x.py": "import safe, lib\n", "helper.py": ""})
     planned = project.plan()
-    assert planned.modules == ()
+    assert planned.libraries == ()
     assert planned.stopped == "the project's helper stands before the installed helper"
 
 
 def test_a_file_of_the_project_hides_the_standard_library(project: Project) -> None:
     """A `random.py` beside the script is the classic; what is built in can't be hidden."""
     project.write({"x.py": "import tempfile\n", "sys.py": "", "os.py": "", "test.py": ""})
-    assert project.plan().modules == ("tempfile",)
+    assert project.plan().libraries == ("tempfile",)
     project.write({"random.py": ""})
     planned = project.plan()
-    assert planned.modules == ()
+    assert planned.libraries == ()
     assert planned.stopped == "the project's random stands before the installed random"
 
 
@@ -146,9 +146,9 @@ def test_loggers_that_a_configuration_silences_are_not_made_ahead(project: Proje
     text = "import logging.config\nlogging.config.dictConfig({'version': 1})\nimport loud\n"
     project.write({"x.py": f"{text}print(loud.LOG.disabled)\n"})
     planned = project.plan()
-    assert planned.modules == ("logging", "logging.config")
+    assert planned.libraries == ("logging", "logging.config")
     assert planned.stopped == f"{project.root}/x.py:2: logging.config.dictConfig is called"
-    assert project.run(planned.modules)[2] == project.run(())[2] == "False\n"
+    assert project.run(planned)[2] == project.run()[2] == "False\n"
 
 
 @pytest.mark.parametrize(
@@ -165,7 +165,7 @@ def test_a_library_looks_at_the_main_program(project: Project, source: str) -> N
     project.install({"looks.py": source})
     project.write({"x.py": "import json, looks\nprint(looks.FILE)\n"})
     planned = project.plan()
-    assert planned.modules == ("json",)
+    assert planned.libraries == ("json",)
     assert planned.stopped == f"{project.root}/x.py:1: looks looks at the main program"
 
 
@@ -174,10 +174,10 @@ def test_what_is_known_to_mind_the_moment_is_refused(project: Project) -> None:
     project.install({"gevent/__init__.py": "", "threads/sub.py": "", "threads/__init__.py": ""})
     project.write({"x.py": "import json, threads.sub, gevent, colorsys\n"})
     planned = project.plan()
-    assert planned.modules == ("json", "threads", "threads.sub")
+    assert planned.libraries == ("json", "threads", "threads.sub")
     assert ": gevent is not loaded ahead: " in planned.stopped
     planned = project.plan(refused={"threads.sub": "it starts a thread"})
-    assert planned.modules == ("json", "threads")
+    assert planned.libraries == ("json", "threads")
     assert planned.stopped.endswith("threads.sub is not loaded ahead: it starts a thread")
 
 
@@ -186,14 +186,14 @@ def test_nothing_of_the_project_is_loaded_ahead(project: Project) -> None:
     project.write({"src/mine.py": "import json\n", "x.py": "import mine, kept, colorsys\n"})
     (project.site / "mine.py").symlink_to(project.root / "src" / "mine.py")
     project.install({"kept.py": "import quopri\n"})
-    assert project.plan().modules == ("json", "kept", "colorsys")
+    assert project.plan().libraries == ("json", "kept", "colorsys")
     watched = plan(
         [project.python, "x.py"],
         cwd=project.root,
         env=project.env,
         sources=[project.site / "kept.py"],
     )
-    assert watched.modules == ("json", "quopri", "colorsys")
+    assert watched.libraries == ("json", "quopri", "colorsys")
 
 
 def test_what_is_compiled_not_there_or_broken_ends_the_list(project: Project) -> None:
@@ -207,7 +207,7 @@ def test_what_is_compiled_not_there_or_broken_ends_the_list(project: Project) ->
     ):
         project.write({"x.py": f"import {name}\nimport colorsys\n"})
         assert project.plan().stopped == f"{project.root}/{where}: {why}"
-        assert project.plan().modules == ()
+        assert project.plan().libraries == ()
 
 
 def test_no_text_of_the_program_but_names_is_told(project: Project) -> None:
@@ -227,7 +227,7 @@ def test_a_usercustomize_comes_between(project: Project) -> None:
     project.env["PYTHONPATH"] += f":{project.root}/user"
     project.python = sys._base_executable  # type: ignore[attr-defined] # a venv has no user site
     planned = project.plan()
-    assert planned.modules == ()
+    assert planned.libraries == ()
     assert planned.stopped.startswith("a usercustomize runs before the program")
 
 
@@ -239,5 +239,5 @@ def test_an_interpreter_that_greets_gives_no_answer(project: Project) -> None:
     project.write({"x.py": TWO})
     project.install({"sitecustomize.py": "print('good morning')\n"})
     planned = project.plan()
-    assert planned.modules == ()
+    assert planned.libraries == ()
     assert planned.stopped.endswith("gave no answer (SyntaxError)")

@@ -96,8 +96,8 @@ def check(folder: Path, main: list[str], a: list[str], b: list[str]) -> None:
     project.write({"x.py": program, "own/__init__.py": "from . import b\n", "own/a.py": own_a})
     project.write({"own/b.py": "\n".join(b), "other.py": "import bisect\nthing = 1\n"})
     planned = project.plan()
-    _, cold, said = project.run(())
-    ahead, later, said_then = project.run(planned.modules)
+    _, cold, said = project.run()
+    ahead, later, said_then = project.run(planned)
     if "Traceback" in said:
         # A program that fails on its own ends before its time: it fails in the same words.
         assert said_then == said, planned
@@ -129,8 +129,8 @@ def test_the_standard_library_is_the_interpreters_own(tmp_path: Path, version: s
     project.write({"x.py": f"import {STANDARD}\nfrom os import path\nfrom xml import sax\n"})
     planned = project.plan()
     assert planned.stopped == ""
-    ahead, later, said = project.run(planned.modules)
-    assert (ahead, later, said) == (project.run(())[1], [], "")
+    ahead, later, said = project.run(planned)
+    assert (ahead, later, said) == (project.run()[1], [], "")
 
 
 def test_a_project_file_that_fails_leads_elsewhere(tmp_path: Path) -> None:
@@ -140,15 +140,15 @@ def test_a_project_file_that_fails_leads_elsewhere(tmp_path: Path) -> None:
     project.write({"own.py": "from lib import absent\n"})
     text = "try:\n    import own\nexcept ImportError:\n    import json\nimport colorsys\n"
     project.write({"x.py": text})
-    assert project.plan().modules == ("lib",)
+    assert project.plan().libraries == ("lib",)
     project.write({"x.py": text.replace("own", "lib")})
-    assert project.plan().modules == ("lib", "colorsys")
+    assert project.plan().libraries == ("lib", "colorsys")
     project.write({"x.py": text.replace("ImportError", "errors.Any").replace("own", "gone")})
     assert project.plan().stopped.endswith("x.py:3: what it catches is not known")
     project.write({"x.py": text.replace("ImportError", "ValueError").replace("own", "gone")})
     assert project.plan().stopped.endswith("x.py:2: gone is not there")
     project.write({"x.py": text.replace("import json", "raise")})
-    assert project.plan().modules == ("lib", "colorsys")
+    assert project.plan().libraries == ("lib", "colorsys")
 
 
 @pytest.mark.parametrize("line", MEDDLING)
@@ -158,8 +158,8 @@ def test_after_what_meddles_nothing_is_loaded_ahead(tmp_path: Path, line: str) -
     project.install(LIBRARIES)
     project.write({"x.py": f"import calls\n{line}\nimport asks, plain, space.one{TELL}"})
     planned = project.plan()
-    assert planned.modules[0] == "calls"
-    assert not {"asks", "plain", "space.one"} & set(planned.modules), planned
+    assert planned.libraries[0] == "calls"
+    assert not {"asks", "plain", "space.one"} & set(planned.libraries), planned
     assert planned.stopped.startswith(f"{project.root}/x.py:")
     check(tmp_path, ["import calls", line, "import asks, plain, space.one"], [], [])
 
@@ -174,5 +174,5 @@ def test_what_is_plain_is_followed_to_the_end(tmp_path: Path, line: str) -> None
     project.install({"this_is_last.py": ""})
     planned = project.plan()
     if "absent" not in line:  # a `from` that may fail, with an import for that case
-        assert planned.modules[-1:] == ("this_is_last",), planned
+        assert planned.libraries[-1:] == ("this_is_last",), planned
     assert bool(planned.stopped) == ("absent" in line), planned

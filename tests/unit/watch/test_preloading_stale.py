@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from supervisor.watch.preloading import stale
+from supervisor.watch.preloading import standing
 from tests.unit.watch.preloadkit import Project
 
 
@@ -22,23 +22,25 @@ def project(tmp_path: Path) -> Project:
 def test_what_is_as_it_was_still_holds(project: Project) -> None:
     """Asked often, and after a change of the project that touches no import."""
     planned = project.plan()
-    assert planned.modules == ("single", "several", "several.sub", "json")
-    assert stale(planned) == ""
+    assert planned.libraries == ("single", "several", "several.sub", "json")
+    assert standing(planned).why == ""
     project.write({"own.py": "import single, several.sub\nx = 2\n", "notes.txt": ""})
-    assert stale(planned, env=dict(project.env)) == ""
+    assert standing(planned, env=dict(project.env)).why == ""
 
 
 def test_an_import_that_is_new_is_no_harm_and_one_that_is_gone_is(project: Project) -> None:
     """What is loaded must be the beginning of what the program now loads."""
     planned = project.plan()
     project.write({"x.py": "import own, json, colorsys\n"})
-    assert stale(planned) == ""
+    assert standing(planned).why == ""
     project.write({"x.py": "import own\n"})
-    assert stale(planned) == "the program imports other modules"
+    assert standing(planned).why == "the program imports other modules"
     project.write({"x.py": "import json, own\n"})
-    assert stale(planned) == "the program imports other modules"
+    assert standing(planned).why == "the program imports other modules"
     project.write({"x.py": "import os\nos.environ['X'] = '1'\nimport own, json\n"})
-    assert stale(planned).startswith(f"the program imports other modules ({project.root}/x.py:2: ")
+    assert standing(planned).why.startswith(
+        f"the program imports other modules ({project.root}/x.py:2: "
+    )
 
 
 @pytest.mark.parametrize("change", ["file", "package", "new", "removed", "pth"])
@@ -58,27 +60,29 @@ def test_a_library_that_has_changed_is_seen(project: Project, change: str) -> No
             (project.site / "several" / "sub.py").unlink()
         case "pth":
             project.install({"x.pth": "import json\n"})
-    assert stale(planned).endswith(" has changed")
-    assert stale(project.plan()) == ""
+    assert standing(planned).why.endswith(" has changed")
+    assert standing(project.plan()).why == ""
 
 
 def test_a_new_file_of_the_project_may_be_what_a_library_finds(project: Project) -> None:
     """It hides another, or is found where there was nothing."""
     planned = project.plan()
     project.write({"fresh.py": ""})
-    assert stale(planned) == "the project has a new module, fresh"
+    assert standing(planned).why == "the project has a new module, fresh"
     project.write({"single.py": ""})
-    assert stale(planned).startswith("the program imports other modules (the project's single ")
+    assert standing(planned).why.startswith(
+        "the program imports other modules (the project's single "
+    )
 
 
 def test_another_environment_or_folder_is_seen(project: Project) -> None:
     """A folder of the same name is another one: the old one is the spare's current folder."""
     planned = project.plan()
-    assert stale(planned, env={**project.env, "X": "1"}) == "the environment is another one"
+    assert standing(planned, env={**project.env, "X": "1"}).why == "the environment is another one"
     project.root.rename(project.root.with_name("old"))
-    assert stale(planned) == f"{project.root} is another folder"
+    assert standing(planned).why == f"{project.root} is another folder"
     shutil.copytree(project.root.with_name("old"), project.root)
-    assert stale(planned) == f"{project.root} is another folder"
+    assert standing(planned).why == f"{project.root} is another folder"
 
 
 def test_another_interpreter_is_seen(tmp_path: Path, project: Project) -> None:
@@ -88,16 +92,16 @@ def test_another_interpreter_is_seen(tmp_path: Path, project: Project) -> None:
     subprocess.run(command, check=True, timeout=60)
     project.python = str(venv / "bin" / "python")
     planned = project.plan()
-    assert planned.modules == ("single", "several", "several.sub", "json")
-    assert stale(planned) == ""
+    assert planned.libraries == ("single", "several", "several.sub", "json")
+    assert standing(planned).why == ""
     config = venv / "pyvenv.cfg"
     config.write_text(config.read_text() + "# touched\n")
-    assert stale(planned) == f"{config} has changed"
+    assert standing(planned).why == f"{config} has changed"
     project.write({"x.py": "import extra\n", "more/extra.py": "import colorsys\n"})
-    assert project.plan().modules == ()
+    assert project.plan().libraries == ()
     link = next(venv.glob("lib/python*/site-packages")) / "more.pth"
     link.write_text(f"{project.root}/more\n")
-    assert project.plan().modules == ("colorsys",)
+    assert project.plan().libraries == ("colorsys",)
 
 
 def test_what_the_site_loads_of_the_project_is_part_of_it(project: Project) -> None:
@@ -105,6 +109,6 @@ def test_what_the_site_loads_of_the_project_is_part_of_it(project: Project) -> N
     project.write({"sitecustomize.py": "x = 1\n"})
     project.env["PYTHONPATH"] += f":{project.root}"
     planned = project.plan()
-    assert planned.modules
+    assert planned.libraries
     project.write({"sitecustomize.py": "x = 22\n"})
-    assert stale(planned) == f"{project.root}/sitecustomize.py has changed"
+    assert standing(planned).why == f"{project.root}/sitecustomize.py has changed"
