@@ -13,19 +13,23 @@ from tests.faults.test_kill import AT_LEAST
 
 def test_any_of_a_sample_of_errors_is_said_and_survived() -> None:
     """A message, a next step, everything still there, and the next try works."""
-    result = run("errors", "--points", "10", timeout_s=110)
+    result = run("errors", "--points", "6", timeout_s=110)
     assert result["problems"] == []
     # About a seventh is refused; which calls there are differs a little from run to run, so that a
     # sample may have none of those. The long run has them all, and test_full_store some.
-    assert sum(result["ended"].values()) == 10
-    assert result["ended"]["done"] >= 2
+    assert sum(result["ended"].values()) == 6
+    assert result["ended"]["done"] >= 1
 
 
-def test_a_short_read_or_write_is_no_error() -> None:
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("snapshot-first", 18), pytest.param("restore-absent", 18, marks=pytest.mark.long)],
+)
+def test_a_short_read_or_write_is_no_error(name: str, count: int) -> None:
     """The kernel may always do less than it was asked to: the rest follows."""
-    result = run("errors", "--kind", "short", "snapshot-first", "restore-absent", timeout_s=110)
+    result = run("errors", "--kind", "short", name, timeout_s=110)
     assert result["problems"] == []
-    assert result["ended"] == {"done": 36}
+    assert result["ended"] == {"done": count}
 
 
 @pytest.mark.long
