@@ -68,9 +68,10 @@ class Preparing(Stopping):
     def prepare(self) -> None:
         """Begin what can begin now, and see what is still to come."""
         if self.leaves or self._has_turn():
+            # First what takes the bot a moment and us none; last what takes all our time.
+            self._flush()
             if not self.leaves:
                 self._stand_by()
-            self._flush()
             self._copy()
         missing = self._missing()
         if missing is None:

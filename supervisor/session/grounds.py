@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from supervisor.session.base import Base
-from supervisor.session.copying.capture import Stored
+from supervisor.session.copying.capture import Copies, Stored
 from supervisor.session.model import DamagedBlob
 from supervisor.session.proof.profile import Profile
 from supervisor.session.state import Record
@@ -36,13 +36,19 @@ class Grounds(Base):
         self._looked = {**self._looked, session_id: stored}
 
     def _ground(
-        self, session_id: str, record: Record, listing: Listing
+        self, session_id: str, record: Record, listing: Listing, pre: Copies | None = None
     ) -> tuple[Profile, Stored | None, bool]:
-        """Return the profile, what is stored already, and whether to build on none of it."""
+        """Return the profile, what is stored already, and whether to build on none of it.
+
+        `pre`: copies of a moment ago. On the same ground what they were is not looked for again:
+        a session of no kind is opened by all of them, which takes as long as a walk.
+        """
         usable = [m for m in listing.snapshots if m.verdict != "bad"]
         newest = usable[-1] if usable else None
-        profile = self._profile_of(session_id, self._newest(listing, record))
-        return profile, self._stored(newest), overdue(newest)
+        base = self._stored(newest)
+        if pre is not None and pre.base is base:
+            return pre.profile, base, overdue(newest)
+        return self._profile_of(session_id, self._newest(listing, record)), base, overdue(newest)
 
     def _stored(self, newest: Manifest | None) -> Stored | None:
         """Return of a snapshot's entries those whose bytes can be trusted to be there."""

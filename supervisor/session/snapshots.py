@@ -268,22 +268,27 @@ class Snapshots(Verdicts):
         listing = self.store.listing(session_id)
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             self._may_begin(session_id, record, listing)
-            profile, base, full = self._ground(session_id, record, listing)
+            profile, base, full = self._ground(session_id, record, listing, pre)
             if pre and hot:
                 mapped = partial(frozenset, pre.mapped)
             elif pre and pre.base is not base:
                 pre = None  # what it took for stored may be so no more
+            copy = partial(
+                copy_changes,
+                self.folder(session_id),
+                base=base,
+                spool=spool,
+                mapped=mapped,
+                uid=self._uid,
+                names=self.names(session_id),
+            )
             with uncollected(f"first capture of {session_id}", when=base is None):
-                copies = copy_changes(
-                    self.folder(session_id),
-                    profile,
-                    base,
-                    spool,
-                    pre,
-                    mapped,
-                    uid=self._uid,
-                    names=self.names(session_id),
-                )
+                copies = copy(profile, pre=pre)
+            if pre and not hot and not copies.as_in(pre):
+                # What moved since the head start may have made it one of another kind.
+                now = self._profile_of(session_id, self._newest(listing, record))
+                if now is not profile:
+                    profile, copies = now, copy(now)
             if not any(seen.kind == "file" for seen in copies.seen.values()):
                 raise NothingToCopy(
                     f"session {session_id} has no files to take a snapshot of",

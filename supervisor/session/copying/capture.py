@@ -75,7 +75,7 @@ class Stored:
 
 @dataclass(slots=True)
 class Copies:
-    """The result of one walk. `reused`: entries that are stored as they are.
+    """The result of one walk, as `profile` says. `reused`: entries that are stored as they are.
 
     `mapped`: inodes of which stat does not tell a change, now or later. `late`: what was copied
     in haste, with what was known of it: `hot.look_through` makes it `copied`. `lacking`: files
@@ -84,6 +84,7 @@ class Copies:
     """
 
     spool: Spool
+    profile: Profile
     scan_ns: int
     boot: str
     base: Stored | None = None
@@ -175,7 +176,9 @@ def copy_changes(
     `found`: a walk that was done right before. Raises: OSError.
     """
     boot = stat_boot(root)
-    result = Copies(spool, file_clock_ns(), boot, base, fine=has_device(root), uid=uid, names=names)
+    result = Copies(
+        spool, profile, file_clock_ns(), boot, base, fine=has_device(root), uid=uid, names=names
+    )
     result.mapped = mapped()
     result.tray = pre.tray if pre else None
     if found is None:
