@@ -53,6 +53,8 @@ class Tools:
 
 # Most bots save at once when they are told to stop, and then take longer to say goodbye.
 _SAVED_S = 0.015
+# The next one opens its session, which takes the disk: within this time, or later than we can wait.
+_OPENED_S = 0.02
 
 
 class Hands:
@@ -187,11 +189,11 @@ class Hands:
                 self._spawn(generation, changed, cold=False)
             case do.SpawnCold(generation, changed):
                 self._spawn(generation, changed, cold=True)
-                jobs.note(session.commit_seals)
+                jobs.note_late(session.commit_seals, _OPENED_S)
             case do.Activate(generation):
                 if child := self.child(generation):
                     child.activate(session.folder)
-                jobs.note(session.commit_seals)
+                jobs.note_late(session.commit_seals, _OPENED_S)
             case do.RequestCheckpoint(generation):
                 if child := self.child(generation):
                     child.request_checkpoint()

@@ -27,6 +27,8 @@ class Jobs:
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._strand = Strand(f"session-{name}", linger_s=LINGER_S)
+        # What is put off, and the instant up to which it is.
+        self._late: tuple[Callable[[], Any], asyncio.TimerHandle] | None = None
         self._running: set[asyncio.Future[Any]] = set()
         self._asked: set[asyncio.Future[Any]] = set()  # somebody waits for what comes of it
 
@@ -46,11 +48,29 @@ class Jobs:
             elif error is not None:
                 self._report("snapshot_failed", why=in_words(error))
 
-        self._follow(self._loop.run_in_executor(self._strand, work, ticket), done)
+        self._follow(self._submit(work, ticket), done)
 
     def note(self, work: Callable[[], Any]) -> None:
         """Run what nobody waits for in the session's strand; what goes wrong is reported."""
-        self._follow(self._loop.run_in_executor(self._strand, work), self._noted)
+        self._follow(self._submit(work), self._noted)
+
+    def note_late(self, work: Callable[[], Any], within_s: float) -> None:
+        """As `note`, but leave disk and cores to others until then, or until the next job.
+
+        So it is done in its turn, and before anything that was asked for later.
+        """
+        self._do_late()
+        self._late = work, self._loop.call_later(within_s, self._do_late)
+
+    def _do_late(self) -> None:
+        if self._late is not None:
+            (work, timer), self._late = self._late, None
+            timer.cancel()
+            self.note(work)
+
+    def _submit(self, work: Callable[..., Any], *given: int) -> asyncio.Future[Any]:
+        self._do_late()
+        return self._loop.run_in_executor(self._strand, work, *given)
 
     def task(self, work: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine of the loop; what goes wrong is reported."""
@@ -59,16 +79,16 @@ class Jobs:
     @property
     def idle(self) -> bool:
         """Whether nothing is under way."""
-        return not self._running
+        return not self._running and self._late is None
 
     @property
     def at_rest(self) -> bool:
         """Whether nothing is under way at all, not even what somebody has asked to be told."""
-        return not self._running and not self._asked
+        return self.idle and not self._asked
 
     async def result(self, work: Callable[[], Any]) -> Any:
         """Run `work` in the session's strand, in turn, and return what it returns."""
-        future = self._loop.run_in_executor(self._strand, work)
+        future = self._submit(work)
         self._asked.add(future)
         future.add_done_callback(self._asked.discard)
         return await future
@@ -79,6 +99,7 @@ class Jobs:
 
     async def close(self) -> None:
         """Let the work on the session end, within a bound. The loop goes on: a person may hurry."""
+        self._do_late()
         for future in self._running:
             if isinstance(future, asyncio.Task):
                 future.cancel()

@@ -123,3 +123,37 @@ def test_the_end_waits_for_what_is_under_way() -> None:
             await bot.jobs.result(int)
 
     asyncio.run(run())
+
+
+def test_what_is_put_off_is_done_before_anything_that_was_asked_for_later() -> None:
+    """Also where nobody asks for anything: it has its time, and until then nothing is at rest."""
+
+    async def run() -> None:
+        bot = Bot("echo")
+        done: list[str] = []
+
+        def put_off(what: str, within_s: float = PATIENCE_S) -> None:
+            bot.jobs.note_late(lambda: done.append(what), within_s)
+
+        put_off("one")
+        assert not done
+        assert not bot.jobs.idle
+        assert not bot.jobs.at_rest
+        put_off("two")
+        bot.jobs.note(lambda: done.append("note"))
+        put_off("three")
+        bot.jobs.job(1, lambda _ticket: done.append("job"))
+        put_off("four")
+        await bot.jobs.result(lambda: done.append("asked"))
+        assert done == ["one", "two", "note", "three", "job", "four", "asked"]
+        put_off("five", 0.0)
+        async with asyncio.timeout(PATIENCE_S):
+            while done[-1] != "five":
+                await asyncio.to_thread(int)
+        put_off("last")
+        async with asyncio.timeout(PATIENCE_S):
+            await bot.jobs.close()
+        assert done[-1] == "last"
+        assert bot.jobs.at_rest
+
+    asyncio.run(run())

@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 # The schema is what is written first: as a rule all of it lies within so much.
 _SCHEMA_BYTES = 1 << 20
+# https://sqlite.org/fileformat2.html: its root is the first page. If that is a leaf, it is all in
+# there, each table's name before what could flow over. The size of a page is in the header, 1 is
+# that of the largest.
+_PAGE_MAX_BYTES = 1 << 16
+_PAGE_SIZE, _ROOT_KIND, _LEAF = slice(16, 18), slice(100, 101), b"\x0d"
 _FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 # A session has a few files beside its database; a project's folder has more.
 _LOOKED_AT_MAX = 4096
@@ -69,6 +74,10 @@ def is_database(path: Path) -> bool:
 
 def mentions(path: Path, table: str) -> bool:
     """Return whether the schema may have such a table, without SQLite. Raises: as `begins`."""
+    begin = begins(path, _PAGE_MAX_BYTES)
+    if begin[_ROOT_KIND] == _LEAF:
+        size = int.from_bytes(begin[_PAGE_SIZE], "big")
+        return table.encode() in begin[: _PAGE_MAX_BYTES if size == 1 else size]
     return table.encode() in begins(path, _SCHEMA_BYTES)
 
 

@@ -19,8 +19,8 @@ def test_one_restart_from_save_to_verified() -> None:
     assert story.state.phase is Phase.UP
     assert story.saved().acts() == [do.RunPreflight(story.ticket, ("bot.py",))]
     assert story.tell(ev.PreflightPassed(story.ticket)).acts() == [
-        do.SpawnStandby(2, ("bot.py",)),
         do.RequestCheckpoint(1),
+        do.SpawnStandby(2, ("bot.py",)),
     ]
     assert story.tell(ev.StandbyReached(2)).acts() == []
     assert story.tell(ev.Checkpointed(1)).acts() == [do.TakeSnapshot(story.ticket, "stop", 1)]

@@ -17,7 +17,7 @@ def compiled(story: Story) -> Story:
 def test_all_that_can_be_called_off_runs_while_the_source_still_moves() -> None:
     """Only the stop waits for quiet."""
     story = compiled(Story().up().moved())
-    assert story.acts() == [do.SpawnStandby(2, ("bot.py",)), do.RequestCheckpoint(1)]
+    assert story.acts() == [do.RequestCheckpoint(1), do.SpawnStandby(2, ("bot.py",))]
     assert story.tell(ev.Checkpointed(1)).acts() == [do.TakeSnapshot(story.ticket, "stop", 1)]
     assert story.tell(ev.SnapshotTaken(story.ticket), ev.StandbyReached(2)).acts() == []
     assert story.state.phase is Phase.PREFLIGHT

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from supervisor.session.manager import SessionManager
+from supervisor.session.proof.databases import mentions
 from tests.unit.session.sessionkit import ID, Place, fill
 
 # Writes in the given mode, tells it, and dies without closing anything.
@@ -104,3 +105,20 @@ def test_a_database_whose_half_is_gone_is_seen_at_once(place: Place) -> None:
     assert manager.backup(ID).verdict == "good"
     os.truncate(place.live / "store.db", 8192)
     assert "store.db is torn: 8192 bytes" in manager.check(ID, quick=True).why
+
+
+@pytest.mark.parametrize("page_bytes", [512, 4096, 65536])
+@pytest.mark.parametrize("others", [0, 200])
+def test_a_table_is_mentioned_wherever_the_schema_has_it(
+    place: Place, page_bytes: int, others: int
+) -> None:
+    """In the first page, be the rest of its line in another one, or behind two hundred others."""
+    path = place.root / "bot.db"
+    columns = ", ".join(f"a_column_with_a_long_name_{number} BLOB" for number in range(40))
+    with closing(sqlite3.connect(path)) as database:
+        database.execute(f"PRAGMA page_size={page_bytes}")
+        for number in range(others):
+            database.execute(f"CREATE TABLE other_{number}(v BLOB)")
+        database.execute(f"CREATE TABLE whatsmeow_device({columns})")
+    assert mentions(path, "whatsmeow_device")
+    assert not mentions(path, "accounts")

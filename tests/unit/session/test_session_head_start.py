@@ -24,9 +24,11 @@ from supervisor.session.copying.hot import mapped
 from supervisor.session.copying.stat_boot import file_clock_ns
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import Check
+from supervisor.session.proof.profile import GENERIC
 from supervisor.session.scan import Seen, seen_from
 from supervisor.session.storage.entries import Blob
 from tests.unit.session.damagekit import DAMAGES
+from tests.unit.session.kindkit import baileys
 from tests.unit.session.sessionkit import ID, Place, tree, with_snapshots, write_key
 
 # More than any window within which a time tells nothing, and than any machine here is slow.
@@ -139,6 +141,39 @@ def test_what_is_mapped_right_after_the_look_is_read_again(place: Place) -> None
         head = manager.precapture(ID, look)
         bot.pop_all().close()
     capture = manager.capture(ID, reason="manual", generation=1, hot=True, pre=head)
+    snapshot = manager.commit(capture)
+    assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
+
+
+def test_a_session_that_becomes_of_a_kind_while_its_bot_stops_is_sealed_as_that(
+    place: Place,
+) -> None:
+    """What the head start took it for holds only where nothing moved since."""
+    place.live.mkdir(parents=True)
+    (place.live / "notes").write_text("nothing that anybody knows")
+    manager = place.manager()
+    head = manager.precapture(ID, haste=False)
+    assert head.profile is GENERIC
+    baileys(place.live)
+    (place.live / "notes").unlink()
+    snapshot = _sealed(manager, head)
+    assert manager.store.find(ID, snapshot).profile == "baileys"
+    assert _exported(manager, snapshot, place.root / "out") == tree(place.live)
+
+
+def test_nobody_looks_for_its_kind_while_the_bot_stands_still(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A session of no kind is opened by all of them, which takes as long as to walk it."""
+    place.live.mkdir(parents=True)
+    (place.live / "notes").write_text("nothing that anybody knows")
+    manager = place.manager()
+    before = manager.precapture(ID)
+    monkeypatch.setattr(manager, "_profile_of", lambda *_given: pytest.fail("it was looked for"))
+    (place.live / "notes").write_text("and more of it")
+    capture = manager.capture(ID, reason="stop", generation=1, hot=True, pre=before)
+    assert capture.profile is GENERIC
+    monkeypatch.undo()
     snapshot = manager.commit(capture)
     assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
 
