@@ -67,6 +67,16 @@ class Snapshots(Verdicts):
                     prepare_haste(profile, copies)
                 return copies
 
+    def unprepared(self, session_id: str) -> Copies:
+        """Return a head start that has nothing yet: what is known, and no look at the folder.
+
+        Raises: SnapshotFailed, SessionBusy.
+        """
+        with self.owning(session_id), snapshot_failing(session_id):
+            record, listing = self._state.read(session_id), self.store.listing(session_id)
+            profile, base, _full = self._ground(session_id, record, listing)
+            return Copies(Spool(self.store.tmp, self.progress), profile, 0, "", base)
+
     def unchanged(self, session_id: str, pre: Copies) -> Snapshot | None:
         """Return the newest snapshot if the session is still that, byte for byte.
 
@@ -90,18 +100,28 @@ class Snapshots(Verdicts):
         hot: bool,
         pre: Copies | None = None,
         frozen: bool = True,
+        mapped: Callable[[], frozenset[int]] = frozenset,
+        most_bytes: int | None = None,
     ) -> Capture:
         """Copy what differs from the last snapshot (and from `pre`). Fast: nothing is synced.
 
         A head start that was made of other stored files than those of now is not used.
         `hot`: the bot runs; it is taken to be frozen meanwhile, unless `frozen` says otherwise:
         then the snapshot can be no better than fuzzy. Cold: the tree is proved gone.
-        `commit` or `Capture.close` must follow. Raises: SnapshotFailed, SessionBusy.
+        `mapped`: as in `precapture`, beside what is said there. `most_bytes`: what is read at most.
+        `commit` or `Capture.close` must follow. Raises: SnapshotFailed, SessionBusy; MuchToCopy.
         """
         with self.owning(session_id), snapshot_failing(session_id):
-            doubt = "copied while the bot was writing" if hot and not frozen else ""
             return self._capture(
-                session_id, slug(reason), generation, hot=hot, pre=pre, seals=not hot, doubt=doubt
+                session_id,
+                slug(reason),
+                generation,
+                hot=hot,
+                pre=pre,
+                seals=not hot,
+                doubt="copied while the bot was writing" if hot and not frozen else "",
+                mapped=mapped,
+                most_bytes=most_bytes,
             )
 
     def once_more(self, capture: Capture, until: float) -> Copies | None:
@@ -261,6 +281,7 @@ class Snapshots(Verdicts):
         doubt: str,
         pre: Copies | None = None,
         mapped: Callable[[], frozenset[int]] = frozenset,
+        most_bytes: int | None = None,
     ) -> Capture:
         begin = time.perf_counter()
         taken_at = self._clock()
@@ -269,18 +290,17 @@ class Snapshots(Verdicts):
         with pre.spool if pre else Spool(self.store.tmp, self.progress) as spool:
             self._may_begin(session_id, record, listing)
             profile, base, full = self._ground(session_id, record, listing, pre)
-            if pre and hot:
-                mapped = partial(frozenset, pre.mapped)
-            elif pre and pre.base is not base:
+            if pre and not hot and pre.base is not base:
                 pre = None  # what it took for stored may be so no more
             copy = partial(
                 copy_changes,
                 self.folder(session_id),
                 base=base,
                 spool=spool,
-                mapped=mapped,
+                mapped=lambda: mapped().union(pre.mapped if pre and hot else ()),
                 uid=self._uid,
                 names=self.names(session_id),
+                most_bytes=most_bytes,
             )
             with uncollected(f"first capture of {session_id}", when=base is None):
                 copies = copy(profile, pre=pre)

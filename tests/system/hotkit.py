@@ -44,6 +44,7 @@ class Hot:
     work: SessionWork
     kinds: tuple[str, ...]
     frozen_s: list[float] = field(default_factory=list)
+    reason: str = "manual"  # or "stop": then it is held still at once, and for all of the copy
 
     @property
     def live(self) -> Path:
@@ -52,7 +53,10 @@ class Hot:
 
     def snapshot(self) -> dict[str, Any]:
         """Take one, hot, and validate it."""
-        return self.work.backup(1)
+        if self.reason == "manual":
+            return self.work.backup(1)
+        self.work._copied_bytes = 0
+        return self.work._hot(self.reason, 1, validate=True)
 
     def why(self, snapshot: dict[str, Any]) -> str:
         """Return what the verdict rests on."""

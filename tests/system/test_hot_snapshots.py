@@ -29,21 +29,27 @@ EVERYTHING = tuple(writers.WRITE)
 DATABASES = ("wal", "rollback", "exclusive")
 # What is never half written in a copy of one moment.
 ATOMIC = tuple(kind for kind in EVERYTHING if kind != "json")
+# See Hot, and where a write may come between two of its steps.
+REASONS = {"manual": "precapture", "stop": "unprepared"}
 
 
 @pytest.mark.long
-def test_a_good_snapshot_of_a_busy_bot_is_whole(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", REASONS)
+def test_a_good_snapshot_of_a_busy_bot_is_whole(tmp_path: Path, reason: str) -> None:
     """Databases of each kind, a LevelDB, JSON, files written through memory: of one moment."""
     with written(tmp_path, *EVERYTHING) as hot:
+        hot.reason = reason
         verdicts = hot.many(5)
         assert verdicts["good"] + verdicts["bad"] + verdicts["fuzzy"] == 5
         assert 0 < max(hot.frozen_s) < 0.3 + SCHEDULING_S
 
 
 @pytest.mark.long
-def test_what_can_be_caught_whole_is_good(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", REASONS)
+def test_what_can_be_caught_whole_is_good(tmp_path: Path, reason: str) -> None:
     """All but a file that is written in place in several calls; that one is not called good."""
     with written(tmp_path, *ATOMIC) as hot:
+        hot.reason = reason
         assert hot.many(3) == {"good": 3}
 
 
@@ -57,7 +63,9 @@ def test_no_bad_snapshot_is_ever_called_good(
     for place, kinds in (("all", EVERYTHING), ("atomic", ATOMIC)):
         (tmp_path / place).mkdir()
         with written(tmp_path / place, *kinds) as hot:
-            verdicts = hot.many(100)
+            verdicts = hot.many(50)
+            hot.reason = "stop"
+            verdicts += hot.many(50)
             frozen_s += hot.frozen_s
             with capsys.disabled():
                 sys.stdout.write(f"\n{place}: {dict(verdicts)}, {spread(hot.frozen_s)}")
@@ -154,8 +162,9 @@ for line in sys.stdin:
 """
 
 
+@pytest.mark.parametrize(("reason", "step"), REASONS.items())
 def test_what_is_written_through_memory_is_never_taken_for_unchanged(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str, step: str
 ) -> None:
     """Stat does not tell: neither between the two copies, nor since the last snapshot.
 
@@ -163,6 +172,7 @@ def test_what_is_written_through_memory_is_never_taken_for_unchanged(
     """
     monkeypatch.setattr(capture, "YOUNG_NS", 0)  # as if each look came long after each write
     with written(tmp_path) as hot:
+        hot.reason = reason
         board = hot.live / "board.bin"
         board.write_bytes(b"0" * 400_000)
         command = [sys.executable, "-I", "-S", "-c", WRITES_UNSEEN, str(board)]
@@ -190,17 +200,17 @@ def test_what_is_written_through_memory_is_never_taken_for_unchanged(
             times = board.stat().st_mtime_ns
             write("b")
             assert stored(hot.snapshot()) == {"b"}
-            precapture = hot.manager.precapture
+            begins = getattr(hot.manager, step)
 
             def then_write(*args: Any) -> Any:
-                done = precapture(*args)
+                done = begins(*args)
                 write("c")
                 return done
 
-            monkeypatch.setattr(hot.manager, "precapture", then_write)
+            monkeypatch.setattr(hot.manager, step, then_write)
             (hot.live / "other").write_text("so that there is something to take")
             assert stored(hot.snapshot()) == {"c"}
-            monkeypatch.delattr(hot.manager, "precapture")
+            monkeypatch.delattr(hot.manager, step)
             write("d")
             bot.stdin.close()
             bot.wait(PATIENCE_S)
@@ -208,12 +218,14 @@ def test_what_is_written_through_memory_is_never_taken_for_unchanged(
         assert stored(hot.manager.backup(ID).as_json()) == {"d"}
 
 
-def test_json_that_nobody_saw_whole_is_not_called_good_half(tmp_path: Path) -> None:
+@pytest.mark.parametrize("reason", REASONS)
+def test_json_that_nobody_saw_whole_is_not_called_good_half(tmp_path: Path, reason: str) -> None:
     """A hot copy may have caught it in the middle: fuzzy, then good once whole, then bad.
 
     What was no JSON in a good copy either is the bot's own affair.
     """
     with written(tmp_path) as hot:
+        hot.reason = reason
         (hot.live / "creds").write_text("a session")
         state = hot.live / "new.json"
         verdicts = []

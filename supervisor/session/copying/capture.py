@@ -38,6 +38,10 @@ _SICK = (
 )
 
 
+class MuchToCopy(Exception):  # noqa: N818 - reads as what happened
+    """There is more to copy than may be; nothing was."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stored:
     """What is stored already: a snapshot's entries, and when they were looked at.
@@ -166,6 +170,7 @@ def copy_changes(
     *,
     uid: int | None = None,
     names: Names | None = None,
+    most_bytes: int | None = None,
 ) -> Copies:
     """Walk `root` and copy into `spool` what neither `base` nor `pre` has.
 
@@ -173,7 +178,8 @@ def copy_changes(
     `pre` (which used the same spool) only what moved since is read; of what was mapped then stat
     tells nothing. `mapped`, `uid`, `names`: see Copies. What is mapped is asked for after the
     clock: whoever maps a file later still, and writes, leaves a time that is not before that.
-    `found`: a walk that was done right before. Raises: OSError.
+    `found`: a walk that was done right before. `most_bytes`: what is read at most. Raises: OSError;
+    MuchToCopy.
     """
     boot = stat_boot(root)
     result = Copies(
@@ -202,7 +208,10 @@ def copy_changes(
             result.copied[path] = pre.copied[path]
         else:
             to_copy.append(path)
-    spool.expect(sum(found.seen[path].size for path in to_copy))
+    total_bytes = sum(found.seen[path].size for path in to_copy)
+    if most_bytes is not None and total_bytes > most_bytes:
+        raise MuchToCopy
+    spool.expect(total_bytes)
     for path in to_copy:
         _copy(root, path, _known(path, base, pre), result)
     return result

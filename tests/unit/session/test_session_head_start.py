@@ -1,6 +1,5 @@
 """The seal's head start, made while the bot stops: used where stat proves it, and nowhere else."""
 
-import asyncio
 import ctypes
 import gc
 import mmap
@@ -13,10 +12,8 @@ from typing import Any
 
 import pytest
 
-from supervisor.config import default_config
 from supervisor.core.events import Sealed
 from supervisor.core.policy import Keep
-from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.session.checked import Checks
 from supervisor.session.copying.capture import Copies
@@ -30,6 +27,7 @@ from supervisor.session.storage.entries import Blob
 from tests.unit.session.damagekit import DAMAGES
 from tests.unit.session.kindkit import baileys
 from tests.unit.session.sessionkit import ID, Place, tree, with_snapshots, write_key
+from tests.unit.session.workkit import heads, worked
 
 # More than any window within which a time tells nothing, and than any machine here is slow.
 LATER_NS = 60_000_000_000
@@ -214,41 +212,27 @@ def test_a_quick_look_that_skips_what_is_proved_says_the_same(
     assert manager.check(ID, quick=True) == quick
 
 
-def _worked(tmp_path: Path, use: Callable[[SessionWork, SessionManager], None]) -> None:
-    config = default_config(tmp_path, ["x"])
-    (bot,) = config.bots.values()
-    folder = config.session_dir(bot)
-    folder.mkdir(parents=True)
-    (folder / "key").write_text("key")
-    manager = SessionManager(config.sessions, config.snapshots, config.state, owned=True)
-
-    async def run() -> None:
-        jobs = Jobs(bot.name, lambda _: None, lambda *_: None)
-        work = SessionWork(
-            config,
-            bot,
-            manager,
-            control="",
-            jobs=jobs,
-            report=lambda *_args, **_fields: None,
-            members=lambda _: [],
+def test_what_is_mapped_between_the_looks_is_read_again_by_the_next_snapshot(place: Place) -> None:
+    """The page is dirty before the copy, and written after it: no time tells of that."""
+    manager = place.linked()
+    key = place.live / "keys" / "one"
+    key.write_bytes(b"A" * 4096)
+    head = manager.precapture(ID)
+    with key.open("r+b") as file, mmap.mmap(file.fileno(), 0) as pages:
+        pages[0:1] = b"B"
+        capture = manager.capture(
+            ID,
+            reason="manual",
+            generation=1,
+            hot=True,
+            pre=head,
+            mapped=lambda: mapped([os.getpid()]),
         )
-        use(work, manager)
-        await jobs.close()
-
-    asyncio.run(run())
-
-
-def _heads(manager: SessionManager, monkeypatch: pytest.MonkeyPatch) -> list[Copies]:
-    made: list[Copies] = []
-    really = manager.precapture
-
-    def noted(*given: str, haste: bool = True) -> Copies:
-        made.append(really(given[0], haste=haste))
-        return made[-1]
-
-    monkeypatch.setattr(manager, "precapture", noted)
-    return made
+        pages[0:1] = b"C"
+    capture.copies.scan_ns += LATER_NS  # as if that had been looked at long after it was written
+    manager.commit(capture)
+    snapshot = manager.backup(ID)
+    assert _exported(manager, snapshot.id, place.root / "out") == tree(place.live)
 
 
 @pytest.mark.parametrize("end", ["no seal", "another stop"])
@@ -258,7 +242,7 @@ def test_a_head_start_that_no_seal_follows_is_forgotten(
     """After a crash, a restore, or the supervisor's end: its copies take no room any longer."""
 
     def use(work: SessionWork, manager: SessionManager) -> None:
-        made = _heads(manager, monkeypatch)
+        made = heads(manager, monkeypatch)
         work.begin_seal(generation=1)
         assert made[0].spool.get(0, 3) == b"key"
         if end == "no seal":
@@ -270,7 +254,7 @@ def test_a_head_start_that_no_seal_follows_is_forgotten(
         assert not list((manager.store.tmp).iterdir())
         work.commit_seals()
 
-    _worked(tmp_path, use)
+    worked(tmp_path, use)
 
 
 def test_the_seal_takes_the_head_start_and_commits_it(
@@ -279,7 +263,7 @@ def test_the_seal_takes_the_head_start_and_commits_it(
     """What was copied while the bot stopped is what the snapshot holds."""
 
     def use(work: SessionWork, manager: SessionManager) -> None:
-        made = _heads(manager, monkeypatch)
+        made = heads(manager, monkeypatch)
         taken: list[Copies | None] = []
         really = manager.capture
 
@@ -295,7 +279,7 @@ def test_the_seal_takes_the_head_start_and_commits_it(
         (snapshot,) = manager.snapshots(work.id)
         assert tree(manager.export(work.id, tmp_path / "out", snapshot.id)) == {"key": b"key"}
 
-    _worked(tmp_path, use)
+    worked(tmp_path, use)
 
 
 def test_a_head_start_that_fails_is_no_trouble(
@@ -315,7 +299,7 @@ def test_a_head_start_that_fails_is_no_trouble(
         work.commit_seals()
         assert len(manager.snapshots(work.id)) == 1
 
-    _worked(tmp_path, use)
+    worked(tmp_path, use)
 
 
 @pytest.mark.parametrize(
@@ -355,4 +339,4 @@ def test_the_seal_looks_anewat_a_session_that_moved_and_at_no_other(
         assert len(looked) == (1 if at_the_end == "as it was" else 2)
         work.commit_seals()
 
-    _worked(tmp_path, use)
+    worked(tmp_path, use)
