@@ -81,7 +81,7 @@ class Hands:
         self.hearing = Hearing(
             tools.bot,
             task=self.jobs.task,
-            whose=partial(self.jobs.result, self.session.whose),
+            whose=partial(self.jobs.result, self.session.whose, only_looks=True),
             restart=partial(tools.post, ev.RestartRequested()),
             report=tools.report,
             on_code=tools.on_qr,

@@ -57,7 +57,7 @@ class Jobs:
     def note_late(self, work: Callable[[], Any], within_s: float) -> None:
         """As `note`, but leave disk and cores to others until then, or until the next job.
 
-        So it is done in its turn, and before anything that was asked for later.
+        So it is done in its turn, and before anything later that changes something.
         """
         self._do_late()
         self._late = work, self._loop.call_later(within_s, self._do_late)
@@ -86,9 +86,14 @@ class Jobs:
         """Whether nothing is under way at all, not even what somebody has asked to be told."""
         return self.idle and not self._asked
 
-    async def result(self, work: Callable[[], Any]) -> Any:
-        """Run `work` in the session's strand, in turn, and return what it returns."""
-        future = self._submit(work)
+    async def result(self, work: Callable[[], Any], *, only_looks: bool = False) -> Any:
+        """Run `work` in the session's strand, in turn, and return what it returns.
+
+        `only_looks`: it changes nothing, and what was put off may stay so.
+        """
+        if not only_looks:
+            self._do_late()
+        future = self._loop.run_in_executor(self._strand, work)
         self._asked.add(future)
         future.add_done_callback(self._asked.discard)
         return await future
