@@ -17,7 +17,6 @@ class Stopping(Orders):
             self.set(to_seal=current)
         self.goes_offline()
         usual = self.state.after.value if self.state.wanted_up else "asked to stop"
-        self.report("stopping", generation=current, why=why or usual)
         hangs = self.state.leaving == "hang"
         self.forget_generation()
         self.forget_jobs()
@@ -28,6 +27,7 @@ class Stopping(Orders):
         else:
             self.go(Phase.STOPPING, self.policy.stop_timeout_s)
             self.do(Terminate(current))
+        self.report("stopping", generation=current, why=why or usual)  # told while it happens
 
     def kill(self, why: str) -> None:
         """SIGKILL to the seat's holder."""

@@ -36,6 +36,7 @@ def put(
 if __name__ == "__main__":
     put(preflight, "_judge", "preflight")
     put(SessionManager, "precapture", "snapshotting")
+    put(SessionManager, "unprepared", "snapshotting")
     put(SessionManager, "capture", "sealing", when=lambda hot, **_: not hot)
     put(SessionManager, "capture", "frozen", when=lambda hot, **_: hot)
     put(SessionManager, "_examined", "auditing")
