@@ -51,10 +51,9 @@ class Tools:
     spare: bool = False  # whether a warm spare is worth its memory
 
 
-# Most bots save at once when they are told to stop, and then take longer to say goodbye.
-_SAVED_S = 0.015
-# The next one opens its session, which takes the disk: within this time, or later than we can wait.
-_OPENED_S = 0.02
+# Most bots save at once when they are told to stop, and then take longer to say goodbye. And as
+# many have opened their session so soon after they got it: until then the disk is theirs.
+_SAVED_S, _OPENED_S = 0.015, 0.02
 
 
 class Hands:
@@ -265,8 +264,7 @@ class Hands:
 
         In a restart the verdict waits until the bot is back.
         """
-        work = partial(self.session.snapshot, reason=reason, generation=generation)
-        self.jobs.job(ticket, work)
+        self.jobs.job(ticket, partial(self.session.snapshot, reason=reason, generation=generation))
         if not ticket:
             self.jobs.note(self.session.validate)
 
