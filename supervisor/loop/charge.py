@@ -7,7 +7,6 @@ import time
 from collections import deque
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from supervisor.config import BotConfig
@@ -24,7 +23,6 @@ from supervisor.loop.jobs import in_words
 from supervisor.loop.printed import Printed
 from supervisor.loop.rounds import RESTING, RETAKEN, Rounds
 from supervisor.process.child import Child
-from supervisor.process.own_output import own_output_files
 from supervisor.session.manager import SessionManager
 from supervisor.session.state import Record
 from supervisor.watch.watcher import Change, Watcher
@@ -53,8 +51,7 @@ class Charge:
         self._unseen_s = UNSEEN_S
         self._seed = int.from_bytes(os.urandom(3))
         self._policy = self._policy_of(bot)
-        self._manager = manager
-        self.watcher = self._make_watcher(manager) if house.watches(bot) else None
+        self.watcher = self._make_watcher() if house.watches(bot) else None
         self.hands = Hands(
             Tools(
                 config=house.config,
@@ -118,38 +115,23 @@ class Charge:
         at_rest = self.state.phase in (Phase.RESTORING, Phase.OPERATING)
         return "restoring the session" if at_rest else "taking a snapshot"
 
-    def _make_watcher(self, manager: SessionManager) -> Watcher:
-        never, among = self._sessions(manager)
+    def _make_watcher(self) -> Watcher:
+        hidden = self._house.hidden()
         return Watcher(
             self.bot.watch,
             base=self._house.config.root,
             ignore=self.bot.ignore,
             only=self.bot.watch_only,
-            never=never,
-            among=among,
+            never=hidden.never,
+            among=hidden.among,
             on_problem=lambda text: self.report("watch_degraded", why=text),
             watch=self._house.watch,
         )
 
-    def _sessions(
-        self, manager: SessionManager
-    ) -> tuple[list[Path], list[tuple[Path, tuple[str, ...]]]]:
-        """Return where sessions and what is ours lie, and those that lie among other files."""
-        config = self._house.config
-        never = [config.sessions, config.snapshots, config.state, *own_output_files()]
-        among: list[tuple[Path, tuple[str, ...]]] = []
-        # Every bot's: they may lie anywhere, the lock is beside the folder.
-        for each in config.bots.values():
-            if each.session is not None and each.session_files:
-                among.append((config.session_dir(each), each.session_files))
-            elif each.session is not None:
-                never += [config.session_dir(each), manager.lock_for(each.session).path]
-        return never, among
-
     def hide_sessions(self) -> None:
         """Take none of the configured sessions for source, be they new."""
         if self.watcher is not None:
-            self.watcher.hide(*self._sessions(self._manager))
+            self.watcher.hide(*self._house.hidden())
 
     # The loop.
 

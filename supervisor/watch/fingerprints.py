@@ -15,14 +15,13 @@ import re
 import stat
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from blake3 import blake3
 
-from supervisor.config.patterns import around
-from supervisor.watch.hidden import Hidden, belongs
+from supervisor.watch.hidden import Among, Hidden, belongs, deciding, joined, joined_among
 
 ALWAYS_IGNORED = (
     *(".git", ".hg", ".svn", ".jj", "__pycache__", ".venv", "venv", "node_modules", "*.egg-info"),
@@ -100,7 +99,8 @@ class Tree:
         self.base = os.path.abspath(base)
         self.roots = tuple(dict.fromkeys(os.path.abspath(root) for root in roots))
         self._never: tuple[str, ...] = ()
-        self._among: tuple[tuple[str, Callable[[str], bool]], ...] = ()
+        self._parts: Among = ()
+        self._among = deciding(())
         self.hide(never, among)
         patterns = [pattern.strip().strip("/") for pattern in (*ALWAYS_IGNORED, *ignore)]
         self._names = _any_of([pattern for pattern in patterns if "/" not in pattern])
@@ -108,10 +108,10 @@ class Tree:
 
     def hide(self, never: Sequence[Path], among: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
         """Look at these no more, either."""
-        more = (os.path.abspath(path) for path in never)
-        self._never = tuple(dict.fromkeys((*self._never, *more)))
-        mixed = ((os.path.abspath(path), around(names)) for path, names in among)
-        self._among = tuple(dict.fromkeys((*self._among, *mixed)))
+        self._never = joined(self._never, tuple(os.path.abspath(path) for path in never))
+        parts = ((os.path.abspath(path), tuple(names)) for path, names in among)
+        self._parts = joined_among(self._parts, tuple(parts))
+        self._among = deciding(self._parts)
 
     def scan(self, cancelled: threading.Event | None = None) -> Scan:
         """Walk the roots.

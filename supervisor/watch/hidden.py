@@ -1,9 +1,35 @@
 """What must never be looked at, by whatever path: the session's files. Opens none of them."""
 
-# ruff: noqa: PTH120 - a look handles thousands of plain strings
+# ruff: noqa: PTH114, PTH118, PTH120 - a look handles thousands of plain strings
 
 import os
 from collections.abc import Callable, Iterable
+from functools import lru_cache
+
+from supervisor.config.patterns import around
+
+# The folders of sessions that lie among other files, and the patterns of their names.
+Among = tuple[tuple[str, tuple[str, ...]], ...]
+
+
+# Few: all bots of a supervisor hide the same, and share it. For two hundred of them, each with its
+# own copy of two hundred sessions' paths, that would be 10 MB.
+@lru_cache(maxsize=4)
+def joined(before: tuple[str, ...], more: tuple[str, ...]) -> tuple[str, ...]:
+    """Return both, each path once."""
+    return tuple(dict.fromkeys((*before, *more)))
+
+
+@lru_cache(maxsize=4)
+def joined_among(before: Among, more: Among) -> Among:
+    """Return both, each once."""
+    return tuple(dict.fromkeys((*before, *more)))
+
+
+@lru_cache(maxsize=4)
+def deciding(among: Among) -> tuple[tuple[str, Callable[[str], bool]], ...]:
+    """Return for each folder what says of a name in it whether it is hidden."""
+    return tuple((folder, around(names)) for folder, names in among)
 
 
 class Hidden:
@@ -12,7 +38,8 @@ class Hidden:
     def __init__(
         self, never: Iterable[str], among: Iterable[tuple[str, Callable[[str], bool]]]
     ) -> None:
-        given = [(path, os.path.realpath(path)) for path in never]
+        folders: dict[str, str] = {}
+        given = [(path, _real(path, folders)) for path in never]
         self._real = frozenset(real for _, real in given)
         self._both = frozenset(path for pair in given for path in pair)
         self._parents = frozenset(os.path.dirname(path) for path in self._both)
@@ -38,6 +65,14 @@ class Hidden:
         if folder not in self._parents:
             return False
         return any(belongs(name, folder, path) for path in self._both)
+
+
+def _real(path: str, folders: dict[str, str]) -> str:
+    """Return the real path; the links on the way to many names of one folder are followed once."""
+    folder, name = os.path.split(path)
+    if folder not in folders:
+        folders[folder] = os.path.realpath(folder)
+    return os.path.realpath(path) if os.path.islink(path) else os.path.join(folders[folder], name)
 
 
 def belongs(name: str, folder: str, never: str) -> bool:
