@@ -3,6 +3,7 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from sys import intern
 
 from supervisor.process.user import User
 
@@ -27,7 +28,9 @@ def base(
     config_env: Mapping[str, str], env_file: Path | None, user: User | None = None
 ) -> dict[str, str]:
     """Return what every generation gets: ours, its user's, the env file's, the config's."""
-    env = {key: value for key, value in os.environ.items() if key not in _OURS}
+    # Interned: each look at our own makes new texts of all of it, and each bot keeps one.
+    own = ((intern(key), intern(value)) for key, value in os.environ.items())
+    env = {key: value for key, value in own if key not in _OURS}
     if user is not None:
         env = user.environment(env)
     env["PYTHONUNBUFFERED"] = "1"

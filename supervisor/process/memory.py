@@ -19,6 +19,8 @@ def pss_bytes(pid: int) -> int | None:
 
 # malloc.h of glibc, mallopt(3).
 _M_ARENA_MAX = -8
+# Once: each of these makes classes of its own, 3 KB that only the garbage collector frees.
+_libc = ctypes.CDLL(None)
 
 
 def use_one_arena() -> None:
@@ -27,7 +29,7 @@ def use_one_arena() -> None:
     glibc gives each thread a place of its own, so that none waits for another; ours wait for
     Python's lock anyway. To be called before there are threads.
     """
-    option = getattr(ctypes.CDLL(None), "mallopt", None)
+    option = getattr(_libc, "mallopt", None)
     if option is not None:
         option(_M_ARENA_MAX, 1)
 
@@ -39,6 +41,6 @@ def give_back() -> None:
     15 MB. malloc_trim(3) looks through all of it, in 1 to 3 ms without Python's lock. Elsewhere
     (musl) nothing is done.
     """
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    trim = getattr(_libc, "malloc_trim", None)
     if trim is not None:
         trim(0)
