@@ -56,7 +56,7 @@ class House:
         Raises: SupervisorError for a session's folder that is a link to itself.
         """
         if self._hidden is None or self._hidden[0] is not self.config:
-            self._hidden = self.config, _hidden(self.config)
+            self._hidden = self.config, hidden_by(self.config)
         return self._hidden[1]
 
     def of_a_bot(self, event: ev.SourceChanged) -> ev.SourceChanged | None:
@@ -69,7 +69,8 @@ class House:
         return replace(event, paths=rest) if rest else None
 
 
-def _hidden(config: Config) -> Hidden:
+def hidden_by(config: Config) -> Hidden:
+    """Return what no bot of a config may take for its source. Raises: as `House.hidden`."""
     never = [config.sessions, config.snapshots, config.state, *own_output_files()]
     among: list[tuple[Path, tuple[str, ...]]] = []
     places = Places(
