@@ -1,6 +1,5 @@
 """Reads config.toml into a `Config`, or says everything that is wrong with it at once."""
 
-import difflib
 import os
 import re
 import tomllib
@@ -289,6 +288,8 @@ class _Reader:
             if name in known:
                 continue
             nested = [f"{part}.{name}" for part, names in (inner or {}).items() if name in names]
+            import difflib  # noqa: PLC0415 - only for a mistake
+
             close = nested or difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {close[0]}?" if close else f"known are {', '.join(known)}"
             self._say(f"unknown key {where}{'.' if where else ''}{name}; {hint}")

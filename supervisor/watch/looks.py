@@ -36,18 +36,11 @@ class Looks:
         self._on_problem = on_problem
         self._lock = threading.Lock()
         self._known: dict[str, Known] | None = None
-        self._scan = Scan()
         self.took_s = 0.0  # the last look of all files
-
-    @property
-    def folders(self) -> frozenset[str]:
-        """The folders where events would tell of changes."""
-        return frozenset(self._scan.folders)
-
-    @property
-    def aliases(self) -> AbstractSet[str]:
-        """The watched files that are known by the name of a link to them."""
-        return self._scan.aliases
+        # Where events would tell of changes, and the files known by the name of a link to them. Of
+        # a walk no more is kept: what is known of the files says it again.
+        self.folders: frozenset[str] = frozenset()
+        self.aliases: frozenset[str] = frozenset()
 
     def hide(self, never: Sequence[Path], among: Sequence[tuple[Path, tuple[str, ...]]]) -> None:
         """Forget what is hidden from now on: see Tree."""
@@ -81,7 +74,7 @@ class Looks:
             scan = self._tree.scan(stopping)
             first = self._known is None
             diff = compare(self._known or {}, scan.files, stopping)
-            self._scan = scan
+            self._found(scan)
             self.took_s = time.monotonic() - began
             if self.took_s > SLOW_LOOK_S:
                 self._on_problem(
@@ -117,7 +110,14 @@ class Looks:
     def rescan(self) -> None:
         """Find the folders again, and nothing else."""
         with contextlib.suppress(OSError):
-            self._scan = self._tree.scan()
+            self._found(self._tree.scan())
+
+    def _found(self, scan: Scan) -> None:
+        # The same as before stay the same objects: others hold them too.
+        if self.folders != scan.folders:
+            self.folders = frozenset(scan.folders)
+        if self.aliases != scan.aliases:
+            self.aliases = frozenset(scan.aliases)
 
     @contextlib.contextmanager
     def _at_once(self, named: Named, most: int) -> Iterator[Diff | None]:
@@ -132,10 +132,10 @@ class Looks:
             self._lock.release()
 
     def _compared(self, named: AbstractSet[str]) -> Diff | None:
-        scan = self._scan
-        if scan.folders & named:
+        aliases = self.aliases
+        if self.folders & named:
             return None  # what is in it came or went with it
-        if scan.aliases and any(os.path.realpath(path) in scan.aliases for path in named):
+        if aliases and any(os.path.realpath(path) in aliases for path in named):
             return None  # it is also the file behind a link, by another name
         return glance(self._known or {}, named)
 
