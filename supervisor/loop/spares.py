@@ -168,6 +168,11 @@ class Spares:
         child = self._child
         if child is None:
             return
+        if not why and not self._is_as_planned():
+            # It may have loaded what was never looked at.
+            self.drop("the project was changed while it loaded")
+            self.expect()
+            return
         if not why:
             self._waits = True
             stopped = "" if self._preload is None else self._preload.stopped
@@ -185,6 +190,11 @@ class Spares:
         else:
             self._alone = True
         self.expect()
+
+    def _is_as_planned(self) -> bool:
+        from supervisor.watch import preloading  # noqa: PLC0415 - as above
+
+        return self._preload is None or preloading.is_as_planned(self._preload)
 
     # Taking it, and letting it go.
 

@@ -34,6 +34,7 @@ class Preload:
     `stopped`: why the list ends where it ends, as `file:line: reason`; "" at the program's end.
     `own_names`: top-level names that no import may ask for meanwhile (`Places.own_names`), but for
     `own`: the project's modules among the list or loaded by it, found in `first` (a folder; "").
+    `run`: those that have run to their end where the list ends.
     """
 
     modules: tuple[str, ...]
@@ -43,6 +44,7 @@ class Preload:
     asked: "Question" = field(repr=False)
     own: Mapping[str, Stamped] = field(default_factory=dict)
     first: str = ""
+    run: frozenset[str] = frozenset()
 
     @property
     def libraries(self) -> tuple[str, ...]:
@@ -125,13 +127,26 @@ def standing(
     now = _answer(replace(asked, edited=asked.edited | changed))
     if moved := _elsewhere(preload, now):
         now = _answer(replace(asked, edited=asked.edited | changed | moved))
+    return _compared(preload, now)
+
+
+def _compared(preload: Preload, now: Preload) -> Standing:
     libraries = preload.libraries
     if now.libraries[: len(libraries)] != libraries:
         why = "the program imports other modules" + (now.stopped and f" ({now.stopped})")
         return Standing(why)
     if new := set(now.own_names) - set(preload.own_names):
         return Standing(f"the project has a new module, {min(new)}")
-    return Standing(own=_outdated(preload, now))
+    outdated = _outdated(preload, now)
+    if now.stopped and (early := set(outdated) - now.run):
+        # What ends the list now may come before it: then the program would be the first to load it.
+        return Standing(f"{min(early)} may not be loaded ahead any more ({now.stopped})")
+    return Standing(own=outdated)
+
+
+def is_as_planned(preload: Preload) -> bool:
+    """Return whether the project's modules have not changed since the list was made."""
+    return all(stamp(seen.found) == seen.stamp for seen in preload.own.values())
 
 
 def _elsewhere(before: Preload, now: Preload) -> set[str]:
@@ -178,14 +193,17 @@ def _answer(asked: Question) -> Preload:
     except Stopped as error:
         stopped = str(error)
     paths = (os.path.realpath(entry.python), *facts.watched, *_of_libraries(walk, facts))
+    # The order in which a base knows its classes is that in which they were made: all or none.
+    own = {} if walk.lists_classes else walk.own
     return Preload(
-        tuple(walk.modules),
+        tuple(name for name in walk.modules if name in own or name not in walk.own),
         stopped,
         own_names,
         _fingerprint(asked, paths),
         asked,
-        walk.own,
+        own,
         entry.first,
+        frozenset(walk.run),
     )
 
 

@@ -6,13 +6,14 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import pytest
 
 from supervisor.process import spare
 from supervisor.process.plan import Ahead
+from supervisor.watch import preloading
 
 PATIENCE_S = 15.0
 SPOILED = 77
@@ -96,6 +97,39 @@ def same(
     expected = cold(command, folder, env)
     assert released == expected
     return released
+
+
+def both(
+    folder: Path,
+    command: list[str],
+    meanwhile: Callable[[], object],
+    *,
+    loaded: Collection[str] | None = None,
+) -> tuple[Ended, Ended, preloading.Standing]:
+    """Run it cold and from a spare with all that may be loaded ahead, and changed `meanwhile`.
+
+    `loaded`: what of the project must have been, beside a package that is run. A spare that stands
+    for nothing any more counts as what it leads to: a cold start.
+    """
+    env = plain_environment()
+    planned = preloading.plan(command, cwd=folder, env=env)
+    ahead = Ahead(planned.modules, planned.own_names, tuple(planned.own), planned.first)
+    assert loaded is None or set(planned.own) - {"main"} == set(loaded), planned.stopped
+    found = preloading.Standing()
+
+    def then() -> tuple[str, ...]:
+        nonlocal found
+        meanwhile()
+        found = preloading.standing(planned)
+        return found.own
+
+    said, released = paused(command, folder, env, ahead, then)
+    expected = cold(command, folder, env)
+    if loaded is None and not said.startswith("paused"):
+        found = preloading.Standing(said)
+    else:
+        assert said.startswith("paused"), (said, released)
+    return expected, expected if found.why else released, found
 
 
 def _text(data: bytes) -> str:

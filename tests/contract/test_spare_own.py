@@ -31,8 +31,10 @@ for module in (pack, pack.other, pack.tool, helper):
 import gc, inspect, logging, pickle, traceback
 print(pickle.dumps(Tool("x")), inspect.getsource(Tool), Tool("y"), Tool.__qualname__)
 print(sys.path, pack.tool is tool, LOG is logging.getLogger("pack.tool"), helper.value())
-print([each.__module__ for each in helper.Wrong.__subclasses__()])
-print([each.__name__ for each in Exception.__subclasses__() if each.__module__ == "helper"])
+below = getattr(helper.Wrong, "__sub" "classes__")  # by its name, no module would be loaded
+print([each.__module__ for each in below()])
+below = getattr(Exception, "__sub" "classes__")
+print([each.__name__ for each in below() if each.__module__ == "helper"])
 try:
     helper.fail()
 except helper.Wrong:
@@ -77,21 +79,7 @@ def both(
     folder: Path, command: list[str], meanwhile: Callable[[], object] = lambda: None
 ) -> tuple[Ended, Ended, preloading.Standing]:
     """Run it cold and from a spare with all that may be loaded ahead; it must have loaded some."""
-    env = plain_environment()
-    planned = preloading.plan(command, cwd=folder, env=env)
-    ahead = Ahead(planned.modules, planned.own_names, tuple(planned.own), planned.first)
-    assert set(planned.own) - {"main"} == LOADED, planned.stopped
-    found = preloading.Standing()
-
-    def then() -> tuple[str, ...]:
-        nonlocal found
-        meanwhile()
-        found = preloading.standing(planned)
-        return found.own
-
-    said, released = pausekit.paused(command, folder, env, ahead, then)
-    assert said.startswith("paused"), (said, released)
-    return pausekit.cold(command, folder, env), released, found
+    return pausekit.both(folder, command, meanwhile, loaded=LOADED)
 
 
 @pytest.mark.parametrize("form", FORMS)

@@ -147,6 +147,11 @@ def _forget(name: str) -> None:
     holder = vars(sys.modules[package]) if package in sys.modules else {}
     if module is not None and holder.get(last) is module:
         del holder[last]
+    # Held by `typing`, its classes would stay, and be found among the subclasses of their bases.
+    typing = vars(sys.modules["typing"]) if "typing" in sys.modules else {}
+    typing.get("_overload_registry", {}).pop(name, None)
+    for clear in typing.get("_cleanups", ()):
+        clear()
 
 
 def _go_on(line: int) -> None:

@@ -99,6 +99,13 @@ DECORATORS = frozenset(
     | _of("typing", "final overload runtime_checkable no_type_check override")
 )
 
+# Those that leave something on the class or function that they are given.
+MARKS = frozenset(
+    _of("dataclasses", "dataclass")
+    | _of("functools", "total_ordering")
+    | _of("typing", "final runtime_checkable no_type_check override")
+)
+
 # Methods of values whose kind is seen in the same file.
 METHODS = {
     "literal": _words(
@@ -119,6 +126,8 @@ PATHS = _words("absolute expanduser joinpath relative_to resolve with_name with_
 METACLASSES = frozenset({"builtins.type", "abc.ABCMeta", "enum.EnumMeta", "enum.EnumType"})
 # Methods that Python calls by itself while a class is made.
 CALLED_BY_CLASSES = frozenset({"__init_subclass__", "__set_name__", "__prepare__"})
+# Methods that are called where such a class is only named: `A[int]`, `issubclass(int, A)`.
+CALLED_BY_USE = frozenset({"__class_getitem__", "__subclasshook__"})
 CALLED_BY_ENUMS = frozenset({"__new__", "__init__", "_generate_next_value_", "_missing_"})
 # Module attributes that are no more than said. Others of that form steer the import system.
 SAID = frozenset(

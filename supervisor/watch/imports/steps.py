@@ -5,8 +5,8 @@ Reads the text alone: no path is looked up and nothing is run. What can't be jud
 
 import ast
 import builtins
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from supervisor.watch.imports.harmless import (
     CALLED_BY_CLASSES,
@@ -70,8 +70,9 @@ Step = Import | Stop | Attempt | WhenMain
 class Reading:
     """The steps of a file, and what its __all__ names; "?" for what is not written down.
 
-    `timely`, `bases`: see `Notes`; a file that can't be read is timely. `classes`: the names of
-    those that it defines; `names`: all that it binds.
+    `timely`, `bases`, `used`: see `Notes`; a file that can't be read is timely. `classes`, `enums`:
+    the names of those that it defines; `names`: all that it binds; `origins`: what those mean that
+    stand for something of another module. `lists_classes`: it asks what was made of a class.
     """
 
     steps: tuple[Step, ...]
@@ -79,7 +80,11 @@ class Reading:
     timely: bool = True
     bases: tuple[str, ...] = ()
     classes: frozenset[str] = frozenset()
+    enums: frozenset[str] = frozenset()
     names: frozenset[str] = frozenset()
+    used: frozenset[str] = frozenset()
+    origins: Mapping[str, str] = field(default_factory=dict)
+    lists_classes: bool = False
 
 
 def read(source: bytes, version: Version) -> Reading:
@@ -92,7 +97,10 @@ def read(source: bytes, version: Version) -> Reading:
     reader = _Reader(version)
     steps = reader.block(tree.body)
     values = reader.values
-    classes = frozenset(name for name, kind in values.kinds.items() if kind == "class")
+    classes, enums = (
+        frozenset(name for name, kind in values.kinds.items() if kind == wanted)
+        for wanted in ("class", "enum")
+    )
     notes = values.notes
     return Reading(
         tuple(steps),
@@ -100,7 +108,11 @@ def read(source: bytes, version: Version) -> Reading:
         notes.timely,
         tuple(notes.bases),
         classes,
+        enums,
         frozenset(values.bound),
+        frozenset(notes.used),
+        values.origins,
+        b"__subclasses__" in source,
     )
 
 
@@ -146,6 +158,7 @@ class _Reader:
         for alias in node.names:
             if alias.name == "*":
                 self.values.starred = self.values.notes.timely = True
+                self.values.kinds.clear()  # any name may be another thing now
             else:
                 origin = f"{'.' * node.level}{module}.{alias.name}"
                 self.values.bind(node, alias.asname or alias.name, origin=origin)
@@ -221,18 +234,19 @@ class _Reader:
         known = {self.values.dotted(maker) for maker in makers} <= {"abc.ABCMeta", "enum.EnumMeta"}
         if not known or METACLASSES.intersection(bases):
             raise Unsure(node, f"the class {node.name} decides how classes are made")
-        called = CALLED_BY_CLASSES
-        if any(base.startswith("enum.") for base in bases):
-            called |= CALLED_BY_ENUMS
+        is_enum = self.values.check_mixed(node.bases)
+        called = CALLED_BY_CLASSES | CALLED_BY_ENUMS if is_enum else CALLED_BY_CLASSES
         for part in node.body:
             if isinstance(part, ast.FunctionDef) and part.name in called:
                 raise Unsure(part, f"{node.name}.{part.name} runs whenever a class is made of it")
+            if isinstance(part, ast.FunctionDef):
+                self.values.check_method(part, of_enum=is_enum)
         for decorator in node.decorator_list:
             self.values.check_decorator(decorator)
         outside, self.values = self.values, self.values.inner()
         steps = self.block(node.body)
         self.values = outside
-        self.values.bind(node, node.name, kind="class")
+        self.values.bind(node, node.name, kind="enum" if is_enum else "class")
         return steps
 
     # What only evaluates, or does nothing.
@@ -339,7 +353,7 @@ class _Reader:
         for block in blocks:
             for step in self.block(block):
                 raise Unsure(node, step.why if isinstance(step, Stop) else MIXED)
-        self._forget(node)
+            self._forget(node)  # the next one runs instead of it, or after it
 
 
 def _asks_for_main(test: ast.expr) -> bool:

@@ -11,8 +11,10 @@ from typing import Literal, Self
 
 from supervisor.watch.imports.harmless import (
     CALLED_BY_CLASSES,
+    CALLED_BY_USE,
     CALLS,
     DECORATORS,
+    MARKS,
     METHODS,
     OF_NO_DISK,
     OF_THE_INTERPRETER,
@@ -32,7 +34,9 @@ _LITERAL = (
     *(ast.Constant, ast.List, ast.Set, ast.Dict, ast.Tuple, ast.JoinedStr),
     *(ast.ListComp, ast.SetComp, ast.DictComp),
 )
-Kind = Literal["", "literal", "path", "file", "function", "class"]
+Kind = Literal["", "literal", "path", "file", "function", "class", "enum"]
+ITEM = "[]"  # as the last part of a name: something is looked up in it
+_MOMENTS = {"os", "sys", "__main__", "environ", "environb", "argv"}
 
 
 class Unsure(Exception):  # noqa: N818 - not an error: the reading ends here
@@ -49,11 +53,13 @@ class Notes:
     """What all scopes of one file say of it.
 
     `timely`: it looks at what may be otherwise at another time or in another generation. `bases`:
-    the full names of what its classes are made of; "?" for what no import or class says.
+    the full names of what its classes are made of; "?" for what no import or class says. `used`:
+    the full names of all that it looks at.
     """
 
     timely: bool = False
     bases: list[str] = field(default_factory=list)
+    used: set[str] = field(default_factory=set)
 
 
 class Values:
@@ -97,7 +103,9 @@ class Values:
         """Bind a target to a value, or to an unknown one. Raises: Unsure if others may see it."""
         match target:
             case ast.Name():
-                self.bind(target, target.id, kind="" if value is None else self.kind(value))
+                kind: Kind = "" if value is None else self.kind(value)
+                origin = "" if value is None else self.dotted(value) or ""
+                self.bind(target, target.id, origin=origin, kind=kind)
             case ast.Tuple() | ast.List():
                 for each in target.elts:
                     self.assign(each, None)
@@ -153,8 +161,7 @@ class Values:
     def check(self, node: ast.AST) -> None:
         """Look through an expression that is evaluated. Raises: Unsure."""
         match node:
-            case ast.Name() | ast.Attribute() if (name := self.dotted(node)) is not None:
-                self.notes.timely |= _of_the_moment(name)
+            case ast.Name() | ast.Attribute() | ast.Subscript() if self._uses(node):
                 return
             case ast.Lambda(args=arguments):
                 for default in filter(None, (*arguments.defaults, *arguments.kw_defaults)):
@@ -174,6 +181,16 @@ class Values:
             if isinstance(part, _PARTS):
                 self.check(part)
 
+    def _uses(self, node: ast.expr) -> bool:
+        """Note what is looked at; return whether that is all."""
+        item = isinstance(node, ast.Subscript)
+        name = self.dotted(node.value if isinstance(node, ast.Subscript) else node)
+        if name is None:
+            return False
+        self.notes.timely |= of_the_moment(name)
+        self.notes.used.add(f"{name}.{ITEM}" if item else name)
+        return not item
+
     def _target(self, target: ast.expr) -> None:
         for each in ast.walk(target):
             if isinstance(each, ast.Name) and (self.dotted(each) or self.kind(each)):
@@ -184,10 +201,37 @@ class Values:
         self.check(node)
         base = node.value if isinstance(node, ast.Subscript) else node
         name = self.dotted(base)
-        if name is None and self.kind(base) != "class":
+        if name is None and self.kind(base) not in {"class", "enum"}:
             name = "?"
         if name is not None:
             self.notes.bases.append(name)
+
+    def check_mixed(self, bases: list[ast.expr]) -> bool:
+        """Return whether a class of these is an enum. What it is mixed with makes its members."""
+        names = [self.dotted(base) or "" for base in bases]
+        enums = [
+            name.startswith("enum.") or self.kind(base) == "enum"
+            for name, base in zip(names, bases, strict=True)
+        ]
+        others = {name for name, is_enum in zip(names, enums, strict=True) if not is_enum}
+        self.notes.timely |= any(enums) and not all(n.startswith("builtins.") for n in others)
+        return any(enums)
+
+    def check_method(self, method: ast.FunctionDef, *, of_enum: bool) -> None:
+        """Look into a method that may be called without a call: `A[int]`, `f"{Color.RED}"`."""
+        self.notes.timely |= method.name in CALLED_BY_USE
+        if not of_enum or not (method.decorator_list or method.name.startswith("__")):
+            return
+        for node in ast.walk(method):
+            match node:
+                case ast.Import() | ast.ImportFrom():
+                    self.notes.timely = True
+                case ast.Name() | ast.Attribute() if self._uses(node):
+                    pass
+                case ast.Call(func=ast.Attribute(attr=attr)) if attr in METHODS["literal"]:
+                    pass
+                case ast.Call(func=func) if self.dotted(func) not in CALLS - OF_THE_MOMENT:
+                    self.notes.timely = True
 
     def check_decorator(self, node: ast.expr) -> None:
         """Look at a decorator, which is called. Raises: Unsure."""
@@ -203,6 +247,7 @@ class Values:
         if any(keyword.arg in {"key", None} for keyword in node.keywords):
             raise Unsure(node, f"{self._said(node.func)} may call what it is given")
         name = self.dotted(node.func) or ""
+        self._check_marks(name, node)
         if name == "collections.defaultdict":
             # It calls its first argument later, and `d[x]` does not look like a call.
             for made_by in node.args[:1]:
@@ -223,6 +268,10 @@ class Values:
             if kind == "path" and node.func.attr == "open" and _reads(node.args, node.keywords):
                 return
         raise Unsure(node, f"{self._said(node.func)} is called")
+
+    def _check_marks(self, name: str, node: ast.Call) -> None:
+        if name in MARKS and any(self.dotted(each) for each in node.args):
+            raise Unsure(node, f"{name} changes what others may see")
 
     def _said(self, node: ast.expr) -> str:
         # Never the text of arguments or constants: a token may stand there.
@@ -284,14 +333,15 @@ def _reads(positional: list[ast.expr], keywords: list[ast.keyword]) -> bool:
     )
 
 
-def _of_the_moment(name: str) -> bool:
+def of_the_moment(name: str) -> bool:
+    """Return whether what has this full name may be otherwise at another time."""
     first, *rest = name.split(".")
     if first == "sys":
         return ".".join([first, *rest[:1]]) not in OF_THE_INTERPRETER
     # By another module's name for it too; and not under a name that says nothing.
-    if name in {"os", "__main__"} or {"os", "sys", "__main__"}.intersection(rest):
+    if name in {"os", "__main__"} or _MOMENTS.intersection(rest):
         return True
-    return name.startswith(("os.environ", "__main__."))
+    return name.startswith(("os.__dict__", "__main__."))
 
 
 def _builtin(name: str) -> bool:

@@ -8,7 +8,7 @@ is the project's is taken too where it is whole (`Whole`), once it has run to it
 
 import functools
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from supervisor.watch.imports import libraries
 from supervisor.watch.imports.harmless import REFUSED
@@ -25,7 +25,10 @@ from supervisor.watch.imports.steps import (
     WhenMain,
     read,
 )
+from supervisor.watch.imports.values import ITEM, of_the_moment
 from supervisor.watch.imports.whole import Whole
+
+_HOPS_MAX = 20  # from one module's name for something to another's
 
 
 class Stopped(Exception):  # noqa: N818 - not an error: the walk has an end
@@ -34,10 +37,15 @@ class Stopped(Exception):  # noqa: N818 - not an error: the walk has an end
 
 @dataclass(frozen=True, slots=True)
 class Stamped:
-    """A file as it was read, by its real path."""
+    """A module's file as it was read, by its real path, and the path by which it was found.
+
+    `imports`: the modules of the project that it imports by itself.
+    """
 
     file: str
     stamp: Stamp
+    found: str = ""
+    imports: frozenset[str] = frozenset()
 
 
 class _Missing(Exception):  # noqa: N818 - a program's ImportError, foreseen
@@ -56,8 +64,9 @@ def _reading(file: str, _: Stamp, version: Version) -> Reading:
 class Walk:
     """One program's imports. `modules`: those taken, in order; `files`: those of libraries.
 
-    `own`: the modules of the project among what is taken or loaded by it, with their files.
-    `edited`: files that are not taken.
+    `own`: the modules of the project among what is taken or loaded by it, with their files; `run`:
+    those that have run to their end. `lists_classes`: see `Reading`. `edited`: files that are not
+    taken.
     """
 
     def __init__(
@@ -72,6 +81,8 @@ class Walk:
         self.modules: dict[str, None] = {}
         self.files: dict[str, None] = {}
         self.own: dict[str, Stamped] = {}
+        self.run: set[str] = set()
+        self.lists_classes = False
         self._whole = Whole()
         self._never = set(edited)  # the program's own file among them
         self._places = places
@@ -79,12 +90,14 @@ class Walk:
         self._certain = certain
         self._refused = {**REFUSED, **refused}
         self._entered: dict[str, Reading] = {}
+        self._packages: dict[str, str] = {}
         self._stamped: dict[str, Stamped] = {}
-        self._running: set[str] = set()
+        self._running: dict[str, set[str]] = {}  # in order, with what each imports
         self._at = ""
 
     def program(self, reading: Reading, shown: str, package: str = "") -> None:
         """Follow the program's own first module. Raises: Stopped."""
+        self.lists_classes |= reading.lists_classes
         try:
             self._run(reading.steps, shown, package, main=True)
         except _Missing as error:
@@ -195,8 +208,8 @@ class Walk:
         return self._refused.get(name) or self._refused.get(name.partition(".")[0]) or ""
 
     def _own(self, name: str, place: Place) -> None:
+        self._needs(name)
         if name in self._entered:
-            self._whole.needs(name)
             return
         file = place.file
         if not file:
@@ -206,14 +219,14 @@ class Walk:
             return
         if not file.endswith(".py"):
             raise Stopped(f"{self._at}: {name} is compiled")
-        seen = Stamped(self._places.real_path(file), stamp(file))
+        seen = Stamped(self._places.real_path(file), stamp(file), file)
         reading = _reading(file, seen.stamp, self.version)
         self._entered[name] = reading
-        self._stamped[name] = seen
-        self._running.add(name)
+        self.lists_classes |= reading.lists_classes
+        imports = self._running[name] = set[str]()
         at = self._at
         parent = name.rpartition(".")[0]
-        package = name if place.folders else parent
+        package = self._packages[name] = name if place.folders else parent
         never = self._is_refused(name) or seen.file in self._never
         # A package that binds the name itself has another value in its place until then.
         hidden = parent in self._entered and name.rpartition(".")[2] in self._entered[parent].names
@@ -223,27 +236,83 @@ class Walk:
         try:
             self._run(reading.steps, file, package, main=False)
         except _Missing:
-            del self._entered[name]
+            del self._entered[name], self._running[name]
             self._whole.abandon(name)
             raise
-        finally:
-            self._running.discard(name)
         self._at = at
+        for used in reading.used:
+            self._looks_at(used, package)
         if not all(self._is_plain(base, package) for base in reading.bases):
             self._whole.spoil()
+        del self._running[name]
+        self.run.add(name)
+        self._stamped[name] = replace(seen, imports=frozenset(imports))
         if together := self._whole.end(name):
             self.modules[name] = None
             self.own.update((each, self._stamped[each]) for each in together)
+
+    def _needs(self, name: str) -> None:
+        """What runs imports a module of the project, or looks at one."""
+        for imports in list(self._running.values())[-1:]:
+            imports.add(name)
+        if name in self._entered:
+            self._whole.needs(name)
+
+    def _absolute(self, name: str, package: str) -> str:
+        plain = name.lstrip(".")
+        if level := len(name) - len(plain):
+            parts = package.split(".")
+            return ".".join([*parts[: len(parts) - level + 1], plain])
+        return name
+
+    def _looks_at(self, used: str, package: str) -> None:
+        """See that what runs may look at this ahead: follow the name to where the thing is made."""
+        name = self._absolute(used, package)
+        for _ in range(_HOPS_MAX):
+            rest = name.split(".")
+            at = next(
+                (n for n in range(len(rest), 0, -1) if ".".join(rest[:n]) in self._entered), 0
+            )
+            module, rest = ".".join(rest[:at]), rest[at:]
+            if not module:
+                self._looks_at_library(name)
+                return
+            self._needs(module)
+            origin = self._entered[module].origins.get(rest[0]) if rest else None
+            if origin is None:
+                self._looks_at_own(self._entered[module], [each for each in rest if each != ITEM])
+                return
+            name = ".".join([self._absolute(origin, self._packages.get(module, "")), *rest[1:]])
+        self._whole.spoil()
+
+    def _looks_at_own(self, reading: Reading, rest: list[str]) -> None:
+        # A module as a value, one that somebody else has put into its package, a value's value.
+        first, *more = rest or [""]
+        deep = 0 if first not in reading.classes else 1
+        if first not in reading.names or not (len(more) <= deep or first in reading.enums):
+            self._whole.spoil()
+
+    def _looks_at_library(self, name: str) -> None:
+        first, *rest = name.split(".")
+        if of_the_moment(name):
+            self._whole.spoil()
+        if first == "builtins" or self._places.is_pythons(first):
+            return
+        place = self._places.top(first)
+        while rest and place.folders:
+            place = self._places.below(place, rest[0])
+            if place.whose is Whose.NOBODY:
+                break
+            rest = rest[1:]
+        if len(rest) > 1:  # its objects may answer as they like: settings, caches
+            self._whole.spoil()
 
     def _is_plain(self, base: str, package: str) -> bool:
         """Return whether a class may be made of this ahead, and forgotten.
 
         It may if it is Python's or the project's own: a library may keep what is made of its.
         """
-        name = base.lstrip(".")
-        if level := len(base) - len(name):
-            parts = package.split(".")
-            name = ".".join([*parts[: len(parts) - level + 1], name])
+        name = self._absolute(base, package)
         module, _, last = name.rpartition(".")
         if module in self._entered:
             return last in self._entered[module].classes
@@ -266,6 +335,8 @@ class Walk:
             raise Stopped(f"{self._at}: {full} may be a module or not")
         if said is Meaning.SUBMODULE:
             self._enter(full, below)
+        elif full in self._entered:  # it is there instead of the value
+            self._needs(full)
 
     def _star(self, module: str, place: Place) -> None:
         if not place.folders:
