@@ -30,7 +30,8 @@ AFTER_S = 0.3
 # Nobody has saved for so long: the memory is worth more.
 IDLE_S = 1800.0
 GONE_S = 2.0
-# So long a look holds: libraries are not replaced in between.
+# So long a look holds: libraries are not replaced in between. What it has loaded of the project is
+# looked at each time.
 FIT_S = 1.0
 # After so many that spoiled one, it is not worth the next try.
 REFUSED_MAX = 5
@@ -194,7 +195,8 @@ class Spares:
     def _is_as_planned(self) -> bool:
         from supervisor.watch import preloading  # noqa: PLC0415 - as above
 
-        return self._preload is None or preloading.is_as_planned(self._preload)
+        assert self._preload is not None  # noqa: S101 - there is no spare without
+        return preloading.is_as_planned(self._preload, self._forget_own)
 
     # Taking it, and letting it go.
 
@@ -232,7 +234,7 @@ class Spares:
         if child is None or not self._waits:
             return None
         now = time.monotonic()
-        if now - self._fit_at > FIT_S:
+        if now - self._fit_at > FIT_S or not self._is_as_planned():
             if why := self._unfit(child):
                 self.drop(why)
                 return None

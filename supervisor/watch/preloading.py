@@ -144,9 +144,10 @@ def _compared(preload: Preload, now: Preload) -> Standing:
     return Standing(own=outdated)
 
 
-def is_as_planned(preload: Preload) -> bool:
-    """Return whether the project's modules have not changed since the list was made."""
-    return all(stamp(seen.found) == seen.stamp for seen in preload.own.values())
+def is_as_planned(preload: Preload, forgotten: Collection[str] = ()) -> bool:
+    """Return whether no module of the project but these has changed since the list was made."""
+    kept = (seen for name, seen in preload.own.items() if name not in forgotten)
+    return all(stamp(seen.found) == seen.stamp for seen in kept)
 
 
 def _elsewhere(before: Preload, now: Preload) -> set[str]:
