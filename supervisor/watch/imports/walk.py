@@ -91,6 +91,7 @@ class Walk:
         self._refused = {**REFUSED, **refused}
         self._entered: dict[str, Reading] = {}
         self._packages: dict[str, str] = {}
+        self._own_places: dict[str, Place] = {}
         self._stamped: dict[str, Stamped] = {}
         self._running: dict[str, set[str]] = {}  # in order, with what each imports
         self._at = ""
@@ -227,6 +228,7 @@ class Walk:
         at = self._at
         parent = name.rpartition(".")[0]
         package = self._packages[name] = name if place.folders else parent
+        self._own_places[name] = place
         never = self._is_refused(name) or seen.file in self._never
         # A package that binds the name itself has another value in its place until then.
         hidden = parent in self._entered and name.rpartition(".")[2] in self._entered[parent].names
@@ -278,12 +280,21 @@ class Walk:
                 self._looks_at_library(name)
                 return
             self._needs(module)
+            if rest and self._is_to_come(module, rest[0]):
+                raise Stopped(f"{self._at}: {module}.{rest[0]} may be there by then or not")
             origin = self._entered[module].origins.get(rest[0]) if rest else None
             if origin is None:
                 self._looks_at_own(self._entered[module], [each for each in rest if each != ITEM])
                 return
             name = ".".join([self._absolute(origin, self._packages.get(module, "")), *rest[1:]])
         self._whole.spoil()
+
+    def _is_to_come(self, package: str, name: str) -> bool:
+        """Return whether this is a submodule that nobody has imported yet."""
+        place = self._own_places.get(package)
+        if place is None or name in self._entered[package].names:
+            return False
+        return self._places.below(place, name).whose is not Whose.NOBODY
 
     def _looks_at_own(self, reading: Reading, rest: list[str]) -> None:
         # A module as a value, one that somebody else has put into its package, a value's value.
