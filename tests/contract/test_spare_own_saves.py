@@ -27,7 +27,9 @@ LOGS = ("import logging.config\n", "mine.LOG.error('hello')\n")
 Files = Mapping[str, str | None]  # None: it is not there
 
 
-def check(folder: Path, files: Files, saved: Files, loaded: set[str]) -> str:
+def check(
+    folder: Path, files: Files, saved: Files, loaded: set[str], python: str = sys.executable
+) -> str:
     """See that a spare which waits while these are saved is a cold start; return the output."""
 
     def save(these: Files) -> None:
@@ -39,7 +41,7 @@ def check(folder: Path, files: Files, saved: Files, loaded: set[str]) -> str:
                 path.write_text(text)
 
     save(files)
-    command = [sys.executable, "x.py"]
+    command = [python, "x.py"]
     cold, released, _ = pausekit.both(folder, command, lambda: save(saved), loaded=loaded)
     assert cold == released
     assert cold[0] == 0, cold
@@ -47,11 +49,15 @@ def check(folder: Path, files: Files, saved: Files, loaded: set[str]) -> str:
 
 
 @pytest.mark.parametrize("holds", HELD)
-def test_no_class_of_before_is_found_below_its_base(tmp_path: Path, holds: str) -> None:
+@pytest.mark.parametrize("python", pausekit.pythons())
+def test_no_class_of_before_is_found_below_its_base(
+    tmp_path: Path, python: str, holds: str
+) -> None:
     """Nothing of Python's holds on to what was forgotten."""
     text = f"import typing\nfrom base import Base\nclass Mine(Base):\n    V = 1\n{HELD[holds]}"
     files = {"x.py": f"import base, mine\n{BELOW}", "base.py": BASE, "mine.py": text}
-    said = check(tmp_path, files, {"mine.py": text.replace("V = 1", "V = 22")}, {"base", "mine"})
+    saved = {"mine.py": text.replace("V = 1", "V = 22")}
+    said = check(tmp_path, files, saved, {"base", "mine"}, python)
     assert said == "[22]\n"
 
 

@@ -188,7 +188,8 @@ class Values:
         if name is None:
             return False
         self.notes.timely |= of_the_moment(name)
-        self.notes.used.add(f"{name}.{ITEM}" if item else name)
+        if not name.startswith("builtins."):
+            self.notes.used.add(f"{name}.{ITEM}" if item else name)
         return not item
 
     def _target(self, target: ast.expr) -> None:

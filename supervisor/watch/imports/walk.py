@@ -272,13 +272,13 @@ class Walk:
         name = self._absolute(used, package)
         for _ in range(_HOPS_MAX):
             rest = name.split(".")
-            at = next(
-                (n for n in range(len(rest), 0, -1) if ".".join(rest[:n]) in self._entered), 0
-            )
-            module, rest = ".".join(rest[:at]), rest[at:]
-            if not module:
-                self._looks_at_library(name)
+            if rest[0] not in self._entered:
+                if not self._is_said_plainly(name):
+                    self._whole.spoil()
                 return
+            long = range(len(rest), 0, -1)
+            at = next(n for n in long if ".".join(rest[:n]) in self._entered)
+            module, rest = ".".join(rest[:at]), rest[at:]
             self._needs(module)
             if rest and self._is_to_come(module, rest[0]):
                 raise Stopped(f"{self._at}: {module}.{rest[0]} may be there by then or not")
@@ -303,20 +303,20 @@ class Walk:
         if first not in reading.names or not (len(more) <= deep or first in reading.enums):
             self._whole.spoil()
 
-    def _looks_at_library(self, name: str) -> None:
+    def _is_said_plainly(self, name: str) -> bool:
+        """Return whether what a library has under this name is the same at any time."""
         first, *rest = name.split(".")
         if of_the_moment(name):
-            self._whole.spoil()
-        if first == "builtins" or self._places.is_pythons(first):
-            return
+            return False
+        if self._places.is_pythons(first) or first == "builtins":
+            return True
         place = self._places.top(first)
         while rest and place.folders:
             place = self._places.below(place, rest[0])
             if place.whose is Whose.NOBODY:
                 break
             rest = rest[1:]
-        if len(rest) > 1:  # its objects may answer as they like: settings, caches
-            self._whole.spoil()
+        return len(rest) <= 1  # its objects may answer as they like: settings, caches
 
     def _is_plain(self, base: str, package: str) -> bool:
         """Return whether a class may be made of this ahead, and forgotten.
