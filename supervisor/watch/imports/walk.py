@@ -354,6 +354,8 @@ class Walk:
             return
         if place.whose is not Whose.PROJECT:
             raise Stopped(f"{self._at}: what {module} gives is not known before")
+        if not self._entered[module].listed:
+            raise Stopped(f"{self._at}: {module} gives what is loaded of it by then")
         for listed in self._entered[module].listed:
             if listed == "?":
                 raise Stopped(f"{self._at}: what {module} gives is not written down")

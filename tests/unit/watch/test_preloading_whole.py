@@ -167,6 +167,15 @@ def test_a_submodule_that_nobody_has_imported_yet(project: Project) -> None:
     assert project.run(planned)[2] == project.run()[2] == "0\n"
 
 
+def test_all_names_of_a_package_that_lists_none(project: Project) -> None:
+    """The submodules that are loaded by then are among them."""
+    project.write({"pack/__init__.py": "", "pack/one.py": "", "mine.py": "from pack import *\n"})
+    project.write({"x.py": "import mine, pack.one\nprint(*sorted(vars(mine)))\n"})
+    planned = project.plan()
+    assert planned.stopped.endswith("pack gives what is loaded of it by then")
+    assert project.run(planned)[2] == project.run()[2]
+
+
 def test_a_module_in_the_place_of_a_value(project: Project) -> None:
     """Who takes a name from a package gets what stands there by then."""
     project.write({"pack/__init__.py": "name = 1\n", "pack/name.py": ""})
