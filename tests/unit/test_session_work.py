@@ -14,6 +14,7 @@ from supervisor.loop.jobs import Jobs
 from supervisor.loop.session_work import SessionWork
 from supervisor.session.manager import SessionManager
 from supervisor.session.model import Restored
+from tests.unit.session.workkit import worked
 
 ASKED: dict[str, Callable[[SessionWork], Any]] = {
     "backup": lambda work: work.backup(None),
@@ -26,35 +27,18 @@ def test_a_session_that_another_process_has_is_left_alone(
     tmp_path: Path, ask: Callable[[SessionWork], Any]
 ) -> None:
     """The other one may be restoring it: what it builds is not swept away under its hands."""
-    config = default_config(tmp_path, ["x"])
-    (bot,) = config.bots.values()
-    folder = config.session_dir(bot)
-    folder.mkdir(parents=True)
-    (folder / "key").write_text("key")
-    building = folder.with_name(f".{folder.name}.new")
-    manager = SessionManager(config.sessions, config.snapshots, config.state, owned=True)
 
-    async def use() -> None:
-        jobs = Jobs(bot.name, lambda _: None, lambda *_: None)
-        work = SessionWork(
-            config,
-            bot,
-            manager,
-            control="",
-            jobs=jobs,
-            report=lambda *_args, **_fields: None,
-            members=lambda _: [],
-        )
-        with manager.lock_for(str(bot.session)):
+    def use(work: SessionWork, manager: SessionManager) -> None:
+        building = work.folder.with_name(f".{work.folder.name}.new")
+        with manager.lock_for(work.id):
             building.mkdir()
             with pytest.raises(SessionBusy):
                 ask(work)
             assert building.is_dir()
         ask(work)
         assert not work.lock.held
-        await jobs.close()
 
-    asyncio.run(use())
+    worked(tmp_path, use)
 
 
 def test_a_flaw_that_is_lived_with_is_reported_whoever_asked(tmp_path: Path) -> None:
