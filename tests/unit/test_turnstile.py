@@ -2,14 +2,14 @@
 
 import asyncio
 
-from supervisor.loop.turnstile import Turnstile
+from supervisor.loop.turnstile import Turnstile, fitting
 
 
 def test_two_at_a_time_and_in_order() -> None:
     """The third is let in when the first is back, not before."""
 
     async def story() -> None:
-        turnstile, told = Turnstile(), []
+        turnstile, told = Turnstile(most=2), []
         for who in "abcd":
             turnstile.enter(who, lambda who=who: told.append(who))  # type: ignore[misc]
         assert told == ["a", "b"]
@@ -102,3 +102,8 @@ def test_a_turn_that_runs_out_while_it_is_closed_lets_nobody_in() -> None:
         assert told == ["next"]
 
     asyncio.run(story())
+
+
+def test_as_many_as_there_are_cores_for() -> None:
+    """One where a second one would only make both gaps longer; never none."""
+    assert [fitting(cores) for cores in (1, 2, 3, 4, 64)] == [1, 1, 1, 2, 2]
