@@ -53,7 +53,7 @@ def test_while_it_is_closed_nobody_is_let_in_and_nobody_is_forgotten() -> None:
     """An upgrade waits for calm: a save meanwhile is applied right after it, in its turn."""
 
     async def story() -> None:
-        turnstile, told = Turnstile(), []
+        turnstile, told = Turnstile(most=2), []
         turnstile.close()
         for who in "abcd":
             turnstile.enter(who, lambda who=who: told.append(who))  # type: ignore[misc]
