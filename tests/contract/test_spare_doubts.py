@@ -79,7 +79,7 @@ def run(project: Path, then: Callable[[spares.Spares, Starts, list[str]], Any]) 
     async def main() -> None:
         starts, said, tasks = Starts(), [], Tasks()
         kept = spares.Spares(
-            starts,  # type: ignore[arg-type]
+            starts,  # type: ignore[arg-type] # as much of each as it asks for
             SimpleNamespace(cwd=project),  # type: ignore[arg-type]
             tasks,  # type: ignore[arg-type]
             wanted=True,
